@@ -1,0 +1,5 @@
+"""Whimbrel: declarative database migrations for Kubernetes."""
+
+from typing import Final
+
+__version__: Final = "0.1.0"

@@ -1,0 +1,1 @@
+"""Process 3, at a terminal."""

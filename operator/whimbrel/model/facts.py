@@ -1,0 +1,53 @@
+"""What the runner reads in the database before it plans."""
+
+from dataclasses import dataclass, field
+
+from whimbrel.model.steps import CatalogObject
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One row of the ledger: a file (or revision) that is applied.
+
+    Attributes:
+        owner: namespace/name of the object that applied it.
+        run: Id of the run that applied it.
+        image: Image of that run, or "".
+        down: Text of the down file at that time, or None.
+        added: What it added to the catalogue, as far as the catalogue tells.
+    """
+
+    history: str
+    version: str
+    name: str
+    checksum: str
+    owner: str
+    run: str
+    image: str
+    down: str | None
+    added: frozenset[CatalogObject]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The truth that a plan stands on.
+
+    Attributes:
+        applied: Ledger rows of this history, oldest first (tool sql).
+        revisions: What the tool's bookkeeping table shows (foreign tools).
+        last_run: Versions that the newest finished run of this object applied, oldest first.
+        catalog: Everything the database holds, outside system schemas and the ledger.
+        rolled_back: Digests of plans that were rolled back and are not tried again.
+        started: Ids of steps outside a transaction that an earlier attempt began and did not end.
+        added: What earlier runs of a foreign tool added, by revision reached ("" = unknown run).
+    """
+
+    database: str
+    server_version: int
+    applied: tuple[Applied, ...] = ()
+    revisions: tuple[str, ...] = ()
+    last_run: tuple[str, ...] = ()
+    catalog: frozenset[CatalogObject] = frozenset()
+    rolled_back: frozenset[str] = frozenset()
+    started: frozenset[str] = frozenset()
+    added: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)

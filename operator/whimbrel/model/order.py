@@ -1,0 +1,74 @@
+"""What a Job is told to do: one JSON text, mounted into the Pod, without secrets."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Frozen, Spec
+
+
+class Resolution(Frozen):
+    """A person's answer to `Held`.
+
+    Attributes:
+        verdict: FenceProven, LedgerAccepted or TakeOver.
+        run: Id of the run it speaks of.
+    """
+
+    verdict: str
+    run: str
+    by: str = ""
+    reason: str = ""
+
+
+class Known(Frozen):
+    """What `status.run` remembers of the database; the ledger must not be older than that.
+
+    Attributes:
+        database: UUID that we wrote into the database at first use, or "".
+        epoch: Highest epoch seen, or 0.
+    """
+
+    database: str = ""
+    epoch: int = 0
+
+
+class Order(Frozen):
+    """One attempt at one segment of one run.
+
+    Attributes:
+        deadline: Unix seconds after which nothing is retried any more; 0 for none.
+        approved: Digest of the plan that was approved, or "" where no gate asks for one.
+        to: Target of a rollback: a revision, "" for "before the last run".
+        ended: Attempts ("segment/number") whose container the kubelet reported as terminated.
+        holder_gone: Run ids whose object is proven to be deleted from this cluster.
+        retry: Value of the retry annotation; lifts "was rolled back, not tried again".
+    """
+
+    version: int = 1
+    segment: Segment
+    namespace: str
+    name: str
+    uid: str
+    cluster: str
+    generation: int
+    run: str
+    attempt: int
+    deadline: float = 0.0
+    approved: str = ""
+    to: str = ""
+    known: Known = Known()
+    ended: tuple[str, ...] = ()
+    holder_gone: tuple[str, ...] = ()
+    retry: str = ""
+    resolution: Resolution | None = None
+    spec: Annotated[Spec, Field()]
+
+    def owner(self) -> str:
+        """Return namespace/name."""
+        return f"{self.namespace}/{self.name}"
+
+    def attempt_key(self) -> str:
+        """Return "segment/attempt", unique within the run."""
+        return f"{self.segment}/{self.attempt}"

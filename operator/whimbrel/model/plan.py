@@ -1,0 +1,69 @@
+"""The two plans: segments for the controller, steps for the runner."""
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunTool, Step
+
+
+class Segment(StrEnum):
+    """A piece of the controller's plan. Each but `Approve` is one Job."""
+
+    LOOK = "Look"
+    APPROVE = "Approve"
+    MIGRATE = "Migrate"
+    ROLLBACK = "Rollback"
+    ABORT = "Abort"
+
+
+@dataclass(frozen=True)
+class RunnerPlan:
+    """What will be done in the database.
+
+    Attributes:
+        direction: Up or down; up for an empty plan.
+        to: Revision that is the last applied one afterwards; "" for none.
+        steps: The steps in order; empty when nothing is to be done.
+        notes: Sentences for the person who reads the plan (missing downs, unknown effects ...).
+        ahead: True when the database is newer than what was asked for with `to: head`.
+    """
+
+    direction: Direction
+    to: str
+    steps: tuple[Step, ...] = ()
+    notes: tuple[str, ...] = ()
+    ahead: bool = False
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) over direction, target and the text of every step."""
+        parts = [
+            self.direction,
+            self.to,
+            *(text for step in self.steps for text in step_text(step)),
+        ]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def step_text(step: Step) -> tuple[str, ...]:
+    """Return the text of a step that an approval covers and `plan` prints, part by part."""
+    match step:
+        case RunFiles(id=name, files=files):
+            texts = (part for run in files for part in (run.file.name, *_texts(run.statements)))
+            return (name, *(str(each) for each in step.salvage), *texts)
+        case RunAlone(id=name, file=file, statement=statement):
+            return (name, file.name, statement.text)
+        case RunTool(id=name, argv=argv, revisions=revisions):
+            return (name, *argv, *revisions)
+        case _:
+            return (step.id, *_names(step))
+
+
+def _texts(statements: tuple[object, ...]) -> tuple[str, ...]:
+    return tuple(str(getattr(statement, "text", "")) for statement in statements)
+
+
+def _names(step: Step) -> tuple[str, ...]:
+    files = getattr(step, "files", ())
+    objects = getattr(step, "objects", ())
+    return (*(file.name + ":" + file.checksum for file in files), *(str(each) for each in objects))

@@ -1,0 +1,149 @@
+"""What a Job answers: exit code and termination message of the container `runner`."""
+
+import base64
+import json
+import zlib
+from enum import StrEnum
+from typing import Final
+
+from pydantic import ValidationError
+
+from whimbrel.model.spec import Frozen
+
+MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
+_TEXT_LIMIT: Final = 1400
+
+
+class Outcome(StrEnum):
+    """How an attempt ended; the value of `EXIT_CODES` is its exit code."""
+
+    DONE = "Done"
+    NOTHING_TO_DO = "NothingToDo"
+    AHEAD = "DatabaseAhead"
+    ROLLED_BACK = "RolledBack"
+    FAILED = "Failed"
+    REFUSED = "Refused"
+    HELD = "Held"
+    NOT_FINISHED = "NotFinished"
+
+
+EXIT_CODES: Final = {
+    Outcome.DONE: 0,
+    Outcome.NOTHING_TO_DO: 0,
+    Outcome.AHEAD: 0,
+    Outcome.ROLLED_BACK: 0,
+    Outcome.FAILED: 1,
+    Outcome.REFUSED: 2,
+    Outcome.HELD: 3,
+    Outcome.NOT_FINISHED: 75,
+}
+
+
+class Holder(Frozen):
+    """Who holds the database, when it is not us."""
+
+    namespace: str
+    name: str
+    uid: str
+    cluster: str
+    run: str
+
+
+class Result(Frozen):
+    """The end of one attempt.
+
+    Attributes:
+        reason: CamelCase word for the condition.
+        message: What failed, what state the database is in, what happens next.
+        command: The one command for a human, or "".
+        retry_after: Seconds, for NotFinished.
+        revision: Last applied revision as read back, or "".
+        plan_digest: Digest of the runner's plan, or "".
+        plan: The plan's text, zlib and base64, or "" where it did not fit.
+        image: Image that a rollback needs instead of the spec's, or "".
+        database: Name of the database as the server says it.
+        database_uuid: UUID of the ledger.
+        fence: Proof that was used for earlier attempts: Role, Epoch, Kubelet, Process or "".
+        salvage: Names of salvage tables of this run.
+        warnings: Sentences; the first word is the reason (CamelCase), then a colon.
+        applied: Number of migrations that this attempt applied or took back.
+    """
+
+    outcome: Outcome
+    run: str
+    segment: str
+    attempt: int
+    reason: str
+    message: str
+    command: str = ""
+    retry_after: float = 0.0
+    revision: str = ""
+    plan_digest: str = ""
+    plan: str = ""
+    image: str = ""
+    database: str = ""
+    database_uuid: str = ""
+    epoch: int = 0
+    fence: str = ""
+    salvage: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    holder: Holder | None = None
+    applied: int = 0
+
+    def exit_code(self) -> int:
+        """Return the exit code that runner and CLI use."""
+        return EXIT_CODES[self.outcome]
+
+
+def pack_text(text: str) -> str:
+    """Return text compressed for `Result.plan`."""
+    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpack_text(packed: str) -> str:
+    """Return the text of `pack_text`."""
+    return zlib.decompress(base64.b64decode(packed)).decode()
+
+
+def encode_result(result: Result) -> str:
+    """Return the termination message, never longer than `MESSAGE_LIMIT` bytes.
+
+    The plan goes first, then lists are cut, then the message: what was done stays.
+    """
+    for shorter in _shortenings(result):
+        text = shorter.model_dump_json(by_alias=True, exclude_defaults=True)
+        if len(text.encode()) <= MESSAGE_LIMIT:
+            return text
+    raise AssertionError("a result with cut texts always fits")
+
+
+def _shortenings(result: Result) -> tuple[Result, ...]:
+    cut = {
+        "message": _cut(result.message, _TEXT_LIMIT),
+        "command": _cut(result.command, 600),
+        "warnings": tuple(_cut(text, 300) for text in result.warnings[:2]),
+        "salvage": result.salvage[:4],
+    }
+    no_plan = result.model_copy(update={"plan": ""})
+    short = no_plan.model_copy(update=cut)
+    bytes_only = short.model_copy(
+        update={
+            "message": _cut(short.message.encode("ascii", "replace").decode(), 800),
+            "command": _cut(short.command.encode("ascii", "replace").decode(), 300),
+            "warnings": (),
+            "salvage": (),
+        }
+    )
+    return (result, no_plan, short, bytes_only)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 12] + " ... (cut)"
+
+
+def decode_result(message: str) -> Result | None:
+    """Return the result of a termination message, or None when it is none of ours."""
+    try:
+        return Result.model_validate(json.loads(message))
+    except (ValueError, ValidationError):
+        return None

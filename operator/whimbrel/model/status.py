@@ -1,0 +1,145 @@
+"""What `kubectl get -o yaml` shows below `status`. A report, but for `run`, which is the intent."""
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Frozen
+
+Text = Annotated[str, Field(max_length=4096)]
+Word = Annotated[str, Field(max_length=253)]
+
+
+class Phase(StrEnum):
+    """A summary for human eyes, computed from the decision, never read back."""
+
+    PENDING = "Pending"
+    PREFLIGHT = "Preflight"
+    MIGRATING = "Migrating"
+    WAITING = "Waiting"
+    AWAITING_APPROVAL = "AwaitingApproval"
+    SUSPENDED = "Suspended"
+    COMPLETED = "Completed"
+    ROLLING_BACK = "RollingBack"
+    ROLLED_BACK = "RolledBack"
+    FAILED = "Failed"
+    ROLLBACK_FAILED = "RollbackFailed"
+    HELD = "Held"
+
+
+class RunState(StrEnum):
+    """Whether the run in `status.run` goes on."""
+
+    OPEN = "Open"
+    CLOSED = "Closed"
+
+
+class LastResult(Frozen):
+    """The newest answer of a Job of this run."""
+
+    segment: Word = Field(description="Segment that answered.")
+    attempt: int = Field(description="Its attempt.")
+    outcome: Word = Field(description="Done, NothingToDo, DatabaseAhead, RolledBack, Failed ...")
+    reason: Word = Field(description="CamelCase word.")
+    message: Text = Field(description="What happened, and what happens next.")
+    command: Text = Field("", description="The one command for a human.")
+    at: Word = Field(description="When it was read, RFC 3339.")
+
+
+class RunStatus(Frozen):
+    """The intent, written before each effect and read back."""
+
+    id: Word = Field(description="Id of the run; the ledger knows it too.")
+    generation: int = Field(description="Generation of the object that this run carries out.")
+    trigger: Word = Field("", description="Annotation value that asked for it, or empty.")
+    state: RunState = Field(RunState.OPEN, description="Open until its end was recorded.")
+    segment: Segment = Field(description="Segment that runs or comes next.")
+    attempt: int = Field(1, description="Attempt at that segment.")
+    failures: int = Field(0, description="Ends in a row that heal by themselves; sets the backoff.")
+    started_at: Word = Field(description="RFC 3339.")
+    not_before: Word = Field("", description="The next attempt does not start earlier; RFC 3339.")
+    deadline: Word = Field("", description="Nothing is retried after it; RFC 3339.")
+    plan_digest: Word = Field("", description="Digest of the plan that was shown and approved.")
+    approved: bool = Field(False, description="Whether a person approved that digest.")
+    image: Annotated[str, Field(max_length=1024)] = Field(
+        "", description="Image for a rollback, where the spec's is older."
+    )
+    to: Word = Field("", description="Target of a rollback.")
+    ended: Annotated[tuple[Word, ...], Field(max_length=20)] = Field(
+        (), description="Attempts whose container the kubelet reported terminated."
+    )
+    database: Word = Field("", description="UUID of the database.")
+    epoch: int = Field(0, description="Highest epoch seen.")
+    last: LastResult | None = Field(None, description="The newest answer of a Job.")
+
+
+class Applied(Frozen):
+    """The last good state, as read back from the database."""
+
+    revision: Annotated[str, Field(max_length=255)] = Field(description="Last applied revision.")
+    digest: Word = Field("", description="Digest of the plan that led there.")
+    at: Word = Field(description="RFC 3339.")
+
+
+class GateStatus(Frozen):
+    """The gate that waits for a person."""
+
+    name: Word = Field(description="Start.")
+    token: Word = Field(description="Value for the annotation whimbrel.dev/approve.")
+    plan: Word = Field("", description="ConfigMap that shows the plan.")
+    since: Word = Field(description="RFC 3339.")
+
+
+class Handled(Frozen):
+    """Annotation values that were carried out."""
+
+    retry: Word = Field("", description="whimbrel.dev/retry-requested-at.")
+    rollback: Word = Field("", description="whimbrel.dev/rollback-requested-at.")
+    resolve: Word = Field("", description="whimbrel.dev/resolve.")
+
+
+class Condition(Frozen):
+    """metav1.Condition."""
+
+    type: Word = Field(description="CamelCase.")
+    status: Word = Field(description="True, False or Unknown.")
+    observed_generation: int = Field(description="Generation it speaks of.")
+    last_transition_time: Word = Field(description="RFC 3339.")
+    reason: Word = Field(description="CamelCase.")
+    message: Text = Field("", description="For humans.")
+
+
+class Status(Frozen):
+    """The whole status."""
+
+    observed_generation: int = Field(-1, description="Generation this status speaks of.")
+    phase: Phase | None = Field(None, description="Summary for human eyes.")
+    message: Text = Field("", description="What happens now, in one sentence.")
+    strategy: Word = Field("", description="Strategy of the spec.")
+    database: Word = Field("", description="Name of the database as the server says it.")
+    revision: Annotated[str, Field(max_length=255)] = Field(
+        "", description="Last applied revision as read back."
+    )
+    progress: Word = Field("", description="How far the work is.")
+    job: Word = Field("", description="The Job that runs.")
+    applied: Applied | None = Field(None, description="The last good state.")
+    gate: GateStatus | None = Field(None, description="The gate that waits for a person.")
+    run: RunStatus | None = Field(None, description="The intent, and what came of it.")
+    handled: Handled = Field(Handled(), description="Annotation values that were carried out.")
+    fence: Word = Field("", description="Proof that ended earlier attempts.")
+    salvage: Annotated[tuple[Word, ...], Field(max_length=64)] = Field(
+        (), description="Salvage tables that are kept."
+    )
+    warnings: Annotated[tuple[Text, ...], Field(max_length=16)] = Field(
+        (), description="Warnings of the newest run."
+    )
+    conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
+        (),
+        description="kstatus conditions.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["type"],
+        },
+    )

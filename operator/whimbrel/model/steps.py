@@ -1,0 +1,182 @@
+"""The runner's plan: steps as data. Planning returns them, the runner carries them out."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NewType
+
+StepId = NewType("StepId", str)
+
+
+class Direction(StrEnum):
+    """Which way a step goes."""
+
+    UP = "up"
+    DOWN = "down"
+
+
+@dataclass(frozen=True, order=True)
+class CatalogObject:
+    """A thing of the database's catalogue by its name.
+
+    Attributes:
+        kind: schema, table, column, view, index, sequence, function, type, trigger, constraint ...
+        schema: Schema it lives in ("" for a schema itself).
+        name: Its name; for column, trigger and constraint the name of the relation.
+        part: Name of the column, trigger or constraint; argument types of a function.
+    """
+
+    kind: str
+    schema: str
+    name: str
+    part: str = ""
+
+    def __str__(self) -> str:
+        """Return the words a person would use for it."""
+        dotted = ".".join(word for word in (self.schema, self.name) if word)
+        return f"{self.kind} {dotted}" + (f" ({self.part})" if self.part else "")
+
+
+@dataclass(frozen=True)
+class MigrationFile:
+    """One numbered migration of the tool `sql`.
+
+    Attributes:
+        version: The number as written, for example "001"; ordered by its value.
+        name: File name of the up file.
+        up: Its text.
+        down: Text of the down file, or None where the project has none.
+        checksum: sha256 (hex) of the up text.
+    """
+
+    version: str
+    name: str
+    up: str
+    down: str | None
+    checksum: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One SQL statement with the place where its author finds it.
+
+    Attributes:
+        file: File name.
+        line: First line of the statement, counted from 1.
+        text: The statement without the semicolon.
+    """
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class IndexIsValid:
+    """Done when the index exists and is valid; an invalid one is dropped and built again."""
+
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class EnumHasValue:
+    """Done when the enum type has the value."""
+
+    schema: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class PartitionIsDetached:
+    """Done when the table is no partition of the parent (a pending detach is finalized)."""
+
+    schema: str
+    name: str
+    parent_schema: str
+    parent: str
+
+
+@dataclass(frozen=True)
+class IndexIsGone:
+    """Done when the index does not exist (DROP INDEX CONCURRENTLY)."""
+
+    schema: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Repeatable:
+    """May run again at any time: VACUUM and the like, or marked so by its author."""
+
+
+Effect = IndexIsValid | EnumHasValue | PartitionIsDetached | IndexIsGone | Repeatable
+
+
+@dataclass(frozen=True)
+class FileRun:
+    """What is executed of one file inside a transaction."""
+
+    file: MigrationFile
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Run files in one transaction together with their ledger rows.
+
+    Attributes:
+        salvage: Objects copied first, in the same transaction (only for `down`).
+    """
+
+    id: StepId
+    direction: Direction
+    files: tuple[FileRun, ...]
+    salvage: tuple[CatalogObject, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunAlone:
+    """Run the one statement of a file outside a transaction; its effect can be looked up."""
+
+    id: StepId
+    direction: Direction
+    file: MigrationFile
+    statement: Statement
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Adopt:
+    """Record files as applied without running them (`baseline`)."""
+
+    id: StepId
+    files: tuple[MigrationFile, ...]
+
+
+@dataclass(frozen=True)
+class SalvageObjects:
+    """Copy objects to salvage tables in a transaction of its own, before a foreign tool's down."""
+
+    id: StepId
+    objects: tuple[CatalogObject, ...]
+
+
+@dataclass(frozen=True)
+class RunTool:
+    """Start the foreign tool once.
+
+    Attributes:
+        argv: Words of the command; no shell.
+        revisions: What the bookkeeping table must show afterwards, exactly.
+        before: What it must show before.
+    """
+
+    id: StepId
+    direction: Direction
+    argv: tuple[str, ...]
+    before: tuple[str, ...]
+    revisions: tuple[str, ...]
+
+
+Step = RunFiles | RunAlone | Adopt | SalvageObjects | RunTool

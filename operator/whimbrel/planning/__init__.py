@@ -1,0 +1,1 @@
+"""Pure: what will be done. Spec and facts in, plan out."""

@@ -1,0 +1,1 @@
+"""Quoting and statements as text, one file per database."""

@@ -1,0 +1,1 @@
+"""One file per migration tool: command, environment, bookkeeping, up and down."""

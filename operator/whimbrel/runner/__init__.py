@@ -1,0 +1,1 @@
+"""Process 2, inside Jobs: the database. Never talks to Kubernetes."""

@@ -1,0 +1,1 @@
+"""A real one-node Kubernetes from one Go binary, for the cluster tests; see ../README.md."""
