@@ -1,4 +1,4 @@
-"""Real PostgreSQL servers for tests: 16 and 18 from PyPI, 15 where Debian's package is installed."""
+"""Real PostgreSQL servers for tests: 16 and 18 from PyPI, 15 from Debian's package."""
 
 import importlib.util
 import os
@@ -91,7 +91,7 @@ def free_port() -> int:
 
 @contextmanager
 def running_postgres(version: int, *settings: str) -> Iterator[Postgres]:
-    """Start a server of a major version with `name=value` settings; stop and delete it afterwards."""
+    """Start a server of a major version with `name=value` settings; delete it afterwards."""
     home = Path(tempfile.mkdtemp(prefix=f"whimbrel-pg{version}-"))
     if os.geteuid() == 0:
         os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
