@@ -1,0 +1,46 @@
+"""What the place of a run gives and the order does not carry: secrets, files, tool, a way to stop."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from whimbrel.runner.target import Target
+from whimbrel.runner.tool import Tool
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """The process that carries out an attempt at a terminal (fence proof `Process`).
+
+    Attributes:
+        boot_id: Of the running kernel; a rebooted host has no process of before.
+        start: Clock ticks after boot at which the process started; tells a recycled pid.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    start: int
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The place of a run: a Job's Pod, or a terminal.
+
+    Attributes:
+        target: The database and the login.
+        run_target: The login that a DBA prepared for this object's runs, or None.
+        files: File name to text for tool sql; None for a foreign tool.
+        tool: The foreign tool, already there (its launcher said hello), or None.
+        report: Shows one line of progress to a person; never a secret.
+        stopping: Set by SIGTERM or Ctrl-C; the run then stops at the next safe point.
+        process: Identity of this process where no kubelet speaks for it, else None.
+    """
+
+    target: Target
+    run_target: Target | None
+    files: Mapping[str, str] | None
+    tool: Tool | None
+    report: Callable[[str], None]
+    stopping: threading.Event
+    process: ProcessIdentity | None = None
