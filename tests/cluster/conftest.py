@@ -1,0 +1,33 @@
+"""A namespace and a database for each story; the cluster itself comes from `make cluster-up`."""
+
+import itertools
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cluster.kube import PSQL, Namespace, kubectl
+
+NUMBERS = itertools.count(1)
+TAG = uuid.uuid4().hex[:5]
+PASSWORD = "secret%40#@word"
+
+
+@pytest.fixture
+def shop() -> Iterator[Namespace]:
+    """A fresh namespace with a Secret `db` for a fresh database owned by a plain login."""
+    name = f"t{TAG}{next(NUMBERS)}"
+    kubectl("create", "namespace", name)
+    kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    namespace = Namespace(name, name, PSQL)
+    make_database(name)
+    namespace.secret(password=PASSWORD)
+    yield namespace
+    kubectl("delete", "namespace", name, "--wait=false", fine=False)
+
+
+def make_database(name: str) -> None:
+    """Create a login and a database that it owns."""
+    kubectl(*PSQL, "-c", f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
+    kubectl(*PSQL, "-c", f"CREATE DATABASE {name} OWNER {name}")
+    kubectl(*PSQL, "-d", name, "-c", f"GRANT ALL ON SCHEMA public TO {name}")
