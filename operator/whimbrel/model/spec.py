@@ -1,88 +1,47 @@
 """What the author of a DatabaseMigration asks for, parsed once (`parse_spec`) into frozen types.
 
 The CustomResourceDefinition is generated from these classes (`whimbrel.model.crd`), so
-descriptions, bounds and CEL rules stand here and nowhere else.
+descriptions, bounds and CEL rules stand here and in `bounds`, and nowhere else.
 """
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    WithJsonSchema,
-    model_validator,
+from pydantic import ConfigDict, Field, ValidationError, model_validator
+
+from whimbrel.model.bounds import (
+    DataKey,
+    Duration,
+    EnvName,
+    FilePath,
+    Frozen,
+    Identifier,
+    ImageName,
+    ObjectName,
+    Revision,
+    UrlScheme,
+    format_duration,
+    parse_duration,
+    rules,
 )
-from pydantic.alias_generators import to_camel
-
 from whimbrel.model.errors import SpecError
+from whimbrel.model.job_options import JobOptions, NameRef, Resources, Toleration
 
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART: Final = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)"
-DURATION_PATTERN: Final = f"^(?:{_PART})+$"
+# Who handles a spec finds the types of its fields here too.
+__all__ = [
+    "Duration",
+    "Frozen",
+    "Identifier",
+    "JobOptions",
+    "NameRef",
+    "Resources",
+    "Toleration",
+    "format_duration",
+    "parse_duration",
+]
+
 MAX_INLINE_CHARACTERS: Final = 100_000
-
-
-def parse_duration(text: str | float) -> float:
-    """Return the seconds of a Go duration such as ``1h30m`` or ``100ms``.
-
-    Raises:
-        ValueError: The text is not a duration.
-    """
-    if isinstance(text, int | float):
-        return float(text)
-    if not re.fullmatch(DURATION_PATTERN, text):
-        raise ValueError(f"{text!r} is not a duration such as 100ms, 30s, 5m or 1h30m")
-    parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def format_duration(seconds: float) -> str:
-    """Return seconds as a Go duration that `parse_duration` reads back."""
-    whole = round(seconds * 1000)
-    return f"{whole}ms" if whole % 1000 else f"{whole // 1000}s"
-
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "maxLength": 32}),
-]
-
-# PostgreSQL takes any name of 1 to 63 bytes without NUL when it is quoted, and we always quote.
-# The API server counts characters, so the runner checks the bytes again (planning.dialects).
-Identifier = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
-]
-DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")]
-EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-ImageName = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^\S+$")]
-FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[^\x00]+$")]
-Revision = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\s\x00]+$")]
-Label = Annotated[str, Field(max_length=63)]
-
-
-class Frozen(BaseModel):
-    """Frozen, strict about unknown fields, camelCase in YAML."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True
-    )
-
-
-def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
-    """Return CEL rules (expression, message) in the form that the CRD schema wants."""
-    return {
-        "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
-    }
 
 
 class Tool(StrEnum):
@@ -130,12 +89,6 @@ class SecretSource(Frozen):
     """A value that only Jobs mount; the operator never reads it."""
 
     secret_key_ref: KeyRef = Field(description="The key of a Secret in the same namespace.")
-
-
-class NameRef(Frozen):
-    """The name of an object in the same namespace."""
-
-    name: ObjectName = Field(description="Name of the object.")
 
 
 class CaSource(Frozen):
@@ -228,7 +181,7 @@ class DatabaseURL(Frozen):
     """How the tool wants to get the database's URL."""
 
     env: EnvName = Field("DATABASE_URL", description="Environment variable that carries the URL.")
-    scheme: Annotated[str, Field(max_length=64, pattern=r"^[a-z][a-z0-9+]*$")] = Field(
+    scheme: UrlScheme = Field(
         "postgresql", description="Scheme of the URL, for example postgresql+psycopg."
     )
 
@@ -315,7 +268,12 @@ class Migrations(Frozen):
         DatabaseURL(), alias="databaseURL", description="How the tool wants the URL."
     )
     env: Annotated[tuple[EnvVar, ...], Field(max_length=64)] = Field(
-        (), description="Further variables of the tool."
+        (),
+        description="Further variables of the tool.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
     )
     to: Revision = Field(
         "head", description="The revision that must be the last one applied afterwards."
@@ -380,55 +338,6 @@ class Limits(Frozen):
     )
     progress_deadline: Duration = Field(
         3600.0, description="How long errors that heal by themselves are retried before Stalled."
-    )
-
-
-class Resources(Frozen):
-    """Resources of the Job's containers."""
-
-    requests: Annotated[dict[Label, Label], Field(max_length=8)] = Field(
-        {}, description="Requests, for example cpu: 100m."
-    )
-    limits: Annotated[dict[Label, Label], Field(max_length=8)] = Field(
-        {}, description="Limits, for example memory: 256Mi."
-    )
-
-
-class Toleration(Frozen):
-    """A toleration of the Job's Pod."""
-
-    key: Annotated[str, Field(max_length=253)] = Field("", description="Taint key.")
-    operator: Literal["Exists", "Equal"] = Field("Equal", description="How key and value match.")
-    value: Label = Field("", description="Taint value.")
-    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = Field(
-        "", description="Taint effect; empty means all."
-    )
-
-
-class JobOptions(Frozen):
-    """The part of the Job's Pod that may be set."""
-
-    resources: Resources = Field(Resources(), description="Resources of the containers.")
-    image_pull_secrets: Annotated[tuple[NameRef, ...], Field(max_length=8)] = Field(
-        (), description="Secrets for pulling the images."
-    )
-    service_account_name: Annotated[str, Field(max_length=253)] = Field(
-        "", description="ServiceAccount of the Pod; its token is never mounted."
-    )
-    node_selector: Annotated[dict[str, Label], Field(max_length=16)] = Field(
-        {}, description="Node labels the Pod needs."
-    )
-    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=16)] = Field(
-        (), description="Tolerations of the Pod."
-    )
-    run_as_user: Annotated[int, Field(ge=1, le=2147483647)] = Field(
-        65532, description="User id of the containers; never root."
-    )
-    fs_group: Annotated[int, Field(ge=1, le=2147483647)] = Field(
-        65532, description="Group that owns the shared volume."
-    )
-    pod_labels: Annotated[dict[str, Label], Field(max_length=16)] = Field(
-        {}, description="Further labels of the Pod."
     )
 
 
