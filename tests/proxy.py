@@ -1,0 +1,157 @@
+"""A proxy before PostgreSQL that counts requests and strikes at the one a test names.
+
+Every simple query and every Sync is a request. So each moment in which the runner speaks with the
+database is a crash point, without a line for tests in the runner itself.
+"""
+
+import contextlib
+import enum
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self
+
+
+class Moment(enum.Enum):
+    """When to strike at request number k."""
+
+    BEFORE = "before it reaches the server"
+    AFTER = "after the server answered, before the client hears it"
+    LOST = "before it reaches the server, and the server does not notice that the client is gone"
+
+
+@dataclass
+class Strike:
+    """What happens at request number `at`, counted from 1; 0 means never."""
+
+    at: int
+    moment: Moment
+    blow: Callable[[], None]
+
+
+@dataclass
+class Proxy:
+    """Forwards bytes between clients and one server on the loopback address."""
+
+    server_port: int
+    strike: Strike | None = None
+    requests: int = 0
+    port: int = 0
+    struck: threading.Event = field(default_factory=threading.Event)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _listener: socket.socket | None = None
+    _kept: list[socket.socket] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Listen on a free port."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop listening and cut every connection that was kept."""
+        assert self._listener is not None
+        self._listener.close()
+        for each in self._kept:
+            each.close()
+
+    def _accept(self) -> None:
+        assert self._listener is not None
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.server_port))
+            pair = Pair(self, client, server)
+            threading.Thread(target=pair.forward_requests, daemon=True).start()
+            threading.Thread(target=pair.forward_answers, daemon=True).start()
+
+    def count(self) -> Moment | None:
+        """Count one request; return the moment when it is the one to strike at."""
+        with self._lock:
+            self.requests += 1
+            hit = self.strike is not None and self.requests == self.strike.at
+        return self.strike.moment if hit and self.strike else None
+
+    def hit(self) -> None:
+        """Strike once."""
+        if self.strike is not None and not self.struck.is_set():
+            self.struck.set()
+            self.strike.blow()
+
+    def keep(self, server: socket.socket) -> None:
+        """Keep a server's connection open although its client is gone."""
+        self._kept.append(server)
+
+
+@dataclass
+class Pair:
+    """One client and its connection to the server."""
+
+    proxy: Proxy
+    client: socket.socket
+    server: socket.socket
+    started: bool = False
+    rest: bytes = b""
+    doomed: bool = False
+
+    def forward_requests(self) -> None:
+        """Copy client to server, counting requests."""
+        try:
+            while data := self.client.recv(65536):
+                moment = self._look(data)
+                if self.proxy.struck.is_set() or moment in (Moment.BEFORE, Moment.LOST):
+                    if moment is Moment.LOST:
+                        self.proxy.keep(self.server)
+                    self.proxy.hit()
+                    break
+                self.doomed = moment is Moment.AFTER
+                self.server.sendall(data)
+        except OSError:
+            pass
+        if self.server not in self.proxy._kept:
+            self._cut()
+
+    def forward_answers(self) -> None:
+        """Copy server to client; an answer to the fatal request is swallowed."""
+        try:
+            while data := self.server.recv(65536):
+                if self.doomed:
+                    self.proxy.hit()
+                    break
+                self.client.sendall(data)
+        except OSError:
+            pass
+        if self.server not in self.proxy._kept:
+            self._cut()
+
+    def _look(self, data: bytes) -> Moment | None:
+        self.rest += data
+        found: Moment | None = None
+        while (kind := self._next_message()) is not None:
+            if kind in (b"Q", b"S"):
+                found = self.proxy.count() or found
+        return found
+
+    def _next_message(self) -> bytes | None:
+        """Take one message off the buffer; the start-up message has no type byte."""
+        head = 0 if not self.started else 1
+        if len(self.rest) < head + 4:
+            return None
+        length = head + int.from_bytes(self.rest[head : head + 4], "big")
+        if len(self.rest) < length:
+            return None
+        kind, body = self.rest[:head], self.rest[head + 4 : length]
+        self.rest = self.rest[length:]
+        # SSLRequest and GSSENCRequest come before the real start-up message.
+        self.started = self.started or not body.startswith(b"\x04\xd2\x16")
+        return kind
+
+    def _cut(self) -> None:
+        for each in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()

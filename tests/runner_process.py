@@ -1,0 +1,112 @@
+"""The real runner as a process, with the folders that Kubernetes would mount."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tests.postgres import Postgres
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What one runner process is told."""
+
+    folder: Path
+    url: str
+    files: tuple[tuple[str, str], ...]
+    run: str = "run1"
+    attempt: int = 1
+    segment: str = "Migrate"
+    uid: str = "uid-shop"
+    name: str = "shop"
+    spec: tuple[tuple[str, Any], ...] = ()
+    order: tuple[tuple[str, Any], ...] = ()
+
+    def next(self, **changes: Any) -> "Attempt":
+        """Return the following attempt of the same run."""
+        return replace(self, attempt=self.attempt + 1, **changes)
+
+    def body(self) -> dict[str, Any]:
+        """Return the order as the controller writes it."""
+        spec = {
+            "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+            "migrations": {"tool": "sql", "inline": {"files": dict(self.files)}},
+        }
+        for path, value in self.spec:
+            *parents, leaf = path.split(".")
+            place = spec
+            for each in parents:
+                place = place.setdefault(each, {})
+            place[leaf] = value
+        return {
+            "segment": self.segment,
+            "namespace": "team",
+            "name": self.name,
+            "uid": self.uid,
+            "cluster": "cluster-1",
+            "generation": 1,
+            "run": self.run,
+            "attempt": self.attempt,
+            "spec": spec,
+        } | dict(self.order)
+
+    def start(self) -> "RunnerProcess":
+        """Start the runner; `finish` gives its answer."""
+        root = self.folder / f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
+        for part in ("order", "database"):
+            (root / part).mkdir(parents=True, exist_ok=True)
+        (root / "order/order.json").write_text(json.dumps(self.body()))
+        (root / "database/url").write_text(self.url + "\n")
+        message = root / "message"
+        message.write_text("")
+        environment = os.environ | {
+            "PYTHONPATH": str(ROOT / "operator"),
+            "WHIMBREL_ROOT": str(root),
+            "WHIMBREL_TERMINATION_LOG": str(message),
+        }
+        process = subprocess.Popen(
+            [sys.executable, "-m", "whimbrel.runner"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return RunnerProcess(process, message)
+
+    def run_to_end(self) -> "Answer":
+        """Start the runner and wait for its end."""
+        return self.start().finish()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a Job would show."""
+
+    code: int
+    result: dict[str, Any]
+    log: str
+
+
+@dataclass(frozen=True)
+class RunnerProcess:
+    """A running runner."""
+
+    process: subprocess.Popen
+    message: Path
+
+    def finish(self, seconds: float = 60) -> Answer:
+        """Wait for the end."""
+        log, _ = self.process.communicate(timeout=seconds)
+        text = self.message.read_text()
+        return Answer(self.process.returncode, json.loads(text) if text else {}, log)
+
+
+def attempt_on(database: Postgres, folder: Path, files: dict[str, str], **more: Any) -> Attempt:
+    """Return the first attempt at applying files to a database."""
+    return Attempt(folder, database.url, tuple(files.items()), **more)
