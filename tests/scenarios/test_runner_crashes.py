@@ -91,7 +91,11 @@ def test_there_are_at_least_200_crash_points(fault_free_requests: int):
 def test_killed_at(moment: Moment, number: int, database: Postgres, tmp_path: Path):
     attempt = attempt_on(database, tmp_path, FILES)
     with Proxy(database.port) as proxy:
-        proxy.strike = Strike(number, moment, lambda: running.process.kill())
+
+        def kill() -> None:
+            running.process.kill()
+
+        proxy.strike = Strike(number, moment, kill)
         running = through(attempt, proxy, database).start()
         running.finish()
         answer = finish(attempt)
