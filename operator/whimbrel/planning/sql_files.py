@@ -1,0 +1,120 @@
+"""The files of tool `sql`: NNN_name.up.sql and NNN_name.down.sql, paired and ordered."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.steps import MigrationFile
+
+MAX_FILES: Final = 10_000
+MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB; data loads belong elsewhere
+_NAME: Final = re.compile(r"([0-9]{1,18})_([A-Za-z0-9][-.A-Za-z0-9_]*)\.(up|down)\.sql")
+
+
+def read_files(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
+    """Return the migrations of a project, ordered by their number.
+
+    Args:
+        files: File name (without a directory) to its text.
+
+    Raises:
+        RefusedError: The files are no project of numbered migrations; the file is named.
+    """
+    if not files:
+        raise RefusedError(
+            "NoFiles",
+            "there are no migration files: name them NNN_name.up.sql and NNN_name.down.sql",
+        )
+    if len(files) > MAX_FILES:
+        raise RefusedError("TooManyFiles", f"{len(files)} files; at most {MAX_FILES} are read")
+    for name, text in files.items():
+        _check_text(name, text)
+    ups = _by_number(files, "up")
+    downs = _by_number(files, "down")
+    _check_pairs(ups, downs)
+    return tuple(_migration(files, up, downs.get(number)) for number, up in sorted(ups.items()))
+
+
+def number_of(version: str) -> int:
+    """Return the value by which versions are ordered."""
+    return int(version)
+
+
+def stem(file: MigrationFile) -> str:
+    """Return the name without ``.up.sql``, for example ``001_users``."""
+    return file.name.removesuffix(".up.sql")
+
+
+def down_name(up_name: str) -> str:
+    """Return the name of the down file that belongs to an up file."""
+    return up_name.removesuffix(".up.sql") + ".down.sql"
+
+
+def find_version(wanted: str, files: Mapping[int, str]) -> int | None:
+    """Return the number that a person means by ``005``, ``5`` or ``005_users``, or None.
+
+    Args:
+        wanted: What the person wrote.
+        files: Number to file name (up) of everything that is known.
+    """
+    digits, _, rest = wanted.removesuffix(".up.sql").partition("_")
+    if not re.fullmatch(r"[0-9]{1,18}", digits) or int(digits) not in files:
+        return None
+    known = files[int(digits)].removesuffix(".up.sql").partition("_")[2]
+    return int(digits) if rest in {"", known} else None
+
+
+def _check_text(name: str, text: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise RefusedError(
+            "BadFileName",
+            f"{name!r} is not the name of a migration: "
+            "it must look like 001_name.up.sql or 001_name.down.sql",
+        )
+    if "\0" in text:
+        raise RefusedError("NulByte", f"{name} holds a NUL byte, which is no SQL text")
+    if len(text.encode(errors="surrogatepass")) > MAX_FILE_BYTES:
+        raise RefusedError("FileTooLarge", f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise RefusedError("NotUtf8", f"{name} is not UTF-8")
+    if not text.strip():
+        raise RefusedError("EmptyFile", f"{name} is empty: write its SQL or delete the file")
+
+
+def _by_number(files: Mapping[str, str], direction: str) -> dict[int, str]:
+    found: dict[int, str] = {}
+    for name in sorted(files):
+        match = _NAME.fullmatch(name)
+        if match is None or match[3] != direction:
+            continue
+        other = found.setdefault(int(match[1]), name)
+        if other != name:
+            raise RefusedError(
+                "SameNumber",
+                f"{other} and {name} have the same number {int(match[1])}: renumber one of them",
+            )
+    return found
+
+
+def _check_pairs(ups: Mapping[int, str], downs: Mapping[int, str]) -> None:
+    for number, down in sorted(downs.items()):
+        if number not in ups:
+            raise RefusedError("DownWithoutUp", f"{down} has no up file that belongs to it")
+        if down != down_name(ups[number]):
+            raise RefusedError(
+                "DownWithoutUp",
+                f"{down} does not belong to {ups[number]}: name it {down_name(ups[number])}",
+            )
+
+
+def _migration(files: Mapping[str, str], up: str, down: str | None) -> MigrationFile:
+    text = files[up]
+    return MigrationFile(
+        version=up.partition("_")[0],
+        name=up,
+        up=text,
+        down=None if down is None else files[down],
+        checksum=hashlib.sha256(text.encode()).hexdigest(),
+    )
