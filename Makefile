@@ -1,0 +1,120 @@
+# `make` alone prints what there is. Everything is set up by the target that needs it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := operator
+
+# One number chooses the faults and the examples that this run tries. Give it again to repeat a run.
+WHIMBREL_SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+export WHIMBREL_SEED
+export WHIMBREL_CLUSTER ?= whimbrel
+
+CRD := crds/whimbrel.dev_databasemigrations.yaml
+CRD_COPY := charts/whimbrel/files/crd.yaml
+REFERENCE := docs/reference.md
+CODE := operator tests bench
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Setting up
+
+.PHONY: venv
+venv: $(VENV)/.complete ## Create .venv with everything that development needs
+
+$(VENV)/.complete: pyproject.toml
+	@bash tests/system_packages.sh python
+	@echo "setting up $(VENV) from pyproject.toml"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--editable '.[local]' --group dev
+	@touch $@
+
+.PHONY: system
+system: ## Install the Debian packages that the tests need, where they are missing
+	@bash tests/system_packages.sh tests
+
+.PHONY: launcher
+launcher: ## Build the static launcher (launcher/whimbrel-launcher)
+	@bash tests/system_packages.sh compiler
+	@$(MAKE) -C launcher
+
+##@ Working
+
+.PHONY: check
+check: venv check-generated ## Lint, format, types, layers, generated files, shape: under a minute
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/shape.py operator/whimbrel
+
+.PHONY: check-generated
+check-generated: venv
+	@$(BIN)/python -m whimbrel.model.crd | diff -u $(CRD) - \
+		&& diff -u $(CRD) $(CRD_COPY) \
+		&& $(BIN)/python -m whimbrel.model.reference | diff -u $(REFERENCE) - \
+		|| { echo "generated files are out of date: run 'make crds'"; exit 1; }
+
+.PHONY: crds
+crds: venv ## Write the files that are generated from whimbrel/model
+	@mkdir -p $(dir $(CRD) $(CRD_COPY))
+	@$(BIN)/python -m whimbrel.model.crd > $(CRD)
+	@cp $(CRD) $(CRD_COPY)
+	@$(BIN)/python -m whimbrel.model.reference > $(REFERENCE)
+
+.PHONY: format
+format: venv ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format $(CODE)
+	@$(BIN)/ruff check --fix $(CODE)
+
+##@ Testing
+
+PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
+
+.PHONY: test
+test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
+	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
+	@$(PYTEST) -m 'not soak'
+
+.PHONY: test-fast
+test-fast: venv system launcher ## What needs no cluster
+	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test-fast"
+	@$(PYTEST) -m 'not soak and not cluster' --ignore=tests/cluster
+
+.PHONY: soak
+soak: venv system launcher cluster-up ## Every fault point (long)
+	@$(PYTEST) -m soak
+
+##@ Looking
+
+.PHONY: demo
+demo: venv launcher ## Show the main job on an embedded PostgreSQL, in three minutes
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+
+##@ Cluster
+
+.PHONY: image
+image: ## Build the image whimbrel:dev with docker or buildah
+	@$(PYTHON) tests/cluster/up.py image
+
+.PHONY: cluster-up
+cluster-up: venv ## A Kubernetes with Whimbrel and a PostgreSQL in it; prints how to use kubectl
+	@$(BIN)/python tests/cluster/up.py up
+
+.PHONY: cluster-down
+cluster-down: ## Take that cluster away, with every process, mount and namespace of it
+	@$(PYTHON) tests/cluster/up.py down
+
+.PHONY: clean
+clean: ## Delete what was built or set up here (not the cache below ~/.cache/whimbrel)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .build dist
+	@if test -e launcher/Makefile; then $(MAKE) -C launcher clean; fi
