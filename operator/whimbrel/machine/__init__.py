@@ -1,1 +1,1 @@
-"""Pure: what is next. Plan and observations in, decision, phase and conditions out."""
+"""Pure decisions: what is next, and how it is shown. No clock, no I/O, no framework."""

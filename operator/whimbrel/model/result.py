@@ -60,6 +60,7 @@ class Result(Frozen):
         revision: Last applied revision as read back, or "".
         plan_digest: Digest of the runner's plan, or "".
         plan: The plan's text, zlib and base64, or "" where it did not fit.
+        plan_sha256: sha256 (hex) of the plan's text: text read from a log must have it.
         image: Image that a rollback needs instead of the spec's, or "".
         database: Name of the database as the server says it.
         database_uuid: UUID of the ledger.
@@ -80,6 +81,7 @@ class Result(Frozen):
     revision: str = ""
     plan_digest: str = ""
     plan: str = ""
+    plan_sha256: str = ""
     image: str = ""
     database: str = ""
     database_uuid: str = ""

@@ -48,6 +48,16 @@ class LastResult(Frozen):
     at: Word = Field(description="When it was read, RFC 3339.")
 
 
+class HolderStatus(Frozen):
+    """Who holds the database, as the newest answer said."""
+
+    namespace: Word = Field(description="Namespace of the object.")
+    name: Word = Field(description="Its name.")
+    uid: Word = Field(description="Its uid.")
+    cluster: Word = Field(description="Id of its cluster.")
+    run: Word = Field(description="Id of its run.")
+
+
 class RunStatus(Frozen):
     """The intent, written before each effect and read back."""
 
@@ -55,6 +65,9 @@ class RunStatus(Frozen):
     generation: int = Field(description="Generation of the object that this run carries out.")
     trigger: Word = Field("", description="Annotation value that asked for it, or empty.")
     state: RunState = Field(RunState.OPEN, description="Open until its end was recorded.")
+    goal: Segment = Field(Segment.MIGRATE, description="Migrate, Rollback or Abort.")
+    work: Word = Field("", description="Digest of the spec without suspend and deletionPolicy.")
+    asked: Word = Field("", description="Digest of spec.migrations.")
     segment: Segment = Field(description="Segment that runs or comes next.")
     attempt: int = Field(1, description="Attempt at that segment.")
     failures: int = Field(0, description="Ends in a row that heal by themselves; sets the backoff.")
@@ -72,6 +85,7 @@ class RunStatus(Frozen):
     )
     database: Word = Field("", description="UUID of the database.")
     epoch: int = Field(0, description="Highest epoch seen.")
+    holder: HolderStatus | None = Field(None, description="Who holds the database, if others do.")
     last: LastResult | None = Field(None, description="The newest answer of a Job.")
 
 

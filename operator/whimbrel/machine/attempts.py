@@ -1,0 +1,251 @@
+"""The current attempt of the current run: has it an answer, does it work, may it start."""
+
+from typing import Final
+
+from whimbrel.machine import names, runs
+from whimbrel.machine.decisions import (
+    Decision,
+    Hold,
+    NextAttempt,
+    RecordResult,
+    ShowPlan,
+    Wait,
+)
+from whimbrel.machine.orders import create_current, current_name
+from whimbrel.machine.requests import asked, is_approved
+from whimbrel.machine.settled import settled
+from whimbrel.machine.timestamps import unix
+from whimbrel.model.observed import JobSeen, Observed, PodSeen
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import Result, decode_result, unpack_text
+from whimbrel.model.spec import Gate
+from whimbrel.model.status import Phase, RunState, RunStatus
+
+LOOK_AGAIN: Final = 300.0  # seconds between two looks at something that only a person can end
+STOPPING: Final = 60.0  # seconds that a deleted Pod gets: its grace period of 30 s, twice
+PHASES: Final = {
+    Segment.LOOK: Phase.PREFLIGHT,
+    Segment.APPROVE: Phase.AWAITING_APPROVAL,
+    Segment.MIGRATE: Phase.MIGRATING,
+    Segment.ROLLBACK: Phase.ROLLING_BACK,
+    Segment.ABORT: Phase.MIGRATING,
+}
+
+
+def annotation(seen: Observed, which: str) -> str:
+    """Return the value of the retry or rollback annotation."""
+    return asked(seen, names.RETRY if which == "retry" else names.ROLLBACK)
+
+
+def is_working(seen: Observed) -> bool:
+    """Tell whether the current Job does real work right now."""
+    job = seen.current_job()
+    return bool(job and not job.finished and not job.leaving and job.pod and job.pod.working)
+
+
+def answer_arrived(seen: Observed) -> Decision | None:
+    """Record what the current Job answered."""
+    run, spec, job = seen.status.run, seen.spec, seen.current_job()
+    if run is None or spec is None or job is None or run.state is RunState.CLOSED:
+        return None
+    result = _answer(job)
+    return RecordResult(runs.answered(seen, spec, result), result) if result else None
+
+
+def _answer(job: JobSeen) -> Result | None:
+    if job.pod is None or job.pod.message is None:
+        return None
+    result = decode_result(job.pod.message)
+    if result is None or (result.run, result.attempt) != (job.run, job.attempt):
+        return None
+    return result if result.segment == job.segment else None
+
+
+def container_end_is_news(seen: Observed) -> Decision | None:
+    """Write down what the kubelet reported before the Pod is collected."""
+    run = seen.status.run
+    if run is None or run.state is RunState.CLOSED:
+        return None
+    kept = {job.uid for job in seen.jobs if not job.leaving}
+    ended = {pod.attempt_key() for pod in seen.pods if _goes_with_its_job(pod, run, kept)}
+    if ended <= set(run.ended):
+        return None
+    now_ended = runs.ended_attempts(seen)
+    if now_ended == run.ended:
+        return None
+    return NextAttempt(run.model_copy(update={"ended": now_ended}), "the kubelet reported its end")
+
+
+def _goes_with_its_job(pod: PodSeen, run: RunStatus, kept: set[str]) -> bool:
+    return pod.ended and pod.run == run.id and pod.job_uid not in kept
+
+
+def run_is_over(seen: Observed) -> Decision | None:
+    """Rest where the run ended."""
+    run = seen.status.run
+    return settled(run) if run is not None and run.state is RunState.CLOSED else None
+
+
+def person_approves(seen: Observed) -> Decision | None:
+    """Go on with the plan that a person approved, under a fresh deadline."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or run.segment is not Segment.APPROVE or not is_approved(seen):
+        return None
+    approved = runs.reopened(seen, run, spec, Segment.MIGRATE)
+    return NextAttempt(approved.model_copy(update={"approved": True}), "approved")
+
+
+def plan_waits(seen: Observed) -> Decision | None:
+    """Show the plan, then wait for whoever may approve it."""
+    run, gate = seen.status.run, seen.status.gate
+    if run is None or run.segment is not Segment.APPROVE:
+        return None
+    if gate is not None and gate.token:
+        return _approval(seen, f"the plan in ConfigMap {gate.plan} waits for approval")
+    result = _look_result(seen, run)
+    if result is None:
+        return NextAttempt(runs.again(seen, run, Segment.LOOK), "the look Job is gone")
+    text = unpack_text(result.plan) if result.plan else seen.plan_text
+    if text is None:
+        return _hidden(seen)
+    token = names.gate_token(Gate.START, run.plan_digest)
+    return ShowPlan(names.plan_name(seen.name, run.plan_digest), text, token)
+
+
+def _approval(seen: Observed, what: str) -> Wait:
+    token = seen.status.gate.token if seen.status.gate else ""
+    command = f"kubectl annotate -n {seen.namespace} dbm/{seen.name} {names.APPROVE}={token}"
+    message = f"{what}: {command} --overwrite"
+    return Wait(
+        Phase.AWAITING_APPROVAL, "AwaitingApproval", message, human="whoever may approve the plan"
+    )
+
+
+def _hidden(seen: Observed) -> Wait:
+    message = (
+        "the plan is too long for a termination message and cannot be read from the Job's log "
+        "(pods/log is not allowed, or its digest differs): it cannot be approved here. "
+        f"See it with: whimbrel plan -n {seen.namespace} {seen.name}; or set podLogs in the chart"
+    )
+    human = "the platform engineer who may set podLogs"
+    again = seen.now + LOOK_AGAIN
+    return Wait(Phase.AWAITING_APPROVAL, "PlanNotShown", message, until=again, human=human)
+
+
+def _look_result(seen: Observed, run: RunStatus) -> Result | None:
+    jobs = [job for job in seen.jobs if (job.run, job.segment) == (run.id, str(Segment.LOOK))]
+    found = [_answer(job) for job in jobs if job.attempt == run.attempt]
+    return next((result for result in found if result), None)
+
+
+def name_is_taken(seen: Observed) -> Decision | None:
+    """Ask a person when a Job that is not ours has the name that ours must have."""
+    run = seen.status.run
+    if run is None:
+        return None
+    taken = current_name(seen, run)
+    if not any(job.name == taken and job.owner != seen.uid for job in seen.jobs):
+        return None
+    return foreign_job(seen, taken)
+
+
+def foreign_job(seen: Observed, name: str) -> Hold:
+    """Return the decision for a name that somebody else's Job has."""
+    return Hold(
+        "JobNameTaken",
+        f"a Job {name} exists that does not belong to this object; it is not touched",
+        command=f"kubectl delete -n {seen.namespace} job/{name}",
+    )
+
+
+def job_is_there(seen: Observed) -> Decision | None:
+    """Wait for the current Job, or go on when it ended without an answer."""
+    run, job = seen.status.run, seen.current_job()
+    if run is None or job is None:
+        return None
+    if job.leaving:
+        again = "its Job is being deleted; it is created again when it is gone"
+        return Wait(PHASES[run.segment], "Progressing", again, until=seen.now + 5)
+    if job.finished or (job.pod and job.pod.ended):
+        return _lost(seen, run)
+    late = seen.now >= unix(run.deadline)
+    trouble = job.pod.trouble if job.pod else ""
+    return _overdue(seen, run, trouble) if late else _works(seen, run, trouble)
+
+
+def _lost(seen: Observed, run: RunStatus) -> NextAttempt:
+    # What the database shows now is unknown: look first. An abort looks by itself.
+    segment = Segment.ABORT if run.goal is Segment.ABORT else Segment.LOOK
+    return NextAttempt(runs.later(seen, run, segment), "ended without an answer")
+
+
+def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:
+    until = unix(run.deadline)
+    if trouble:
+        message = f"the Pod does not start: {trouble}; it is retried until {run.deadline}"
+        return Wait(PHASES[run.segment], "ProgressingWithRetry", message, until=until)
+    return Wait(PHASES[run.segment], "Progressing", working_message(seen, run), until=until)
+
+
+def _overdue(seen: Observed, run: RunStatus, trouble: str) -> Wait:
+    why = f"its Pod does not start: {trouble}" if trouble else "it still runs and is not stopped"
+    message = (
+        f"not finished at progressDeadline: {why}; still looked at every 5 minutes. To stop it: "
+        f"kubectl patch -n {seen.namespace} dbm/{seen.name} --type merge "
+        '-p \'{"spec":{"suspend":true}}\''
+    )
+    phase = Phase.FAILED if trouble else PHASES[run.segment]
+    again = seen.now + LOOK_AGAIN
+    return Wait(phase, "DeadlineExceeded", message, until=again, stalled=True)
+
+
+def working_message(seen: Observed, run: RunStatus) -> str:
+    """Return what happens now, without anything that changes while it does."""
+    text = f"Job {current_name(seen, run)} carries out {run.segment}"
+    if run.generation == seen.generation:
+        return text
+    return f"{text} for generation {run.generation}; generation {seen.generation} waits for it"
+
+
+def pod_of_before_still_ends(seen: Observed) -> Decision | None:
+    """Give a Pod that was told to stop its time; after that the runner's fence is the proof."""
+    run = seen.status.run
+    ending = [
+        pod.leaving_since + STOPPING
+        for pod in seen.pods
+        if pod.leaving_since is not None and not pod.ended
+        if seen.now < pod.leaving_since + STOPPING
+    ]
+    if run is None or not ending:
+        return None
+    message = "the Pod of an earlier attempt stops at its next safe point"
+    return Wait(PHASES[run.segment], "Progressing", message, until=max(ending))
+
+
+def backoff_is_not_over(seen: Observed) -> Decision | None:
+    """Wait for the moment that status names."""
+    run = seen.status.run
+    if run is None or seen.now >= unix(run.not_before):
+        return None
+    said = run.last.message if run.last else "the last Job ended without an answer"
+    moment = unix(run.not_before)
+    if seen.now >= unix(run.deadline):
+        return gave_up(said, moment)
+    if run.holder is not None:
+        message = f"{said}; held by {run.holder.namespace}/{run.holder.name}"
+        return Wait(Phase.WAITING, "Waiting", message, until=moment)
+    return Wait(PHASES[run.segment], "ProgressingWithRetry", said, until=moment)
+
+
+def gave_up(said: str, until: float) -> Wait:
+    """Return the wait after the deadline: stalled, but looked at again."""
+    message = f"gave up at progressDeadline, still looked at every 5 minutes: {said}"
+    return Wait(Phase.FAILED, "DeadlineExceeded", message, until=until, stalled=True)
+
+
+def job_is_missing(seen: Observed) -> Decision:
+    """Create the Job of the intent. Again is safe: the runner refuses a closed attempt."""
+    run, spec = seen.status.run, seen.spec
+    assert run is not None  # noqa: S101  # new_run_is_wanted decides where there is no run
+    assert spec is not None  # noqa: S101  # spec_is_wrong decides where there is none
+    return create_current(seen, spec, run)

@@ -1,0 +1,122 @@
+"""What is next for one object: the first rule that has something to say decides."""
+
+from collections.abc import Callable
+from typing import Final
+
+from whimbrel.machine import attempts, housekeeping, leaving, runs
+from whimbrel.machine.decisions import Decision, Hold, Ignore, NextAttempt, StartRun, Wait
+from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
+from whimbrel.machine.requests import resolve_value, wanted_trigger
+from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
+from whimbrel.model.status import Phase, RunState, RunStatus
+
+Rule = Callable[[Observed], Decision | None]
+
+
+def decide(seen: Observed) -> Decision:
+    """Return the next move: one write, one effect, or a wait with a deadline or a named human."""
+    for rule in RULES:
+        decision = rule(seen)
+        if decision is not None:
+            return decision
+    raise AssertionError("the last rule always decides")
+
+
+def object_is_gone(seen: Observed) -> Decision | None:
+    """Leave an object alone that is deleted and asks nothing of us."""
+    if seen.leaving_since is None or FINALIZER in seen.finalizers:
+        return None
+    return Ignore("deleted")
+
+
+def spec_is_wrong(seen: Observed) -> Decision | None:
+    """Wait for the author; what the API server let pass is checked again here."""
+    if seen.spec is not None:
+        return None
+    return Hold("InvalidSpec", seen.problem, phase=Phase.FAILED)
+
+
+def person_resolves(seen: Observed) -> Decision | None:
+    """Go on with a run whose question a person answered."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or attempts.is_working(seen):
+        return None
+    value = resolve_value(seen, run)
+    if not value or (run.state is RunState.CLOSED and not runs.is_held(run)):
+        return None
+    return NextAttempt(runs.reopened(seen, run, spec, run.goal), "resolved", resolve=value)
+
+
+def object_is_suspended(seen: Observed) -> Decision | None:
+    """Start nothing; a working Job is told to stop at its next safe point."""
+    run, spec = seen.status.run, seen.spec
+    if spec is None or not spec.suspend or seen.leaving_since is not None:
+        return None
+    stop = housekeeping.delete_unfinished(seen, "suspended")
+    if stop is not None:
+        return stop
+    ready = run is not None and runs.is_good(run) and run.work == work_digest(spec)
+    message = "suspended: nothing is started until spec.suspend is false"
+    return Wait(
+        Phase.SUSPENDED, "Suspended", message, human="whoever sets spec.suspend", ready=ready
+    )
+
+
+def new_run_is_wanted(seen: Observed) -> Decision | None:
+    """Start a run for another spec or an annotation, unless the one before is really working."""
+    run, spec = seen.status.run, seen.spec
+    if spec is None or seen.leaving_since is not None or attempts.is_working(seen):
+        return None
+    trigger = wanted_trigger(seen)
+    if run is not None and not trigger and not _is_other_work(seen, run):
+        return None
+    goal = _goal(run, trigger, asked_digest(spec))
+    return StartRun(
+        runs.new_run(seen, spec, trigger, goal),
+        retry=attempts.annotation(seen, "retry"),
+        rollback=attempts.annotation(seen, "rollback"),
+    )
+
+
+def _is_other_work(seen: Observed, run: RunStatus) -> bool:
+    if run.generation == seen.generation or seen.spec is None:
+        return False
+    # Only `suspend` or `deletionPolicy` changed: what is open goes on, what is done stays done.
+    goes_on = run.state is RunState.OPEN or runs.is_good(run)
+    return not (goes_on and run.work == work_digest(seen.spec))
+
+
+def _goal(run: RunStatus | None, trigger: str, asked: str) -> Segment:
+    if trigger.startswith("rollback:"):
+        return Segment.ROLLBACK
+    if run is None or run.goal is not Segment.ROLLBACK or run.asked != asked:
+        return Segment.MIGRATE
+    # A rollback that was not finished goes on when a person allows data loss, lifts a limit, or
+    # asks for another try; going up again is asked for by another `migrations`.
+    finished = run.state is RunState.CLOSED and runs.outcome_of(run) in runs.BACK
+    return Segment.MIGRATE if finished else Segment.ROLLBACK
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    object_is_gone,
+    attempts.answer_arrived,
+    leaving.object_leaves,
+    spec_is_wrong,
+    attempts.container_end_is_news,
+    person_resolves,
+    object_is_suspended,
+    new_run_is_wanted,
+    housekeeping.job_of_before_is_left,
+    housekeeping.finalizer_is_missing,
+    housekeeping.finalizer_is_left,
+    housekeeping.old_job_is_kept,
+    attempts.run_is_over,
+    attempts.person_approves,
+    attempts.plan_waits,
+    attempts.name_is_taken,
+    attempts.job_is_there,
+    attempts.pod_of_before_still_ends,
+    attempts.backoff_is_not_over,
+    attempts.job_is_missing,
+)

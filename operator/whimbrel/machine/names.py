@@ -1,0 +1,80 @@
+"""Every name that we give to objects, labels and annotations.
+
+Deterministic, so that a second operator, or the same one after a crash, finds what the first
+one made.
+"""
+
+import hashlib
+from typing import Final
+
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Spec
+
+GROUP: Final = "whimbrel.dev"
+VERSION: Final = "v1alpha1"
+KIND: Final = "DatabaseMigration"
+PLURAL: Final = "databasemigrations"
+FINALIZER: Final = "whimbrel.dev/run"
+
+MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "whimbrel")
+OBJECT_LABEL: Final = "whimbrel.dev/object"
+NAME: Final = "whimbrel.dev/name"
+RUN: Final = "whimbrel.dev/run"
+SEGMENT: Final = "whimbrel.dev/segment"
+ATTEMPT: Final = "whimbrel.dev/attempt"
+ORDER: Final = "whimbrel.dev/order"
+
+APPROVE: Final = "whimbrel.dev/approve"
+RETRY: Final = "whimbrel.dev/retry-requested-at"
+ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
+RESOLVE: Final = "whimbrel.dev/resolve"
+RESOLVE_BY: Final = "whimbrel.dev/resolve-by"
+RESOLVE_REASON: Final = "whimbrel.dev/resolve-reason"
+
+JOB_NAME_LIMIT: Final = 52  # the Pod's suffix and the label job-name must fit into 63
+
+
+def digest(*parts: object, length: int = 10) -> str:
+    """Return the first hex digits of the sha256 over the parts."""
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:length]
+
+
+def run_id(uid: str, generation: int, trigger: str) -> str:
+    """Return the id of a run: the same question always gets the same id."""
+    return digest(uid, generation, trigger, length=16)
+
+
+def object_label(name: str, uid: str) -> str:
+    """Return the label value that finds everything of one object (a new uid is a new object)."""
+    return f"{short_name(name, 32)}-{digest(uid)}"
+
+
+def short_name(name: str, limit: int) -> str:
+    """Return a name without dots, cut to a length, fit for the start of a DNS label."""
+    return name.replace(".", "-")[:limit].rstrip("-")
+
+
+def job_name(name: str, uid: str, run: str, *, segment: Segment | str, attempt: int) -> str:
+    """Return the name of the Job of one attempt, at most 52 characters."""
+    tail = f"-{str(segment).lower()}-{digest(uid, run, segment, attempt)}"
+    return short_name(name, JOB_NAME_LIMIT - len(tail)) + tail
+
+
+def plan_name(name: str, plan_digest: str) -> str:
+    """Return the name of the ConfigMap that shows a plan."""
+    return f"{short_name(name, 200)}-plan-{plan_digest[:12]}"
+
+
+def gate_token(gate: str, plan_digest: str) -> str:
+    """Return the value that the annotation `whimbrel.dev/approve` must have."""
+    return f"{gate}:{plan_digest[:12]}"
+
+
+def work_digest(spec: Spec) -> str:
+    """Return the digest of all that makes another run: not `suspend`, not `deletionPolicy`."""
+    return digest(spec.model_dump_json(exclude={"suspend", "deletion_policy"}), length=16)
+
+
+def asked_digest(spec: Spec) -> str:
+    """Return the digest of what shall be applied."""
+    return digest(spec.migrations.model_dump_json(), length=16)

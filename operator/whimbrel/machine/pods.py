@@ -1,0 +1,179 @@
+"""The Pod of one attempt: the runner, and where a tool has an image of its own, that one too."""
+
+from typing import Any, Final
+
+from whimbrel.machine import names
+from whimbrel.machine.decisions import CreateJob
+from whimbrel.model.spec import CaSource, Database, EnvVar, KeyRef, PartsFrom, Spec, Tool
+
+Body = dict[str, Any]
+
+SHARED: Final = "/whimbrel/shared"
+LAUNCHER: Final = f"{SHARED}/launcher"
+GRACE: Final = 30  # seconds between SIGTERM and SIGKILL; the runner cancels and rolls back at once
+
+
+def pod_spec(wanted: CreateJob) -> Body:
+    """Return the Pod's spec; it passes the Pod Security Standard `restricted`."""
+    spec, options = wanted.order.spec, wanted.order.spec.job
+    body: Body = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": options.run_as_user,
+            "runAsGroup": options.fs_group,
+            "fsGroup": options.fs_group,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [_runner(wanted)],
+        "volumes": _volumes(spec, shared=bool(wanted.tool_image)),
+    }
+    if wanted.tool_image:
+        body["initContainers"] = [_launcher(wanted)]
+        _add_tool(body, wanted)
+    return body | _placement(spec)
+
+
+def _placement(spec: Spec) -> Body:
+    options = spec.job
+    wanted: Body = {
+        "serviceAccountName": options.service_account_name,
+        "nodeSelector": dict(options.node_selector),
+        "imagePullSecrets": [{"name": each.name} for each in options.image_pull_secrets],
+        "tolerations": [
+            {key: value for key, value in each.model_dump().items() if value}
+            for each in options.tolerations
+        ],
+    }
+    return {key: value for key, value in wanted.items() if value}
+
+
+def _add_tool(body: Body, wanted: CreateJob) -> None:
+    migrations = wanted.order.spec.migrations
+    if migrations.tool is Tool.SQL:
+        path = migrations.sql.path if migrations.sql else ""
+        command = [LAUNCHER, "copy", path, f"{SHARED}/files"]
+        body["initContainers"].append(_container(wanted, "files", wanted.tool_image, command))
+        return
+    command = [LAUNCHER, "serve", f"{SHARED}/tool.sock"]
+    tool = _container(wanted, "tool", wanted.tool_image, command)
+    tool["env"] = [*tool["env"], *(_variable(each) for each in migrations.env)]
+    if migrations.working_dir:
+        tool["workingDir"] = migrations.working_dir
+    body["containers"].append(tool)
+
+
+def _launcher(wanted: CreateJob) -> Body:
+    command = ["cp", "/usr/local/bin/whimbrel-launcher", LAUNCHER]
+    return _container(wanted, "launcher", wanted.image, command)
+
+
+def _runner(wanted: CreateJob) -> Body:
+    runner = _container(wanted, "runner", wanted.image, ["python", "-m", "whimbrel.runner"])
+    runner["volumeMounts"] += [
+        {"name": volume["name"], "mountPath": path, "readOnly": True}
+        for volume, path in _sources(wanted.order.spec)
+    ]
+    return runner
+
+
+def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> Body:
+    spec = wanted.order.spec
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  # an emptyDir of this Pod
+    if wanted.tool_image:
+        mounts.append({"name": "shared", "mountPath": SHARED})
+    body: Body = {
+        "name": name,
+        "image": image,
+        "command": command,
+        "env": [{"name": "HOME", "value": "/tmp"}],  # noqa: S108  # the same emptyDir
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": mounts,
+    }
+    resources = {key: value for key, value in spec.job.resources.model_dump().items() if value}
+    return body | ({"resources": resources} if resources else {})
+
+
+def _variable(variable: EnvVar) -> Body:
+    return variable.model_dump(by_alias=True, exclude_none=True)
+
+
+def _volumes(spec: Spec, *, shared: bool) -> list[Body]:
+    own: list[Body] = [{"name": "tmp", "emptyDir": {}}]
+    if shared:
+        own.append({"name": "shared", "emptyDir": {}})
+    return own + [volume for volume, _ in _sources(spec)]
+
+
+def _sources(spec: Spec) -> list[tuple[Body, str]]:
+    found = [
+        (_order_volume(), "/whimbrel/order"),
+        (_database_volume(spec.database), "/whimbrel/database"),
+    ]
+    if spec.database.tls is not None:
+        found.append((_ca_volume(spec.database.tls.ca_from), "/whimbrel/ca"))
+    if spec.database.run_role is not None:
+        reference = spec.database.run_role.secret_key_ref
+        found.append((_secret("run-role", reference.name, {"url": reference.key}), RUN_ROLE))
+    if spec.migrations.config_map_ref is not None:
+        files = {"name": spec.migrations.config_map_ref.name, "optional": True}
+        found.append(({"name": "files", "configMap": files}, "/whimbrel/files"))
+    return found
+
+
+RUN_ROLE: Final = "/whimbrel/run-role"
+
+
+def _order_volume() -> Body:
+    item = {
+        "path": "order.json",
+        "fieldRef": {"fieldPath": f"metadata.annotations['{names.ORDER}']"},
+    }
+    return {"name": "order", "downwardAPI": {"items": [item]}}
+
+
+def _database_volume(database: Database) -> Body:
+    if database.parts_from is not None:
+        return _secret("database", database.parts_from.secret_ref.name, _parts(database.parts_from))
+    assert database.url_from is not None  # noqa: S101  # parse_spec allows exactly one of them
+    reference = database.url_from.secret_key_ref
+    return _secret("database", reference.name, {"url": reference.key})
+
+
+def _parts(source: PartsFrom) -> dict[str, str]:
+    return {
+        "host": source.host,
+        "port": source.port,
+        "name": source.name,
+        "user": source.user,
+        "password": source.password,
+    }
+
+
+def _secret(volume: str, name: str, paths: dict[str, str]) -> Body:
+    # Optional: the Pod starts without it, the runner says what is missing and is retried.
+    source = {"secretName": name, "optional": True, "items": _items(paths)}
+    return {"name": volume, "secret": source}
+
+
+def _ca_volume(source: CaSource) -> Body:
+    if source.config_map_key_ref is not None:
+        reference = source.config_map_key_ref
+        return {"name": "ca", "configMap": _config_map(reference)}
+    assert source.secret_key_ref is not None  # noqa: S101  # CEL allows exactly one of them
+    return _secret("ca", source.secret_key_ref.name, {"ca.crt": source.secret_key_ref.key})
+
+
+def _config_map(reference: KeyRef) -> Body:
+    return {"name": reference.name, "optional": True, "items": _items({"ca.crt": reference.key})}
+
+
+def _items(paths: dict[str, str]) -> list[Body]:
+    return [{"key": key, "path": path} for path, key in paths.items()]

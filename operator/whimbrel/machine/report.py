@@ -1,0 +1,97 @@
+"""The status that follows from a decision: intent, facts and view in one piece, one PUT."""
+
+from dataclasses import replace
+from typing import Any
+
+from whimbrel.machine.conditions import LONGEST, conditions
+from whimbrel.machine.decide import decide
+from whimbrel.machine.decisions import (
+    Decision,
+    NextAttempt,
+    RecordResult,
+    ShowPlan,
+    StartRun,
+)
+from whimbrel.machine.orders import current_name
+from whimbrel.machine.phase import View, view
+from whimbrel.machine.runs import is_good
+from whimbrel.machine.timestamps import rfc3339
+from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import Outcome, Result
+from whimbrel.model.status import Applied, GateStatus, Handled, RunState, RunStatus, Status
+
+
+def report(seen: Observed, decision: Decision) -> Status:
+    """Return the whole status after a decision; equal to the one before where nothing is new."""
+    status = _decided(seen, decision)
+    if isinstance(decision, StartRun | RecordResult | NextAttempt | ShowPlan):
+        after = replace(seen, status=status)
+        return _shown(after, view(after, decide(after)))
+    return _shown(replace(seen, status=status), view(seen, decision))
+
+
+def report_view(seen: Observed, shown: View) -> Status:
+    """Return the status with another view of the same facts."""
+    return _shown(seen, shown)
+
+
+def _decided(seen: Observed, decision: Decision) -> Status:
+    status = seen.status
+    match decision:
+        case StartRun(run, retry, rollback):
+            handled = Handled(retry=retry, rollback=rollback, resolve=status.handled.resolve)
+            changes: dict[str, Any] = {"run": run, "handled": handled, "gate": None, "progress": ""}
+        case RecordResult(run, result):
+            changes = {"run": run} | _facts(seen, run, result)
+        case NextAttempt(run, _, resolve):
+            changes = {"run": run, "gate": _gate_of(run, status)}
+            if resolve:
+                changes["handled"] = status.handled.model_copy(update={"resolve": resolve})
+        case ShowPlan(name, _, token):
+            changes = {"gate": _gate(seen).model_copy(update={"token": token, "plan": name})}
+        case _:
+            changes = {}
+    return status.model_copy(update=changes)
+
+
+def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
+    before = seen.status
+    facts: dict[str, Any] = {
+        "database": result.database or before.database,
+        "fence": result.fence or before.fence,
+        "salvage": result.salvage or before.salvage,
+        "warnings": tuple(text[:LONGEST] for text in result.warnings)[:16],
+        "progress": f"{result.applied} applied" if result.applied else before.progress,
+    }
+    if result.revision or result.outcome in (Outcome.DONE, Outcome.ROLLED_BACK):
+        facts["revision"] = result.revision
+    if is_good(run):
+        facts["applied"] = Applied(
+            revision=result.revision, digest=result.plan_digest, at=rfc3339(seen.now)
+        )
+    waits = run.segment is Segment.APPROVE and run.state is RunState.OPEN
+    return facts | {"gate": _gate(seen) if waits else None}
+
+
+def _gate(seen: Observed) -> GateStatus:
+    return seen.status.gate or GateStatus(name="Start", token="", since=rfc3339(seen.now))
+
+
+def _gate_of(run: RunStatus, status: Status) -> GateStatus | None:
+    return status.gate if run.segment is Segment.APPROVE else None
+
+
+def _shown(seen: Observed, shown: View) -> Status:
+    run = seen.status.run
+    running = run is not None and run.state is RunState.OPEN and run.segment is not Segment.APPROVE
+    return seen.status.model_copy(
+        update={
+            "observed_generation": seen.generation,
+            "phase": shown.phase,
+            "message": shown.message[:LONGEST],
+            "strategy": str(seen.spec.strategy.type) if seen.spec else seen.status.strategy,
+            "job": current_name(seen, run) if run is not None and running else "",
+            "conditions": conditions(seen, shown),
+        }
+    )

@@ -1,0 +1,162 @@
+"""How `status.run` goes from one intent to the next."""
+
+from typing import Final
+
+from whimbrel.machine.backoff import AFTER_DEADLINE, delay
+from whimbrel.machine.names import asked_digest, run_id, work_digest
+from whimbrel.machine.segments import segments
+from whimbrel.machine.timestamps import precise, rfc3339, unix
+from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import Holder, Outcome, Result
+from whimbrel.model.spec import Spec
+from whimbrel.model.status import HolderStatus, LastResult, RunState, RunStatus
+
+GOOD: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.AHEAD})
+BACK: Final = GOOD | {Outcome.ROLLED_BACK}
+BAD: Final = frozenset({Outcome.FAILED, Outcome.REFUSED, Outcome.HELD})
+KEPT: Final = 20  # entries of `ended`
+EVERYTHING: Final = "base"  # target of a rollback that takes back all that this object applied
+DELETED: Final = "delete"
+
+
+def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatus:
+    """Return the intent of a run that starts now."""
+    before = seen.status.run
+    return RunStatus(
+        id=run_id(seen.uid, seen.generation, trigger),
+        generation=seen.generation,
+        trigger=trigger,
+        goal=goal,
+        work=work_digest(spec),
+        asked=asked_digest(spec),
+        segment=segments(spec, goal)[0],
+        started_at=rfc3339(seen.now),
+        deadline=precise(seen.now + spec.limits.progress_deadline),
+        to=EVERYTHING if trigger == DELETED else "",
+        image=before.image if before and goal is Segment.ROLLBACK else "",
+        ended=tuple(_foreign_keys(seen, before))[-KEPT:] if before else (),
+        database=before.database if before else "",
+        epoch=before.epoch if before else 0,
+    )
+
+
+def _foreign_keys(seen: Observed, before: RunStatus) -> list[str]:
+    mine = [f"{before.id}/{key}" for key in ended_attempts(seen) if key.count("/") == 1]
+    return [key for key in before.ended if key.count("/") > 1] + mine
+
+
+def ended_attempts(seen: Observed) -> tuple[str, ...]:
+    """Return the attempts of this run whose containers the kubelet reported as terminated."""
+    run = seen.status.run
+    if run is None:
+        return ()
+    live = {pod.attempt_key() for pod in seen.pods if pod.ended and pod.run == run.id}
+    return (*run.ended, *sorted(live - set(run.ended)))[-KEPT:]
+
+
+def again(seen: Observed, run: RunStatus, segment: Segment) -> RunStatus:
+    """Return the intent of the next attempt, started at once."""
+    return run.model_copy(
+        update={
+            "segment": segment,
+            "attempt": run.attempt + 1,
+            "not_before": "",
+            "ended": ended_attempts(seen),
+        }
+    )
+
+
+def later(seen: Observed, run: RunStatus, segment: Segment, at_least: float = 0.0) -> RunStatus:
+    """Return the intent of the next attempt after a backoff."""
+    failures = run.failures + 1
+    late = seen.now >= unix(run.deadline)
+    pause = max(AFTER_DEADLINE, at_least) if late else delay(run.id, failures, at_least=at_least)
+    moment = {"failures": failures, "not_before": precise(seen.now + pause)}
+    return again(seen, run, segment).model_copy(update=moment)
+
+
+def reopened(seen: Observed, run: RunStatus, spec: Spec, goal: Segment) -> RunStatus:
+    """Return the same run, open again with a fresh deadline, at its goal."""
+    fresh = {
+        "state": RunState.OPEN,
+        "goal": goal,
+        "failures": 0,
+        "deadline": precise(seen.now + spec.limits.progress_deadline),
+    }
+    return again(seen, run, goal).model_copy(update=fresh)
+
+
+def closed(run: RunStatus) -> RunStatus:
+    """Return the run at its end."""
+    return run.model_copy(update={"state": RunState.CLOSED, "not_before": ""})
+
+
+def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
+    """Return what follows from the answer of the current Job."""
+    assert seen.status.run is not None  # noqa: S101  # only called with a current Job
+    run = _noted(seen, seen.status.run, result)
+    if result.reason == "NeedsNewerImage" and result.image not in ("", run.image):
+        return again(seen, run.model_copy(update={"image": result.image}), run.segment)
+    if result.outcome is Outcome.NOT_FINISHED:
+        return later(seen, run, run.segment, result.retry_after)
+    if run.segment is Segment.LOOK and result.outcome not in BAD:
+        return _looked(seen, run, spec, result)
+    return closed(run)
+
+
+def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunStatus:
+    gated = Segment.APPROVE in segments(spec, run.goal) and not run.approved
+    if not gated:
+        return again(seen, run, run.goal)
+    if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
+        return closed(run)
+    return run.model_copy(
+        update={
+            "segment": Segment.APPROVE,
+            "plan_digest": result.plan_digest,
+            "failures": 0,
+            "not_before": "",
+        }
+    )
+
+
+def _noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
+    last = LastResult(
+        segment=result.segment,
+        attempt=result.attempt,
+        outcome=result.outcome,
+        reason=result.reason,
+        message=result.message,
+        command=result.command,
+        at=rfc3339(seen.now),
+    )
+    news = {
+        "last": last,
+        "database": result.database_uuid or run.database,
+        "epoch": max(run.epoch, result.epoch),
+        "holder": _holder(result.holder),
+        "ended": ended_attempts(seen),
+    }
+    return run.model_copy(update=news)
+
+
+def _holder(holder: Holder | None) -> HolderStatus | None:
+    return None if holder is None else HolderStatus(**holder.model_dump())
+
+
+def outcome_of(run: RunStatus) -> Outcome | None:
+    """Return the newest outcome of the run, or None."""
+    return Outcome(run.last.outcome) if run.last else None
+
+
+def is_held(run: RunStatus) -> bool:
+    """Tell whether the run ended with a question to a human; its row in the ledger is open."""
+    return run.state is RunState.CLOSED and outcome_of(run) is Outcome.HELD
+
+
+def is_good(run: RunStatus) -> bool:
+    """Tell whether the run ended with the schema that was asked for, read back."""
+    return (
+        run.state is RunState.CLOSED and run.goal is Segment.MIGRATE and (outcome_of(run) in GOOD)
+    )
