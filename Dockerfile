@@ -7,7 +7,7 @@ RUN apt-get update --quiet \
         gcc libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
 COPY launcher /src
-RUN make -C /src
+RUN make -C /src --always-make
 
 FROM ${BASE_IMAGE} AS dependencies
 RUN python3 -m venv /opt/pip && python3 -m venv --without-pip /opt/whimbrel
