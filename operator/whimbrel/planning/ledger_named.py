@@ -54,11 +54,11 @@ def _renames_schema(tree: Tree, schema: str) -> bool:
 
 
 def _comments_schema(tree: Tree, schema: str) -> bool:
-    return tree.objtype == pg.OBJECT_SCHEMA and tree.object.string.sval == schema
+    return bool(tree.objtype == pg.OBJECT_SCHEMA and tree.object.string.sval == schema)
 
 
 def _gives_schema(tree: Tree, schema: str) -> bool:
-    return tree.object_type == pg.OBJECT_SCHEMA and tree.object.string.sval == schema
+    return bool(tree.object_type == pg.OBJECT_SCHEMA and tree.object.string.sval == schema)
 
 
 def _grants_on_schema(tree: Tree, schema: str) -> bool:

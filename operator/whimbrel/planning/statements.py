@@ -31,11 +31,13 @@ class SqlText:
     Attributes:
         alone: How the effect of its one statement is looked up, or None when the file runs in a
             transaction.
+        is_marked_repeatable: True when its author says that it may run twice.
     """
 
     file: str
     parsed: tuple[Parsed, ...]
-    alone: Effect | None
+    alone: Effect | None = None
+    is_marked_repeatable: bool = False
 
     def statements(self) -> tuple[Statement, ...]:
         """Return the statements without their trees."""
@@ -53,9 +55,10 @@ def read_sql(file: str, text: str, ledger_schema: str) -> SqlText:
     for each in parsed:
         _refuse_control(each)
         _refuse_ledger(each, ledger_schema)
+    repeatable = "repeatable" in said
     if "no-transaction" in said:
-        return SqlText(file, parsed, _effect_alone(file, parsed, "repeatable" in said))
-    if "repeatable" in said:
+        return SqlText(file, parsed, _effect_alone(file, parsed, repeatable), repeatable)
+    if repeatable:
         raise RefusedError(
             "BadDirective",
             f"{file}: `-- whimbrel: repeatable` has a meaning only beside "
@@ -63,7 +66,7 @@ def read_sql(file: str, text: str, ledger_schema: str) -> SqlText:
         )
     for each in parsed:
         _refuse_outside_transaction(each)
-    return SqlText(file, parsed, None)
+    return SqlText(file, parsed)
 
 
 def _directives(file: str, text: str) -> frozenset[str]:

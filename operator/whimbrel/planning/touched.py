@@ -192,6 +192,8 @@ def _alter_table(tree: Tree) -> Iterator[Touch]:
                 yield Dropped(_column(table, command.name), cascade)
             case pg.AT_AlterColumnType:
                 yield Retyped(_column(table, command.name))
+            case _:
+                pass
 
 
 def _rename(tree: Tree) -> Iterator[Touch]:
@@ -274,6 +276,8 @@ def _writes(parsed: Parsed) -> Iterator[Touch]:
                 yield Written(_relation("table", node.relation), columns)
             case "MergeStmt":
                 yield from _merge(node)
+            case _:
+                pass
 
 
 def _merge(node: Tree) -> Iterator[Touch]:

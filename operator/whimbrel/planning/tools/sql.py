@@ -1,0 +1,164 @@
+"""Tool `sql`: plans from the project's files and the ledger's rows. Touches nothing."""
+
+from collections.abc import Mapping, Sequence
+
+from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.facts import Facts
+from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.spec import Spec
+from whimbrel.model.steps import Adopt, Direction, MigrationFile, Step, StepId
+from whimbrel.planning.expected_objects import expected, first_missing
+from whimbrel.planning.sql_down import notes_on_way_back, plan_back
+from whimbrel.planning.sql_files import down_name, read_files
+from whimbrel.planning.sql_history import (
+    HEAD,
+    History,
+    check_applied,
+    history_of,
+    pending,
+    vanished,
+)
+from whimbrel.planning.sql_steps import Group, Work, groups, step
+from whimbrel.planning.statements import read_sql
+from whimbrel.planning.syntax import Parsed, parse_sql
+
+
+def plan_up(spec: Spec, owner: str, facts: Facts, files: Mapping[str, str]) -> RunnerPlan:
+    """Return what leads from the facts to `spec.migrations.to`; a lower `to` leads down.
+
+    The owner is namespace/name of the object; the files are texts by file name.
+
+    Raises:
+        RefusedError: The project or a file of it is wrong; the file is named.
+        HeldError: ``WasRolledBack``, or ``WouldLoseData`` for a lower `to`.
+    """
+    history = history_of(owner, read_files(files), facts.applied)
+    wanted = spec.migrations.to
+    if wanted == HEAD:
+        return _to_head(spec, facts, history)
+    target = history.number(wanted)
+    if target < history.last_applied():
+        return plan_back(spec, facts, history, target)
+    check_applied(history)
+    return _forward(spec, facts, history, target)
+
+
+def plan_down(
+    spec: Spec, owner: str, facts: Facts, files: Mapping[str, str], to: str | None
+) -> RunnerPlan:
+    """Return the way back.
+
+    `to` is the version that stays, "" for none, None for "before the last run". The files may
+    be empty where only the ledger knows them.
+
+    Raises:
+        RefusedError: ``NothingToRollBack``, ``UnknownRevision``, ``NoDown``, ``Conflict``.
+        HeldError: ``WouldLoseData``, with the command that lets it run.
+    """
+    history = history_of(owner, read_files(files) if files else (), facts.applied)
+    target = _before_last_run(history, facts) if to is None else _kept(history, to)
+    return plan_back(spec, facts, history, target)
+
+
+def _kept(history: History, to: str) -> int:
+    return history.number(to) if to else -1
+
+
+def _before_last_run(history: History, facts: Facts) -> int:
+    mine = {int(version) for version in facts.last_run} & set(history.rows)
+    if not mine:
+        raise RefusedError(
+            "NothingToRollBack", "no run of this object has applied anything that is still there"
+        )
+    later = [row for number, row in history.rows.items() if number > max(mine)]
+    if later:
+        raise RefusedError(
+            "Conflict",
+            f"{later[0].name} was applied later by {later[0].owner}: take that back first",
+        )
+    return max((number for number in history.rows if number < min(mine)), default=-1)
+
+
+def _to_head(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
+    check_applied(history)
+    if history.last_applied() > history.last_file():
+        to = history.version(history.last_applied())
+        return RunnerPlan(Direction.UP, to, ahead=True)
+    return _forward(spec, facts, history, history.last_file())
+
+
+def _forward(spec: Spec, facts: Facts, history: History, target: int) -> RunnerPlan:
+    files = pending(history, target)
+    adopted = _adopted(spec, facts, history, target)
+    works = [_work(spec, file) for file in files[len(adopted) :]]
+    transactions = groups(works, spec.migrations.atomicity)
+    name = spec.migrations.history
+    steps: list[Step] = [step(name, Direction.UP, group) for group in transactions]
+    if adopted:
+        steps.insert(0, Adopt(StepId(f"adopt:{name}:{adopted[-1].version}"), adopted))
+    notes = (
+        *vanished(history),
+        *_split(transactions),
+        *_missing_downs(works),
+        *notes_on_way_back(facts, _downs(spec, works)),
+    )
+    plan = RunnerPlan(Direction.UP, history.version(target), tuple(steps), notes)
+    _refuse_rolled_back(plan, facts, history.owner)
+    return plan
+
+
+def _refuse_rolled_back(plan: RunnerPlan, facts: Facts, owner: str) -> None:
+    if plan.steps and plan.digest() in facts.rolled_back:
+        namespace, _, name = owner.partition("/")
+        raise HeldError(
+            "WasRolledBack",
+            f"this plan (to {plan.to}) was rolled back and is not tried again; "
+            "retry it, or give the object another spec",
+            command=f"whimbrel retry {name} -n {namespace}",
+        )
+
+
+def _adopted(spec: Spec, facts: Facts, history: History, target: int) -> tuple[MigrationFile, ...]:
+    baseline = spec.migrations.baseline
+    if not baseline or history.rows:
+        return ()
+    number = history.number(baseline)
+    if number > target:
+        raise RefusedError("BaselineAfterTarget", "spec.migrations.baseline is later than `to`")
+    files = pending(history, number)
+    parsed = [each for file in files for each in parse_sql(file.name, file.up)]
+    missing = first_missing(expected(parsed), facts.catalog)
+    if missing is not None:
+        raise RefusedError(
+            "BaselineDoesNotFit",
+            f"{files[-1].name} cannot be the baseline: the database has no {missing}",
+        )
+    return files
+
+
+def _work(spec: Spec, file: MigrationFile) -> Work:
+    return Work(file, read_sql(file.name, file.up, spec.database.ledger_schema))
+
+
+def _downs(spec: Spec, works: Sequence[Work]) -> dict[str, Sequence[Parsed]]:
+    """Read the way back now: a mistake in it is said before anything is applied."""
+    schema = spec.database.ledger_schema
+    names = [(down_name(work.file.name), work.file.down) for work in reversed(works)]
+    return {name: read_sql(name, down, schema).parsed for name, down in names if down is not None}
+
+
+def _split(transactions: Sequence[Group]) -> tuple[str, ...]:
+    if len(transactions) < 2:
+        return ()
+    return (
+        f"the files run in {len(transactions)} transactions: when a later one fails, "
+        "the earlier ones are taken back by their down files",
+    )
+
+
+def _missing_downs(works: Sequence[Work]) -> tuple[str, ...]:
+    return tuple(
+        f"{work.file.name} has no down file: it cannot be taken back"
+        for work in works
+        if work.file.down is None
+    )
