@@ -1,0 +1,58 @@
+"""`whimbrel resolve NAME --as ...`: a person's answer where the machine holds."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from whimbrel.cli.clusters import connect_cluster, local_record
+from whimbrel.cli.options import Place, command_app, grouped
+from whimbrel.cli.outcome import going_on
+from whimbrel.cli.record import Record, save_record
+from whimbrel.cli.screen import answer
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.order import Resolution
+
+app = command_app()
+
+
+class Verdict(StrEnum):
+    """What a person vouches for."""
+
+    FENCE_PROVEN = "FenceProven"
+    LEDGER_ACCEPTED = "LedgerAccepted"
+    TAKE_OVER = "TakeOver"
+
+
+@app.command()
+@grouped
+def resolve(
+    place: Place,
+    name: Annotated[str, typer.Argument(help="Name of the object.", metavar="NAME")],
+    verdict: Annotated[Verdict, typer.Option("--as", help="What you vouch for.")],
+    by: Annotated[str, typer.Option("--by", help="Who you are; kept in the ledger.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the ledger.")],
+) -> None:
+    """Answer for a run that is held: FenceProven, LedgerAccepted or TakeOver."""
+    record = local_record(place, name)
+    if record is None:
+        sentence = connect_cluster(place).resolve(name, verdict, by, reason)
+        answer(place.form, {"name": name, "message": sentence}, sentence)
+        return
+    record = resolved(record, verdict, by, reason)
+    save_record(place.state_dir, record)
+    command = going_on(place, record)
+    content = {"name": name, "as": str(verdict), "by": by, "reason": reason, "command": command}
+    answer(place.form, content, f"{verdict} recorded; go on with: {command}")
+
+
+def resolved(record: Record, verdict: Verdict, by: str, reason: str) -> Record:
+    """Return the record with a person's answer for its newest run.
+
+    Raises:
+        RefusedError: There is no run.
+    """
+    if record.run is None:
+        raise RefusedError("NothingHeld", f"{record.name} has no run that could be resolved")
+    answered = Resolution(verdict=verdict, run=record.run.id, by=by, reason=reason)
+    return record.model_copy(update={"resolution": answered})

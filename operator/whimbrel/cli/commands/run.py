@@ -1,0 +1,52 @@
+"""`whimbrel run FILE`: carry out a manifest without a cluster."""
+
+from typing import Annotated
+
+import typer
+
+from whimbrel.cli.attempts import Desk, carry_through, look
+from whimbrel.cli.gate import waiting
+from whimbrel.cli.here import desk_for, found_object
+from whimbrel.cli.local_identity import new_run_id
+from whimbrel.cli.options import Connection, Consent, Place, command_app, grouped
+from whimbrel.cli.orders import Errand
+from whimbrel.cli.outcome import show_result, state_dir_option
+from whimbrel.cli.record import Record, save_record
+from whimbrel.cli.screen import say
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Gate
+
+app = command_app()
+
+
+@app.command()
+@grouped
+def run(
+    place: Place,
+    connection: Connection,
+    consent: Consent,
+    file: Annotated[str, typer.Argument(help="The manifest.", metavar="FILE")],
+) -> None:
+    """Carry out a manifest on the database of --url, or on an embedded PostgreSQL."""
+    found = found_object(place, file, connection, consent)
+    if found.manifest.spec.suspend:
+        raise RefusedError("Suspended", "spec.suspend is true: nothing is started")
+    with desk_for(place, connection, found) as desk:
+        if Gate.START in found.manifest.spec.approval.before:
+            refuse_unapproved(place, desk, found.record)
+        errand = Errand(Segment.MIGRATE, new_run_id())
+        record, result = carry_through(desk, found.record, errand)
+    show_result(place, record, result)
+
+
+def refuse_unapproved(place: Place, desk: Desk, record: Record) -> None:
+    """Look, and end here with the plan on the screen while nobody approved it."""
+    looked = look(desk, record)
+    if looked.exit_code() != 0:
+        show_result(place, record, looked)
+    held = waiting(record, looked, state_dir_option(place))
+    if held is not None:
+        save_record(desk.state_dir, held.record)
+        say(held.plan)
+        raise held.error

@@ -1,0 +1,75 @@
+"""`whimbrel status NAME`: where the object stands."""
+
+from typing import Annotated, Any
+
+import typer
+
+from whimbrel.cli.clusters import connect_cluster, local_record
+from whimbrel.cli.gate import token_of
+from whimbrel.cli.options import Place, command_app, grouped
+from whimbrel.cli.outcome import going_on
+from whimbrel.cli.record import Record
+from whimbrel.cli.screen import answer
+from whimbrel.model.result import Outcome
+from whimbrel.model.status import RunState
+
+app = command_app()
+
+
+@app.command()
+@grouped
+def status(
+    place: Place,
+    name: Annotated[str, typer.Argument(help="Name of the object.", metavar="NAME")],
+) -> None:
+    """Show where the object stands: in the cluster its status, here its local record."""
+    record = local_record(place, name)
+    if record is not None:
+        command = going_on(place, record) if _goes_on(record) else ""
+        rows = record_rows(record, command)
+        content = record.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    else:
+        content = connect_cluster(place).read(name)
+        rows = object_rows(content)
+    answer(place.form, content, _aligned(rows))
+
+
+def record_rows(record: Record, command: str) -> dict[str, str]:
+    """Return what a local record says, line by line."""
+    rows = {"object": f"{record.namespace}/{record.name}", "database": record.database}
+    if record.last is not None:
+        last = record.last.result
+        rows["revision"] = last.revision
+        rows["last"] = f"{last.outcome.value} ({last.reason}) at {record.last.at}"
+        rows["message"] = last.message
+        rows["do"] = last.command if last.outcome is Outcome.HELD else ""
+    if record.run is not None:
+        run = record.run
+        rows["run"] = f"{run.id}, {run.segment}, attempt {run.attempt}, {run.state}"
+    if record.gate:
+        rows["waits for"] = f"approval of {token_of(record.gate)}"
+    return {**rows, "go on with": command}
+
+
+def object_rows(found: dict[str, Any]) -> dict[str, str]:
+    """Return what an object of the cluster says, line by line."""
+    seen: dict[str, Any] = found.get("status") or {}
+    metadata = found["metadata"]
+    rows = {"object": f"{metadata.get('namespace', '')}/{metadata['name']}"}
+    for key in ("phase", "database", "revision", "progress", "message", "job", "fence"):
+        rows[key] = str(seen.get(key, ""))
+    for condition in seen.get("conditions", []):
+        rows[condition["type"]] = f"{condition['status']} ({condition['reason']})"
+    rows["do"] = str(((seen.get("run") or {}).get("last") or {}).get("command", ""))
+    rows["token"] = str((seen.get("gate") or {}).get("token", ""))
+    return rows
+
+
+def _goes_on(record: Record) -> bool:
+    return record.run is not None and record.run.state is RunState.OPEN
+
+
+def _aligned(rows: dict[str, str]) -> str:
+    shown = {key: value for key, value in rows.items() if value}
+    width = max(len(key) for key in shown) + 2
+    return "\n".join(f"{key + ':':<{width}}{value}" for key, value in shown.items())

@@ -1,0 +1,67 @@
+"""The gate `Start` at a terminal: the plan is shown, and a person approves exactly that plan."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from whimbrel.cli.record import Record
+from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.result import Result, unpack_text
+from whimbrel.model.spec import Gate
+
+_SHOWN: Final = 12  # characters of a digest that a token shows
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The plan waits: what to remember, and what to tell."""
+
+    record: Record
+    plan: str
+    error: HeldError
+
+
+def token_of(digest: str) -> str:
+    """Return the word that approves a plan, for example ``Start:0123456789ab``."""
+    return f"{Gate.START}:{digest[:_SHOWN]}"
+
+
+def waiting(record: Record, looked: Result, options: str) -> Waiting | None:
+    """Return what to tell while the plan is not approved, None where it is.
+
+    Args:
+        record: What is remembered of the object.
+        looked: What the look gave.
+        options: Further options of the printed command (the state directory).
+    """
+    digest = looked.plan_digest
+    if not digest or record.approved == digest:
+        return None
+    token = token_of(digest)
+    command = f"whimbrel approve {record.name} {token} -n {record.namespace}{options}"
+    plan = unpack_text(looked.plan) if looked.plan else looked.message
+    held = HeldError(
+        "AwaitingApproval",
+        f"the plan above waits for approval ({token}); nothing was touched",
+        command=command,
+    )
+    return Waiting(record.model_copy(update={"gate": digest, "approved": ""}), plan, held)
+
+
+def approved(record: Record, token: str) -> Record:
+    """Return the record with the waiting plan approved.
+
+    Args:
+        record: What is remembered of the object.
+        token: What the person wrote; "" for whatever waits.
+
+    Raises:
+        RefusedError: No plan waits, or another one.
+    """
+    if not record.gate:
+        raise RefusedError("NothingWaits", f"no plan of {record.name} waits for approval")
+    expected = token_of(record.gate)
+    if token and token != expected:
+        raise RefusedError(
+            "OtherPlan", f"the plan that waits is {expected}, not {token}; look at it again first"
+        )
+    return record.model_copy(update={"approved": record.gate, "gate": ""})

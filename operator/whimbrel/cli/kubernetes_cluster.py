@@ -1,0 +1,181 @@
+"""Objects in a cluster: a person asks by annotations, the operator answers in status."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from whimbrel.cli.options import Consent, Place
+from whimbrel.model.errors import RefusedError, TransientError
+
+GROUP: Final = "whimbrel.dev"
+VERSION: Final = "v1alpha1"
+PLURAL: Final = "databasemigrations"
+APPROVE: Final = "whimbrel.dev/approve"
+ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
+RETRY: Final = "whimbrel.dev/retry-requested-at"
+RESOLVE: Final = "whimbrel.dev/resolve"
+RESOLVE_BY: Final = "whimbrel.dev/resolve-by"
+RESOLVE_REASON: Final = "whimbrel.dev/resolve-reason"
+_TIMEOUT: Final = 15.0  # seconds
+_config: Final[Any] = config  # without types
+
+
+def open_cluster(place: Place) -> "KubernetesCluster":
+    """Return the cluster of --kubeconfig and --context, of KUBECONFIG, or of this Pod.
+
+    Raises:
+        RefusedError: There is no kubeconfig that works.
+    """
+    configuration = client.Configuration()
+    configuration.retries = urllib3.Retry(total=1)
+    try:
+        namespace = _load(place, configuration)
+    except (ConfigException, OSError) as error:
+        if place.wants_cluster():
+            raise RefusedError("NoCluster", f"no such cluster: {error}") from None
+        raise RefusedError(
+            "NotFound",
+            f"nothing of that name is known in {place.state_dir}, and there is no kubeconfig that "
+            "names a cluster to ask",
+        ) from None
+    api = client.ApiClient(configuration)
+    return KubernetesCluster(api, place.namespace or namespace)
+
+
+def _load(place: Place, configuration: client.Configuration) -> str:
+    """Fill the configuration and return the namespace of the context."""
+    file, context = place.kubeconfig or None, place.context or None
+    try:
+        _config.load_kube_config(file, context, configuration)
+        _, active = _config.list_kube_config_contexts(file)
+    except ConfigException:
+        if place.wants_cluster():
+            raise
+        _config.load_incluster_config(configuration)
+        return "default"
+    if context:
+        contexts, _ = _config.list_kube_config_contexts(file)
+        active = next(each for each in contexts if each["name"] == context)
+    return str(active.get("context", {}).get("namespace") or "default")
+
+
+class KubernetesCluster:
+    """One namespace of a cluster (the protocol is `clusters.Cluster`)."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self._objects = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+        self._namespace = namespace
+
+    def read(self, name: str) -> dict[str, Any]:
+        """Return the object as the API server shows it."""
+        with self._sentences(name):
+            found: Any = self._objects.get_namespaced_custom_object(
+                GROUP, VERSION, self._namespace, PLURAL, name, _request_timeout=_TIMEOUT
+            )
+        return dict(found)
+
+    def waiting_plan(self, name: str) -> str:
+        """Return the text of the plan that waits for approval."""
+        gate = self._gate(name)
+        plan = str(gate.get("plan", ""))
+        if not plan:
+            raise RefusedError("NoPlan", f"the plan of {name} is not shown; see its status")
+        with self._sentences(plan):
+            shown = self._core.read_namespaced_config_map(
+                plan, self._namespace, _request_timeout=_TIMEOUT
+            )
+        return "\n".join((shown.data or {}).values())
+
+    def approve(self, name: str, token: str) -> str:
+        """Approve the plan that waits, with the token that the person saw."""
+        expected = str(self._gate(name)["token"])
+        if token and token != expected:
+            raise RefusedError(
+                "OtherPlan", f"the plan that waits is {expected}, not {token}; look at it again"
+            )
+        self._annotate(name, {APPROVE: expected})
+        return f"approved: {expected}; the operator goes on"
+
+    def roll_back(self, name: str, to: str, consent: Consent) -> str:
+        """Ask for a rollback: of the newest run by annotation, to a revision by the spec."""
+        spec: dict[str, Any] = {}
+        if consent.allow_data_loss:
+            accepted = {"by": consent.by, "reason": consent.reason}
+            spec["rollback"] = {"allowDataLoss": accepted}
+        if to:
+            spec["migrations"] = {"to": to}
+            self._patch(name, {"spec": spec})
+            return f"spec.migrations.to is {to} now; say the same in Git, or it comes back"
+        annotations = {ROLLBACK: _now()}
+        self._patch(name, {"metadata": {"annotations": annotations}, "spec": spec})
+        return "rollback of the newest run asked for; the operator carries it out"
+
+    def retry(self, name: str) -> str:
+        """Ask for another try."""
+        self._annotate(name, {RETRY: _now()})
+        return "retry asked for; the operator tries again"
+
+    def resolve(self, name: str, verdict: str, by: str, reason: str) -> str:
+        """Answer for the run that is held."""
+        run = (self.read(name).get("status") or {}).get("run") or {}
+        if not run.get("id"):
+            raise RefusedError("NothingHeld", f"{name} has no run that could be resolved")
+        answers = {RESOLVE: f"{verdict}:{run['id']}", RESOLVE_BY: by, RESOLVE_REASON: reason}
+        self._annotate(name, answers)
+        return f"{verdict} recorded for run {run['id']}; the operator goes on"
+
+    def _gate(self, name: str) -> dict[str, Any]:
+        gate: dict[str, Any] | None = (self.read(name).get("status") or {}).get("gate")
+        if not gate or not gate.get("token"):
+            raise RefusedError("NothingWaits", f"no plan of {name} waits for approval")
+        return gate
+
+    def _annotate(self, name: str, annotations: dict[str, str]) -> None:
+        self._patch(name, {"metadata": {"annotations": annotations}})
+
+    def _patch(self, name: str, change: dict[str, Any]) -> None:
+        with self._sentences(name):
+            self._objects.patch_namespaced_custom_object(
+                GROUP, VERSION, self._namespace, PLURAL, name, change, _request_timeout=_TIMEOUT
+            )
+
+    @contextmanager
+    def _sentences(self, name: str) -> Iterator[None]:
+        """Turn errors of the API into sentences."""
+        try:
+            yield
+        except ApiException as error:
+            raise _refusal(error, name, self._namespace) from None
+        except urllib3.exceptions.HTTPError:
+            raise TransientError(
+                "ClusterAway", "the cluster's API server does not answer"
+            ) from None
+
+
+def _refusal(error: ApiException, name: str, namespace: str) -> RefusedError | TransientError:
+    match error.status:
+        case 404:
+            return RefusedError("NotFound", f"there is no {name} in the namespace {namespace}")
+        case 401 | 403:
+            return RefusedError("Forbidden", f"you may not do that to {namespace}/{name}")
+        case code if code is None or code >= 500:
+            return TransientError("ClusterAway", f"the API server answers {code} {error.reason}")
+        case _:
+            return RefusedError("ApiRefused", f"the API server refuses: {_message(error)}")
+
+
+def _message(error: ApiException) -> str:
+    body = str(error.body or "")
+    _, found, rest = body.partition('"message":"')
+    return rest.partition('","reason"')[0] if found else f"{error.status} {error.reason}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

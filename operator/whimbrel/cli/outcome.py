@@ -1,0 +1,77 @@
+"""A result as a person at a terminal reads it, with a command that works here."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from whimbrel.cli.options import STATE_DIR, URL_VARIABLE, Place
+from whimbrel.cli.orders import shown_path
+from whimbrel.cli.record import EMBEDDED, Record
+from whimbrel.cli.screen import answer, say
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import Outcome, Result
+
+
+def show_result(place: Place, record: Record, result: Result) -> None:
+    """Write a result and leave with its exit code."""
+    command = command_here(place, record, result)
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    if result.exit_code() == 0:
+        answer(place.form, as_data(record, result, command), as_text(result))
+        return
+    say(f"{result.outcome.value} ({result.reason}): {result.message}")
+    if command:
+        say(f"do: {command}")
+    if place.form != "table":
+        answer(place.form, as_data(record, result, command), "")
+    raise typer.Exit(result.exit_code())
+
+
+def as_text(result: Result) -> str:
+    """Return the lines of a good end."""
+    lines = [f"{result.outcome.value}: {result.message}"]
+    if result.revision:
+        lines.append(f"revision: {result.revision}")
+    lines += [f"salvaged: {name}" for name in result.salvage]
+    return "\n".join(lines)
+
+
+def as_data(record: Record, result: Result, command: str) -> dict[str, Any]:
+    """Return a result as JSON and YAML show it."""
+    content = result.model_dump(mode="json", by_alias=True, exclude={"plan"})
+    return {"namespace": record.namespace, "name": record.name, **content, "command": command}
+
+
+def command_here(place: Place, record: Record, result: Result) -> str:
+    """Return the one command for a human, as it works without a cluster."""
+    if result.command.startswith("kubectl patch") and "allowDataLoss" in result.command:
+        return f"{going_on(place, record)} --allow-data-loss --by WHO --reason TEXT"
+    if result.outcome is Outcome.NOT_FINISHED and not result.command:
+        return going_on(place, record)
+    if result.command.startswith("whimbrel "):
+        return result.command + state_dir_option(place)
+    return result.command
+
+
+def going_on(place: Place, record: Record) -> str:
+    """Return the command that goes on with the object's run."""
+    run = record.run
+    here = shown_path(record.manifest, Path.cwd())
+    words = ["whimbrel", "run", here]
+    if run is not None and run.segment is Segment.ROLLBACK:
+        words = ["whimbrel", "rollback", record.name, "-n", record.namespace]
+        words += ["--to", run.to] if run.to else []
+    if record.database != EMBEDDED and not os.environ.get(URL_VARIABLE):
+        words += ["--url", "URL"]  # the record holds no password
+    return shlex.join(words) + state_dir_option(place)
+
+
+def state_dir_option(place: Place) -> str:
+    """Return the option that finds the record again, where it is not in the default place."""
+    if place.state_dir == STATE_DIR:
+        return ""
+    return f" --state-dir {shlex.quote(str(place.state_dir))}"

@@ -1,0 +1,79 @@
+"""What a person sees: sentences on standard error, answers on standard output."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import yaml
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from whimbrel.cli.options import Form
+
+
+class Report(Protocol):
+    """Shows one line of progress."""
+
+    def __call__(self, line: str, /) -> None:
+        """Show the line."""
+
+
+def say(sentence: str) -> None:
+    """Write one sentence for a person to standard error."""
+    sys.stderr.write(sentence.rstrip() + "\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Give a function that shows progress: live at a terminal, plain lines otherwise."""
+    if not sys.stderr.isatty():
+        yield say
+        return
+    console = Console(stderr=True, highlight=False, markup=False, emoji=False)
+    with Status("", console=console) as status:
+        yield LiveReport(console, status)
+
+
+class LiveReport:
+    """Lines that stay above a spinner with the newest one."""
+
+    def __init__(self, console: Console, status: Status) -> None:
+        self._console = console
+        self._status = status
+
+    def __call__(self, line: str, /) -> None:
+        """Show the line."""
+        self._console.print(line.rstrip(), markup=False, soft_wrap=True)
+        self._status.update(line.splitlines()[0].replace("[", r"\[") if line else "")
+
+
+def answer(form: Form, content: Mapping[str, Any] | Sequence[Any], text: str) -> None:
+    """Write the answer to standard output: `text`, or `content` in the form that was asked."""
+    written = {
+        Form.TABLE: lambda: text,
+        Form.JSON: lambda: json.dumps(content, indent=2, default=str),
+        Form.YAML: lambda: yaml.safe_dump(content, sort_keys=False, allow_unicode=True),
+    }[form]()
+    sys.stdout.write(written.rstrip() + "\n")
+    sys.stdout.flush()
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return rows below their headings, as plain text that is never wrapped."""
+    grid = Table(box=None, pad_edge=False, header_style="", show_header=True)
+    for column in columns:
+        grid.add_column(column, no_wrap=True)
+    for row in rows:
+        grid.add_row(*(_cell(value) for value in row))
+    console = Console(width=10_000, color_system=None, markup=False, highlight=False, emoji=False)
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value).replace("[", r"\[").replace("\n", " ")
