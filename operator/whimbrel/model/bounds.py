@@ -97,3 +97,9 @@ def rules(*pairs: tuple[str, str]) -> dict[str, Any]:
     return {
         "x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in pairs]
     }
+
+
+def require(fulfilled: bool, sentence: str) -> None:
+    """Say in Python what a CEL rule says in the API server; for manifests without a cluster."""
+    if not fulfilled:
+        raise ValueError(sentence)

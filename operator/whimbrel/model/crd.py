@@ -24,7 +24,7 @@ PLURAL: Final = "databasemigrations"
 
 Schema = dict[str, Any]
 
-_RULES: Final = "x-kubernetes-validations"
+RULES: Final = "x-kubernetes-validations"
 _LIST_TYPE: Final = "x-kubernetes-list-type"
 # Said by pydantic, refused or ignored by the API server. `additionalProperties: false` is not
 # allowed beside `properties`: unknown fields are pruned, and kubectl refuses them (--validate).
@@ -201,7 +201,7 @@ def _add_sentence(schema: Schema, node: Schema) -> None:
 
 
 def _add_rule(schema: Schema, rule: str, message: str) -> None:
-    schema[_RULES] = [*schema.get(_RULES, []), *rules((rule, message))[_RULES]]
+    schema[RULES] = [*schema.get(RULES, []), *rules((rule, message))[RULES]]
 
 
 def _without_defaults(schema: Schema) -> Schema:

@@ -4,13 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from whimbrel.model.bounds import Frozen, Label, ObjectName
-
-
-class NameRef(Frozen):
-    """The name of an object in the same namespace."""
-
-    name: ObjectName = Field(description="Name of the object.")
+from whimbrel.model.bounds import Frozen, Label
+from whimbrel.model.database import NameRef
 
 
 class Resources(Frozen):

@@ -6,11 +6,12 @@ descriptions, bounds and CEL rules stand here and in `bounds`, and nowhere else.
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from whimbrel.model.bounds import (
+    SENTENCES,
     DataKey,
     Duration,
     EnvName,
@@ -18,30 +19,60 @@ from whimbrel.model.bounds import (
     Frozen,
     Identifier,
     ImageName,
-    ObjectName,
     Revision,
     UrlScheme,
     format_duration,
     parse_duration,
+    require,
     rules,
 )
+from whimbrel.model.database import (
+    ONE_REFERENCE,
+    CaSource,
+    Database,
+    KeyRef,
+    NameRef,
+    PartsFrom,
+    SecretSource,
+    Tls,
+)
 from whimbrel.model.errors import SpecError
-from whimbrel.model.job_options import JobOptions, NameRef, Resources, Toleration
+from whimbrel.model.job_options import JobOptions, Resources, Toleration
 
 # Who handles a spec finds the types of its fields here too.
 __all__ = [
+    "CaSource",
+    "Database",
     "Duration",
     "Frozen",
     "Identifier",
     "JobOptions",
+    "KeyRef",
     "NameRef",
+    "PartsFrom",
     "Resources",
+    "SecretSource",
+    "Tls",
     "Toleration",
     "format_duration",
     "parse_duration",
 ]
 
 MAX_INLINE_CHARACTERS: Final = 100_000
+_ONE_VALUE: Final = "name exactly one of value and valueFrom"
+_ONE_SOURCE: Final = "name exactly one source: image, configMapRef or inline"
+_OWN_IMAGE: Final = "this tool runs in your own image: name it in `image`"
+_SQL_MEMBER: Final = "the member `sql` belongs to tool: sql"
+_ALEMBIC_MEMBER: Final = "the member `alembic` belongs to tool: alembic"
+_POSITIVE: Final = "write limits longer than zero: zero would mean no limit"
+_SQL_PATH: Final = (
+    "tool sql with an image needs sql.path, the directory of the files in it; "
+    "without an image there is no path"
+)
+_INLINE_SIZE: Final = (
+    f"inline files may hold {MAX_INLINE_CHARACTERS} characters together; "
+    "use configMapRef or an image for more"
+)
 
 
 class Tool(StrEnum):
@@ -78,75 +109,6 @@ class Gate(StrEnum):
     START = "Start"
 
 
-class KeyRef(Frozen):
-    """One key of one Secret or ConfigMap in the object's namespace."""
-
-    name: ObjectName = Field(description="Name of the Secret or ConfigMap.")
-    key: DataKey = Field(description="Key inside it.")
-
-
-class SecretSource(Frozen):
-    """A value that only Jobs mount; the operator never reads it."""
-
-    secret_key_ref: KeyRef = Field(description="The key of a Secret in the same namespace.")
-
-
-class CaSource(Frozen):
-    """Where the certificate authority of the database server stands."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-                "name exactly one of configMapKeyRef and secretKeyRef",
-            )
-        )
-    )
-    config_map_key_ref: KeyRef | None = Field(None, description="A ConfigMap's key.")
-    secret_key_ref: KeyRef | None = Field(None, description="A Secret's key.")
-
-
-class Tls(Frozen):
-    """TLS to the database: verify-full is the default where a CA is named."""
-
-    ca_from: CaSource = Field(description="The certificate authority that signed the server.")
-
-
-class PartsFrom(Frozen):
-    """The parts of the connection as keys of one Secret."""
-
-    secret_ref: NameRef = Field(description="The Secret that holds the parts.")
-    host: DataKey = Field("host", description="Key that holds the host.")
-    port: DataKey = Field("port", description="Key that holds the port.")
-    name: DataKey = Field("dbname", description="Key that holds the database's name.")
-    user: DataKey = Field("username", description="Key that holds the login.")
-    password: DataKey = Field("password", description="Key that holds the password.")
-
-
-class Database(Frozen):
-    """Which database. Immutable: another database is another object."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.urlFrom) != has(self.partsFrom)",
-                "name exactly one of urlFrom and partsFrom",
-            )
-        )
-    )
-    url_from: SecretSource | None = Field(None, description="A Secret key with the whole URL.")
-    parts_from: PartsFrom | None = Field(None, description="A Secret with host, port and so on.")
-    tls: Tls | None = Field(None, description="Certificate authority of the server.")
-    run_role: SecretSource | None = Field(
-        None,
-        description="URL of a login that a DBA prepared for the runs of this object alone; "
-        "it makes the fence `Role` provable.",
-    )
-    ledger_schema: Identifier = Field(
-        "whimbrel", description="Schema of the ledger; a DBA may create it beforehand."
-    )
-
-
 class InlineFiles(Frozen):
     """Migration files written into the object itself."""
 
@@ -154,8 +116,7 @@ class InlineFiles(Frozen):
         json_schema_extra=rules(
             (
                 f"self.files.map(f, size(self.files[f])).sum() <= {MAX_INLINE_CHARACTERS}",
-                f"inline files may hold {MAX_INLINE_CHARACTERS} characters together; "
-                "use configMapRef or an image for more",
+                _INLINE_SIZE,
             )
         )
     )
@@ -163,6 +124,12 @@ class InlineFiles(Frozen):
         dict[DataKey, Annotated[str, Field(max_length=MAX_INLINE_CHARACTERS)]],
         Field(min_length=1, max_length=200),
     ] = Field(description="File name (NNN_name.up.sql, NNN_name.down.sql) to its text.")
+
+    @model_validator(mode="after")
+    def _not_too_long(self) -> Self:
+        characters = sum(len(text) for text in self.files.values())
+        require(characters <= MAX_INLINE_CHARACTERS, _INLINE_SIZE)
+        return self
 
 
 class SqlOptions(Frozen):
@@ -193,12 +160,18 @@ class EnvSource(Frozen):
         json_schema_extra=rules(
             (
                 "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-                "name exactly one of configMapKeyRef and secretKeyRef",
+                ONE_REFERENCE,
             )
         )
     )
     config_map_key_ref: KeyRef | None = Field(None, description="A ConfigMap's key.")
     secret_key_ref: KeyRef | None = Field(None, description="A Secret's key.")
+
+    @model_validator(mode="after")
+    def _one_reference(self) -> Self:
+        has_config_map = self.config_map_key_ref is not None
+        require(has_config_map != (self.secret_key_ref is not None), ONE_REFERENCE)
+        return self
 
 
 class EnvVar(Frozen):
@@ -208,13 +181,18 @@ class EnvVar(Frozen):
         json_schema_extra=rules(
             (
                 "has(self.value) != has(self.valueFrom)",
-                "name exactly one of value and valueFrom",
+                _ONE_VALUE,
             )
         )
     )
     name: EnvName = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=4096)] | None = Field(None, description="Its value.")
     value_from: EnvSource | None = Field(None, description="Where its value stands.")
+
+    @model_validator(mode="after")
+    def _one_value(self) -> Self:
+        require((self.value is None) != (self.value_from is None), _ONE_VALUE)
+        return self
 
 
 class Bookkeeping(Frozen):
@@ -232,24 +210,23 @@ class Migrations(Frozen):
             (
                 "(has(self.image) ? 1 : 0) + (has(self.configMapRef) ? 1 : 0) "
                 "+ (has(self.inline) ? 1 : 0) == 1",
-                "name exactly one source: image, configMapRef or inline",
+                _ONE_SOURCE,
             ),
             (
                 "self.tool == 'sql' || has(self.image)",
-                "this tool runs in your own image: name it in `image`",
+                _OWN_IMAGE,
             ),
             (
                 "!has(self.sql) || self.tool == 'sql'",
-                "the member `sql` belongs to tool: sql",
+                _SQL_MEMBER,
             ),
             (
                 "!has(self.alembic) || self.tool == 'alembic'",
-                "the member `alembic` belongs to tool: alembic",
+                _ALEMBIC_MEMBER,
             ),
             (
                 "self.tool != 'sql' || has(self.sql) == has(self.image)",
-                "tool sql with an image needs sql.path, the directory of the files in it; "
-                "without an image there is no path",
+                _SQL_PATH,
             ),
         )
     )
@@ -289,6 +266,22 @@ class Migrations(Frozen):
     atomicity: Atomicity = Field(
         Atomicity.ALL, description="sql: all pending files in one transaction, or one per file."
     )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        sources = (self.image, self.config_map_ref, self.inline)
+        require(sum(source is not None for source in sources) == 1, _ONE_SOURCE)
+        return self
+
+    @model_validator(mode="after")
+    def _fits_the_tool(self) -> Self:
+        is_sql = self.tool is Tool.SQL
+        has_image = self.image is not None
+        require(is_sql or has_image, _OWN_IMAGE)
+        require(is_sql or self.sql is None, _SQL_MEMBER)
+        require(self.tool is Tool.ALEMBIC or self.alembic is None, _ALEMBIC_MEMBER)
+        require(not is_sql or (self.sql is not None) == has_image, _SQL_PATH)
+        return self
 
 
 class Strategy(Frozen):
@@ -330,6 +323,16 @@ class Approval(Frozen):
 class Limits(Frozen):
     """What the application may feel of us."""
 
+    # PostgreSQL takes a lock_timeout of 0 as "wait for ever".
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            (
+                "[self.lockTimeout, self.lockHold, self.progressDeadline]"
+                ".all(limit, !limit.matches(r'^[0.hms]*$'))",
+                _POSITIVE,
+            )
+        )
+    )
     lock_timeout: Duration = Field(
         0.1, description="Longest wait for a lock; readers behind us stall no longer than this."
     )
@@ -339,6 +342,12 @@ class Limits(Frozen):
     progress_deadline: Duration = Field(
         3600.0, description="How long errors that heal by themselves are retried before Stalled."
     )
+
+    @model_validator(mode="after")
+    def _more_than_zero(self) -> Self:
+        shortest = min(self.lock_timeout, self.lock_hold, self.progress_deadline)
+        require(shortest > 0, _POSITIVE)
+        return self
 
 
 class Spec(Frozen):
@@ -365,16 +374,6 @@ class Spec(Frozen):
         description="Retain keeps what is applied; Rollback takes it back before the object goes.",
     )
 
-    @model_validator(mode="after")
-    def _one_source(self) -> "Spec":
-        wanted = self.migrations
-        sources = [wanted.image, wanted.config_map_ref, wanted.inline]
-        if sum(source is not None for source in sources) != 1:
-            raise ValueError("name exactly one source: image, configMapRef or inline")
-        if (self.database.url_from is None) == (self.database.parts_from is None):
-            raise ValueError("name exactly one of database.urlFrom and database.partsFrom")
-        return self
-
 
 def parse_spec(raw: Mapping[str, Any]) -> Spec:
     """Return the spec of an object as frozen types.
@@ -387,4 +386,5 @@ def parse_spec(raw: Mapping[str, Any]) -> Spec:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         path = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise SpecError(path, first["msg"].removeprefix("Value error, ")) from None
+        sentence = SENTENCES.get(first.get("ctx", {}).get("pattern", ""), first["msg"])
+        raise SpecError(path, sentence.removeprefix("Value error, ")) from None
