@@ -1,0 +1,227 @@
+"""Carries out `RunTool`: starts the tool, shows its words, judges by the database."""
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
+from whimbrel.model.spec import Spec
+from whimbrel.model.steps import RunTool
+from whimbrel.planning.tools import alembic
+from whimbrel.planning.tools.alembic_project import (
+    Problem,
+    Project,
+    is_for_us,
+    parse_problem,
+    parse_project,
+)
+from whimbrel.runner.sessions import Manners, tool_options
+from whimbrel.runner.tool import Stage, StartError, Tool, ToolEnd
+
+LINE_LIMIT: Final = 8192  # characters, far below tool.RAW_LINE_LIMIT: no secret is cut in two
+_TAIL: Final = 50  # lines
+_SHOWN: Final = 3  # lines of the tool in a message
+_PYTHONS: Final = ("python", "python3")
+_NO_DRIVER: Final = {"NoSuchModuleError", "ModuleNotFoundError"}
+
+
+class ToolFailedError(WhimbrelError):
+    """The tool did not lead to the revisions that were planned.
+
+    Attributes:
+        before: Revisions before it started.
+        after: Revisions as read back after its end.
+        sqlstate: SQLSTATE of the error that stopped it, or "".
+        gone: True when it was seen that no process of it is left.
+    """
+
+    def __init__(self, message: str, step: RunTool, after: tuple[str, ...], end: "Ended") -> None:
+        super().__init__("ToolFailed" if end.end.gone else "ToolLost", message)
+        self.before = step.before
+        self.after = after
+        self.sqlstate = end.problem.sqlstate if end.problem else ""
+        self.gone = end.end.gone
+
+
+@dataclass(frozen=True)
+class ToolPlace:
+    """Where and how the tool of one attempt runs.
+
+    Attributes:
+        url: The database's URL as the tool wants it, with the password.
+        manners: What its sessions are called and how they behave.
+        clean: Takes secrets out of a text.
+        report: Shows one line to a person.
+    """
+
+    tool: Tool
+    spec: Spec
+    url: str
+    manners: Manners
+    clean: Callable[[str], str]
+    report: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The end of the tool together with what it said; all words are clean."""
+
+    end: ToolEnd
+    problem: Problem | None
+    tail: tuple[str, ...]
+
+
+def read_project(place: ToolPlace) -> Project:
+    """Return what the image's project holds; opens no database.
+
+    Raises:
+        RefusedError: The image or the project cannot be used.
+        TransientError: The tool's container went away meanwhile.
+    """
+    lines: list[str] = []
+
+    def keep(line: str) -> None:
+        if is_for_us(line):
+            lines.append(line)
+        elif line.strip():
+            place.report(line)
+
+    end = _start(place, ("alembic", "inspect"), keep)
+    if end.start_error is not None:
+        raise _cannot_start(place, end.start_error)
+    if not end.gone or end.signal is not None:
+        raise TransientError(
+            "ToolLost", "the tool's container ended while its migrations were read"
+        )
+    return parse_project(lines)
+
+
+def run_tool(
+    place: ToolPlace, step: RunTool, read: Callable[[], tuple[str, ...]]
+) -> tuple[str, ...]:
+    """Start the tool once; return warnings.
+
+    Args:
+        place: Where it runs.
+        step: What it must lead to.
+        read: Returns the revisions that the bookkeeping shows. It is called before the tool and
+            after its end, when no session of the tool may be left.
+
+    Raises:
+        RefusedError: It could not even be started.
+        TransientError: The bookkeeping is not what the plan was made for.
+        ToolFailedError: The bookkeeping does not show what was planned.
+    """
+    _expect(step, read())
+    told: deque[str] = deque(maxlen=_TAIL)
+    problems: list[str] = []
+
+    def show(line: str) -> None:
+        if is_for_us(line):
+            problems.append(line)
+        elif line.strip():
+            told.append(line)
+            place.report(line)
+
+    end = _start(place, step.argv, show)
+    if end.start_error is not None:
+        raise _cannot_start(place, end.start_error)
+    ended = Ended(end, parse_problem(problems), tuple(told))
+    after = read()
+    if after != step.revisions or not end.gone:
+        raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
+    if end.exit_code == 0:
+        return ()
+    return (f"ToolExit: {_command(step)} {_how(ended)}, yet the database is at {_words(after)}",)
+
+
+def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], None]) -> ToolEnd:
+    wrapper = Path(__file__).with_name("alembic_wrapper.py").read_text(encoding="utf-8")
+    env = alembic.environment(
+        place.spec, place.url, place.manners.application_name, tool_options(place.manners)
+    )
+    cwd = place.spec.migrations.working_dir or ""
+
+    def clean_line(line: str) -> None:
+        on_line(place.clean(line)[:LINE_LIMIT])
+
+    end = ToolEnd()
+    for python in _PYTHONS:
+        words = alembic.command(place.spec, argv, wrapper, python=python)
+        end = place.tool.run(words, env, cwd, clean_line)
+        if end.start_error is None or not end.start_error.not_found:
+            break
+    return end
+
+
+def _expect(step: RunTool, found: tuple[str, ...]) -> None:
+    if found != step.before:
+        raise TransientError(
+            "DatabaseChanged",
+            f"the database is at {_words(found)}, the plan was made for {_words(step.before)}: "
+            "somebody else migrates it; a new plan is made",
+        )
+
+
+def _cannot_start(place: ToolPlace, error: StartError) -> RefusedError:
+    if error.stage is Stage.DIRECTORY:
+        directory = place.spec.migrations.working_dir
+        return RefusedError(
+            "WorkingDirMissing", f"migrations.workingDir {directory} cannot be entered: {error}"
+        )
+    if error.not_found:
+        return RefusedError(
+            "PythonMissing",
+            "there is neither python nor python3 on PATH where Alembic should run: is it the "
+            "right image?",
+        )
+    return RefusedError("PythonMissing", f"python cannot be started: {error}")
+
+
+def _failure(place: ToolPlace, step: RunTool, after: tuple[str, ...], ended: Ended) -> str:
+    words = [f"{_command(step)} {_how(ended)}"]
+    if ended.problem is not None:
+        words.append(f": {ended.problem.sentence()}{_advice(ended.problem)}")
+    elif ended.end.exit_code == 0:
+        variable = place.spec.migrations.database_url.env
+        words.append(
+            f", but it did not lead to {_words(step.revisions)}: does env.py use another database "
+            f"than sqlalchemy.url and {variable} say, or another version table?"
+        )
+    elif sensible := _sensible(ended.tail):
+        words.append(f": {sensible}")
+    return "".join(words) + f"; the database is at {_words(after)}"
+
+
+def _how(ended: Ended) -> str:
+    end = ended.end
+    if end.signal is not None:
+        return f"was killed by {signal.Signals(end.signal).name}"
+    if end.exit_code is None:
+        return "was lost: its container ended and nobody saw the end of it"
+    return "failed" if end.exit_code else "ended"
+
+
+def _advice(problem: Problem) -> str:
+    if problem.reason in _NO_DRIVER and "psycopg" in problem.text + problem.place:
+        return (
+            "; set migrations.databaseURL.scheme to a driver that the image has, for example "
+            "postgresql+psycopg"
+        )
+    return ""
+
+
+def _sensible(lines: Iterable[str]) -> str:
+    worth = [line.strip() for line in lines if not line.startswith(("INFO ", "  "))]
+    return " / ".join(worth[-_SHOWN:])[:600]
+
+
+def _command(step: RunTool) -> str:
+    return " ".join(step.argv)
+
+
+def _words(revisions: tuple[str, ...]) -> str:
+    return ", ".join(revisions) or "no revision"
