@@ -142,8 +142,8 @@ def _structural(node: Schema, definitions: Mapping[str, Schema]) -> Schema:
         schema["enum"] = [node["const"]]
     if schema["type"] == "integer":
         schema["format"] = "int64"
-    _add_default(schema)
     _add_members(schema, node, definitions)
+    _add_default(schema)
     _add_sentence(schema, node)
     return schema
 
@@ -167,8 +167,11 @@ def _add_default(schema: Schema) -> None:
         return
     if schema["type"] == "string" and isinstance(default, float | int):
         default = format_duration(default)
-    # An empty object is enough: the API server fills in the defaults of its members.
-    schema["default"] = {} if schema["type"] == "object" else default
+    # Whole, not {}: the rules of the object are asked about its default before any member of it
+    # has got one of its own (the API server refuses the CRD: "no such key").
+    members = schema.get("properties", {}).items()
+    whole = {name: member["default"] for name, member in members if "default" in member}
+    schema["default"] = whole if schema["type"] == "object" else default
 
 
 def _add_members(schema: Schema, node: Schema, definitions: Mapping[str, Schema]) -> None:

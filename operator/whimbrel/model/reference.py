@@ -50,8 +50,8 @@ def _row(path: str, schema: Schema, *, required: bool) -> str:
 
 
 def _default(schema: Schema) -> str:
-    value = schema.get("default", {})
-    if value in ({}, [], ""):
+    value = schema.get("default", "")
+    if isinstance(value, dict) or value in ([], ""):
         return ""
     return f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
