@@ -26,7 +26,9 @@ def is_answering(cluster: Cluster, url: str) -> bool:
 def get(cluster: Cluster, path: str) -> Any:
     """Return the object at a path of the API server, or None while it cannot be had."""
     try:
-        return json.loads(call_inside(cluster, lambda: _request(cluster, "GET", API_SERVER + path, None)))
+        return json.loads(
+            call_inside(cluster, lambda: _request(cluster, "GET", API_SERVER + path, None))
+        )
     except (OSError, urllib.error.URLError, json.JSONDecodeError):
         return None
 
@@ -35,11 +37,13 @@ def node_is_ready(cluster: Cluster) -> bool:
     """Tell whether the only node takes Pods."""
     node = get(cluster, f"/api/v1/nodes/{NODE_NAME}") or {}
     conditions = node.get("status", {}).get("conditions", [])
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+    return any(
+        condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions
+    )
 
 
 def default_service_account_exists(cluster: Cluster) -> bool:
-    """Tell whether Pods can be made in the default namespace, and find the authority's certificate."""
+    """Tell whether Pods can be made in the default namespace and know the API server."""
     prefix = "/api/v1/namespaces/default"
     account = get(cluster, f"{prefix}/serviceaccounts/default")
     return account is not None and get(cluster, f"{prefix}/configmaps/kube-root-ca.crt") is not None
@@ -47,7 +51,10 @@ def default_service_account_exists(cluster: Cluster) -> bool:
 
 def publish_dns(cluster: Cluster) -> None:
     """Give CoreDNS, which runs outside any Pod, its usual Service address."""
-    ports = [{"name": "dns", "port": 53, "protocol": "UDP"}, {"name": "dns-tcp", "port": 53, "protocol": "TCP"}]
+    ports = [
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+        {"name": "dns-tcp", "port": 53, "protocol": "TCP"},
+    ]
     metadata = {"name": "kube-dns", "labels": {"kubernetes.io/service-name": "kube-dns"}}
     service = {"metadata": metadata, "spec": {"clusterIP": DNS_SERVICE, "ports": ports}}
     endpoints = {
@@ -66,18 +73,22 @@ def _create(cluster: Cluster, path: str, content: Mapping[str, Any]) -> None:
         call_inside(cluster, lambda: _request(cluster, "POST", API_SERVER + path, body))
     except urllib.error.HTTPError as error:
         if error.code != 409:  # it is there already
-            raise NodeError(f"creating {path}: {error}: {error.read().decode(errors='replace')[:500]}") from error
+            raise NodeError(
+                f"creating {path}: {error}: {error.read().decode(errors='replace')[:500]}"
+            ) from error
 
 
 def _request(cluster: Cluster, method: str, url: str, body: bytes | None) -> bytes:
-    request = urllib.request.Request(url, data=body, method=method, headers={"Content-Type": "application/json"})
+    request = urllib.request.Request(
+        url, data=body, method=method, headers={"Content-Type": "application/json"}
+    )
     handlers: list[urllib.request.BaseHandler] = [urllib.request.ProxyHandler({})]
     if url.startswith(API_SERVER):
         request.add_header("Authorization", f"Bearer {admin_token(cluster)}")
         context = ssl.create_default_context(cafile=str(cluster.state / "secrets" / "ca.crt"))
         handlers.append(urllib.request.HTTPSHandler(context=context))
     elif url.startswith("https:"):
-        # Scheduler and controller manager sign their health port themselves; nothing secret is sent to it.
+        # Scheduler and controller manager sign their health port themselves; no secret goes there.
         handlers.append(urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
     with urllib.request.build_opener(*handlers).open(request, timeout=_TIMEOUT) as answer:
         return bytes(answer.read())

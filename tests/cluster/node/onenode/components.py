@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +20,7 @@ class Component:
     """One long-lived process of a cluster.
 
     Attributes:
-        arguments: Its command line without the one binary's path, or with its own program for containerd.
+        arguments: Its flags; for containerd, which is its own program, the whole command line.
         ready: Tells whether it does its work; it is asked inside the network namespace.
         grace: Seconds that it gets to end after SIGTERM.
     """
@@ -78,6 +79,9 @@ def _controller_manager(cluster: Cluster) -> list[str]:
         f"--root-ca-file={secrets}/ca.crt",
         f"--service-account-private-key-file={secrets}/service-account.key",
         "--use-service-account-credentials=true",
+        # A test that stops the API server must not find the node tainted; the default is 50 s.
+        "--node-monitor-grace-period=10m",
+        f"--flex-volume-plugin-dir={cluster.state}/flex-volume",  # else /usr/libexec/kubernetes
         "--leader-elect=false",
         "--bind-address=127.0.0.1",
     ]
@@ -105,7 +109,7 @@ def _proxy(cluster: Cluster) -> list[str]:
         f"--hostname-override={NODE_NAME}",
         f"--cluster-cidr={POD_RANGE}",
         "--proxy-mode=iptables",
-        # 0 leaves the kernel's values: a namespace has no right to set them, and kube-proxy would die.
+        # 0 leaves the kernel's values: a namespace may not set them, and kube-proxy would die.
         "--conntrack-max-per-core=0",
         "--conntrack-tcp-timeout-established=0",
         "--conntrack-tcp-timeout-close-wait=0",
@@ -124,18 +128,42 @@ def _containerd_answers(cluster: Cluster) -> bool:
 COMPONENTS: Final = {
     component.name: component
     for component in (
-        Component("etcd", _etcd, lambda cluster: is_answering(cluster, "http://127.0.0.1:2379/health")),
+        Component(
+            "etcd", _etcd, lambda cluster: is_answering(cluster, "http://127.0.0.1:2379/health")
+        ),
         Component("containerd", _containerd, _containerd_answers),
-        Component("kube-apiserver", _apiserver, lambda cluster: is_answering(cluster, "https://127.0.0.1:6443/readyz")),
+        # No grace: it would wait half reachable for its watchers to leave; etcd keeps the data.
+        Component(
+            "kube-apiserver",
+            _apiserver,
+            lambda cluster: is_answering(cluster, "https://127.0.0.1:6443/readyz"),
+            grace=0.0,
+        ),
         Component(
             "kube-controller-manager",
             _controller_manager,
             lambda cluster: is_answering(cluster, "https://127.0.0.1:10257/healthz"),
         ),
-        Component("kube-scheduler", _scheduler, lambda cluster: is_answering(cluster, "https://127.0.0.1:10259/healthz")),
-        Component("kubelet", _kubelet, lambda cluster: is_answering(cluster, "http://127.0.0.1:10248/healthz")),
-        Component("kube-proxy", _proxy, lambda cluster: is_answering(cluster, f"http://{NODE_ADDRESS}:10256/healthz")),
-        Component("coredns", _coredns, lambda cluster: is_answering(cluster, "http://127.0.0.1:8181/ready")),
+        Component(
+            "kube-scheduler",
+            _scheduler,
+            lambda cluster: is_answering(cluster, "https://127.0.0.1:10259/healthz"),
+        ),
+        Component(
+            "kubelet",
+            _kubelet,
+            lambda cluster: is_answering(cluster, "http://127.0.0.1:10248/healthz"),
+        ),
+        Component(
+            "kube-proxy",
+            _proxy,
+            lambda cluster: is_answering(cluster, f"http://{NODE_ADDRESS}:10256/healthz"),
+        ),
+        Component(
+            "coredns",
+            _coredns,
+            lambda cluster: is_answering(cluster, "http://127.0.0.1:8181/ready"),
+        ),
     )
 }
 
@@ -163,7 +191,7 @@ def start(cluster: Cluster, *names: str) -> None:
             processes.start(cluster, name, component(name).command(cluster))
 
 
-def wait_ready(cluster: Cluster, *names: str, seconds: float = 60.0) -> None:
+def wait_ready(cluster: Cluster, *names: str, seconds: float = 180.0) -> None:
     """Wait until each component works.
 
     Raises:
@@ -171,11 +199,11 @@ def wait_ready(cluster: Cluster, *names: str, seconds: float = 60.0) -> None:
     """
     for name in names:
         wait_until(
-            lambda name=name: component(name).ready(cluster),
+            partial(component(name).ready, cluster),
             seconds=seconds,
             what=f"{name} is ready",
             log=log_file(cluster, name),
-            still_possible=lambda name=name: processes.is_running(cluster, name),
+            still_possible=partial(processes.is_running, cluster, name),
         )
 
 
@@ -191,4 +219,6 @@ def stop_component(cluster: Cluster, name: str) -> None:
     process = processes.recorded(cluster, name)
     remaining = processes.stop([process], grace=found.grace) if process else []
     if remaining:
-        raise NodeError(f"{name} (pid {remaining[0].pid}) cannot be killed; see {log_file(cluster, name)}")
+        raise NodeError(
+            f"{name} (pid {remaining[0].pid}) cannot be killed; see {log_file(cluster, name)}"
+        )

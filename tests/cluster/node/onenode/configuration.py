@@ -1,43 +1,33 @@
 """The components' configuration files."""
 
 import json
+from typing import Final
 
 from .credentials import kubeconfig_of
 from .places import DNS_SERVICE, NODE_ADDRESS, PAUSE_IMAGE, POD_RANGE, Cluster
 
-
-def write_configuration(cluster: Cluster) -> None:
-    """Write every configuration file into the state folder."""
-    folder = cluster.state / "etc"
-    (folder / "cni").mkdir(parents=True)
-    (folder / "containerd.toml").write_text(_containerd(cluster))
-    (folder / "cni" / "10-pods.conflist").write_text(_cni(cluster))
-    (folder / "kubelet.json").write_text(_kubelet(cluster))
-    (folder / "Corefile").write_text(_corefile(cluster))
-
-
-def _containerd(cluster: Cluster) -> str:
-    """Return containerd's configuration: every path that has a machine-wide default is moved.
-
-    restrict_oom_score_adj: without CAP_SYS_RESOURCE every sandbox dies otherwise, with
-    "can't get final child's PID from pipe: EOF".
-    """
-    state = cluster.state
-    return f"""\
+# Every path that has a machine-wide default is moved. restrict_oom_score_adj: without
+# CAP_SYS_RESOURCE every sandbox dies otherwise, with "can't get final child's PID from pipe: EOF".
+_CONTAINERD: Final = """\
 version = 2
 root = "{state}/containerd/root"
 state = "{state}/containerd/state"
-disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs", "io.containerd.tracing.processor.v1.otlp"]
+disabled_plugins = [
+  "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.tracing.processor.v1.otlp",
+]
 
 [grpc]
-  address = "{cluster.containerd_socket}"
+  address = "{socket}"
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{state}/containerd/opt"
 
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{PAUSE_IMAGE}"
+  sandbox_image = "{pause}"
   restrict_oom_score_adj = true
   netns_mounts_under_state_dir = true
   tolerate_missing_hugetlb_controller = true
@@ -59,6 +49,22 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 """
 
 
+def write_configuration(cluster: Cluster) -> None:
+    """Write every configuration file into the state folder."""
+    folder = cluster.state / "etc"
+    (folder / "cni").mkdir(parents=True)
+    (folder / "containerd.toml").write_text(_containerd(cluster))
+    (folder / "cni" / "10-pods.conflist").write_text(_cni(cluster))
+    (folder / "kubelet.json").write_text(_kubelet(cluster))
+    (folder / "Corefile").write_text(_corefile(cluster))
+
+
+def _containerd(cluster: Cluster) -> str:
+    return _CONTAINERD.format(
+        state=cluster.state, socket=cluster.containerd_socket, pause=PAUSE_IMAGE
+    )
+
+
 def _cni(cluster: Cluster) -> str:
     # libcni keeps results in one machine-wide folder under this name: clusters must not share it.
     bridge = {
@@ -74,12 +80,16 @@ def _cni(cluster: Cluster) -> str:
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return json.dumps({"cniVersion": "0.4.0", "name": cluster.netns, "plugins": [bridge, portmap]}, indent=2)
+    return json.dumps(
+        {"cniVersion": "0.4.0", "name": cluster.netns, "plugins": [bridge, portmap]}, indent=2
+    )
 
 
 def _kubelet(cluster: Cluster) -> str:
     state = cluster.state
-    never = dict.fromkeys(("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"), "0%")
+    never = dict.fromkeys(
+        ("memory.available", "nodefs.available", "nodefs.inodesFree", "imagefs.available"), "0%"
+    )
     content = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -33,7 +33,11 @@ def write_secret(path: Path, content: str) -> None:
 
 def kubeconfig_of(cluster: Cluster, component: str) -> Path:
     """Return the component's kubeconfig."""
-    return cluster.kubeconfig if component == ADMIN else cluster.state / "secrets" / f"{component}.kubeconfig"
+    return (
+        cluster.kubeconfig
+        if component == ADMIN
+        else cluster.state / "secrets" / f"{component}.kubeconfig"
+    )
 
 
 def admin_token(cluster: Cluster) -> str:
@@ -42,7 +46,7 @@ def admin_token(cluster: Cluster) -> str:
 
 
 def write_credentials(cluster: Cluster) -> None:
-    """Write the certificate authority, the API server's keys and one kubeconfig for each component."""
+    """Write the authority, the API server's keys and one kubeconfig for each component."""
     folder = cluster.state / "secrets"
     folder.mkdir(mode=0o700)
     _write_certificates(folder)
@@ -50,7 +54,9 @@ def write_credentials(cluster: Cluster) -> None:
     for component, (user, groups) in _USERS.items():
         token = secrets.token_hex(24)
         rows.append(f'{token},{user},{component},"{groups}"')
-        write_secret(kubeconfig_of(cluster, component), _kubeconfig(component, token, folder / "ca.crt"))
+        write_secret(
+            kubeconfig_of(cluster, component), _kubeconfig(component, token, folder / "ca.crt")
+        )
     write_secret(folder / "tokens.csv", "\n".join(rows) + "\n")
 
 
@@ -58,14 +64,26 @@ def _write_certificates(folder: Path) -> None:
     """Make an authority and one certificate: the API server's face to clients and to kubelet."""
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
     new += ["-nodes", "-days", "3650"]
-    run([*new, "-subj", "/CN=whimbrel-node", "-keyout", folder / "ca.key", "-out", folder / "ca.crt"])
+    run(
+        [
+            *new,
+            "-subj",
+            "/CN=whimbrel-node",
+            "-keyout",
+            folder / "ca.key",
+            "-out",
+            folder / "ca.crt",
+        ]
+    )
     run([
-        *new, "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key", "-subj", "/O=system:masters/CN=kube-apiserver",
+        *new, "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key",
+        "-subj", "/O=system:masters/CN=kube-apiserver",
         "-addext", "basicConstraints=critical,CA:false", "-addext", f"subjectAltName={_NAMES}",
         "-addext", "extendedKeyUsage=serverAuth,clientAuth",
         "-keyout", folder / "apiserver.key", "-out", folder / "apiserver.crt",
     ])  # fmt: skip
-    run(["openssl", "genrsa", "-out", folder / "service-account.key", "2048"])
+    key = folder / "service-account.key"
+    run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key])
 
 
 def _kubeconfig(user: str, token: str, authority: Path) -> str:
@@ -78,7 +96,9 @@ def _kubeconfig(user: str, token: str, authority: Path) -> str:
             "kind": "Config",
             "clusters": [{"name": "whimbrel-node", "cluster": cluster}],
             "users": [{"name": user, "user": {"token": token}}],
-            "contexts": [{"name": "whimbrel-node", "context": {"cluster": "whimbrel-node", "user": user}}],
+            "contexts": [
+                {"name": "whimbrel-node", "context": {"cluster": "whimbrel-node", "user": user}}
+            ],
             "current-context": "whimbrel-node",
         },
         indent=2,

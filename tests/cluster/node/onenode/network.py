@@ -3,8 +3,8 @@
 import ctypes
 import os
 import subprocess
-import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
 from .errors import NodeError
@@ -33,7 +33,16 @@ def create_netns(cluster: Cluster) -> None:
         ["ip", "address", "add", f"{NODE_ADDRESS}/{NODE_PREFIX}", "dev", "node0"],
         ["ip", "link", "set", "node0", "up"],
         ["ip", "link", "set", "node1", "up"],
-        ["ip", "route", "add", "default", "via", NODE_ADDRESS.rpartition(".")[0] + ".254", "dev", "node0"],
+        [
+            "ip",
+            "route",
+            "add",
+            "default",
+            "via",
+            NODE_ADDRESS.rpartition(".")[0] + ".254",
+            "dev",
+            "node0",
+        ],
         ["sysctl", "--quiet", "--write", "net.ipv4.ip_forward=1"],
     ):
         run(inside_netns(cluster, command))
@@ -51,22 +60,13 @@ def call_inside(cluster: Cluster, function: Callable[[], T]) -> T:
     A namespace belongs to a thread, so a thread of its own leaves the caller's alone.
     ``os.setns`` came with Python 3.12 only; libc's is always there.
     """
-    results: list[T] = []
-    failures: list[BaseException] = []
 
-    def work() -> None:
-        try:
-            _join_netns(cluster)
-            results.append(function())
-        except BaseException as error:  # carried over to the calling thread, where it is raised again
-            failures.append(error)
+    def join_and_call() -> T:
+        _join_netns(cluster)
+        return function()
 
-    thread = threading.Thread(target=work, name=cluster.netns)
-    thread.start()
-    thread.join()
-    if failures:
-        raise failures[0]
-    return results[0]
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(join_and_call).result()
 
 
 def _join_netns(cluster: Cluster) -> None:
@@ -79,7 +79,7 @@ def _join_netns(cluster: Cluster) -> None:
 
 
 def enter(cluster: Cluster, command: list[str]) -> None:
-    """Become the command, inside the cluster's network namespace, with KUBECONFIG set; never returns."""
+    """Become the command, inside the network namespace, with KUBECONFIG set; never returns."""
     os.environ["KUBECONFIG"] = str(cluster.kubeconfig)
     argv = inside_netns(cluster, command)
     os.execvp(argv[0], argv)
@@ -89,5 +89,10 @@ def run_inside(cluster: Cluster, command: list[str]) -> subprocess.CompletedProc
     """Run a command as ``enter`` does, and return its exit code and what it printed."""
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig)}
     return subprocess.run(
-        inside_netns(cluster, command), env=environment, text=True, capture_output=True, stdin=subprocess.DEVNULL
+        inside_netns(cluster, command),
+        check=False,
+        env=environment,
+        text=True,
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
     )

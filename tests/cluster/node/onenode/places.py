@@ -91,7 +91,9 @@ def cluster(name: str) -> Cluster:
     if not _NAME.fullmatch(name):
         raise NodeError(f"cluster name {name!r}: use 1 to 20 of a-z, 0-9 and '-'")
     found = Cluster(name, nodes_dir().absolute() / name)
-    longest = found.state / "kubelet" / "device-plugins" / "kubelet.sock"
+    longest = found.state / "kubelet" / "pod-resources" / "kubelet.sock"
     if len(os.fsencode(longest)) > _LONGEST_UNIX_SOCKET:
-        raise NodeError(f"{found.state}: too long for a Unix socket; set WHIMBREL_NODE_DIR to a shorter path")
+        raise NodeError(
+            f"{found.state}: too long for a Unix socket; set WHIMBREL_NODE_DIR to a shorter path"
+        )
     return found

@@ -1,5 +1,6 @@
 """What is made once for a machine: Debian packages, the binary and the base image's root."""
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -10,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from .errors import NodeError, NotPreparedError
+from .mounts import unmount_under
 from .places import SOURCE, cache_dir
-from .shell import run, run_logged
+from .shell import run_logged
 
 KUBERNETES: Final = "v1.34.4"
 # Program -> Debian package. openssl, iproute2 and procps are mostly there already.
@@ -20,7 +22,6 @@ _PACKAGES: Final = {
     "runc": "runc",
     "/usr/lib/cni/bridge": "containernetworking-plugins",
     "iptables": "iptables",
-    "conntrack": "conntrack",
     "buildah": "buildah",
     "debootstrap": "debootstrap",
     "/bin/busybox": "busybox-static",
@@ -34,13 +35,23 @@ _VERSION: Final = "k8s.io/component-base/version"
 _GO_FILES: Final = ("go.mod", "go.sum", "main.go")
 _BASE_PACKAGES: Final = "python3,python3-venv,ca-certificates"
 # None of these is read by a program; without them the image is a third smaller and loads faster.
-_UNREAD: Final = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/apt", "var/lib/apt/lists")
+_UNREAD: Final = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "var/cache/apt",
+    "var/lib/apt/lists",
+)
 
 
 def missing_packages() -> list[str]:
     """Return the Debian packages that are not installed."""
     search = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
-    return sorted(package for program, package in _PACKAGES.items() if shutil.which(program, path=search) is None)
+    return sorted(
+        package
+        for program, package in _PACKAGES.items()
+        if shutil.which(program, path=search) is None
+    )
 
 
 def install_packages(packages: list[str]) -> None:
@@ -59,6 +70,20 @@ def digest_of(*parts: str | Path) -> str:
         content = part.read_bytes() if isinstance(part, Path) else part.encode()
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let one prepare at a time work on the cache, and remove what a killed one left."""
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with (cache_dir() / ".prepare.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for pattern in (".unfinished-*", "images/.unfinished-*", "context-*"):
+            for leftover in cache_dir().absolute().glob(pattern):
+                # A killed debootstrap leaves /proc mounted: removing must not reach into it.
+                unmount_under(leftover)
+                shutil.rmtree(leftover)
+        yield
 
 
 @contextmanager
@@ -85,7 +110,9 @@ def binary() -> Path:
     """
     path = _binary_path()
     if not path.exists():
-        raise NotPreparedError("the cluster's binary is not built: run 'node.py prepare' (about 10 minutes, once)")
+        raise NotPreparedError(
+            "the cluster's binary is not built: run 'node.py prepare' (about 10 minutes, once)"
+        )
     return path
 
 
@@ -98,12 +125,16 @@ def build_binary(say: Callable[[str], None]) -> None:
     if target.exists():
         return
     if shutil.which("go") is None:
-        raise NodeError("Go (1.25 or newer) is needed to build the cluster's binary; 'go' is not on the PATH")
+        raise NodeError(
+            "Go (1.25 or newer) is needed to build the cluster's binary; 'go' is not on the PATH"
+        )
     log = cache_dir() / "log" / "go-build.log"
     say(f"building Kubernetes {KUBERNETES} from Go modules: about 10 minutes on 2 cores; log {log}")
     major, minor, _ = KUBERNETES.removeprefix("v").split(".")
     versions = {"gitVersion": KUBERNETES, "gitMajor": major, "gitMinor": minor}
-    flags = " ".join(["-s", "-w", *(f"-X {_VERSION}.{key}={value}" for key, value in versions.items())])
+    flags = " ".join(
+        ["-s", "-w", *(f"-X {_VERSION}.{key}={value}" for key, value in versions.items())]
+    )
     with unfinished(target) as path:
         run_logged(
             ["go", "build", "-trimpath", "-mod=readonly", "-ldflags", flags, "-o", path, "."],
@@ -119,7 +150,10 @@ def make_base_root(folder: Path) -> None:
     The official one has its interpreter in /usr/local/bin, and Dockerfiles call it 'python'.
     """
     log = cache_dir() / "log" / "debootstrap.log"
-    run_logged(["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "bookworm", folder], log=log)
+    run_logged(
+        ["debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", "bookworm", folder],
+        log=log,
+    )
     for name in ("python", "python3"):
         (folder / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
     for unread in _UNREAD:
@@ -138,8 +172,3 @@ def _let_packages_skip_unread_files(folder: Path) -> None:
 def root_digest() -> str:
     """Return what the base image depends on; it is part of its name in the cache."""
     return digest_of("bookworm", _BASE_PACKAGES, *_UNREAD)
-
-
-def debian_version(folder: Path) -> str:
-    """Return the release that a root folder holds, for the prepare command's report."""
-    return run(["cat", folder / "etc/debian_version"]).strip()

@@ -42,7 +42,13 @@ class Process:
     def command(self) -> str:
         """Return its command line, empty once it has ended."""
         try:
-            return Path(f"/proc/{self.pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            return (
+                Path(f"/proc/{self.pid}/cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")
+                .strip()
+            )
         except OSError:
             return ""
 
@@ -108,11 +114,14 @@ def start(cluster: Cluster, component: str, command: Sequence[str]) -> Process:
             stdout=output,
             stderr=output,
             cwd=cluster.state,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(cluster.state)},
+            env={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                "HOME": str(cluster.state),
+            },
             start_new_session=True,
         )
     process = find_process(started.pid)
-    # Python would warn that the child still runs when the Popen is dropped; outliving us is its purpose.
+    # Else Python warns that the child still runs; outliving us is its purpose.
     started.returncode = 0
     if process is None:
         raise NodeError(f"{component} ended at once; see {log}")

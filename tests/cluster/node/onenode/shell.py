@@ -22,12 +22,20 @@ def run(
     """
     try:
         done = subprocess.run(
-            [str(part) for part in command], cwd=cwd, env=environment, input=text_in, text=True, capture_output=True
+            [str(part) for part in command],
+            check=False,
+            cwd=cwd,
+            env=environment,
+            input=text_in,
+            text=True,
+            capture_output=True,
         )
     except FileNotFoundError as error:
         raise NodeError(f"{command[0]} is not installed: run 'node.py prepare'") from error
     if done.returncode != 0:
-        raise NodeError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr.strip()[-3000:]}")
+        raise NodeError(
+            f"{' '.join(map(str, command))}: exit code {done.returncode}\n{done.stderr[-3000:]}"
+        )
     return done.stdout
 
 
@@ -52,10 +60,14 @@ def run_logged(
 
 
 def _wait(
-    command: Sequence[str | Path], output: IO[str], cwd: Path | None, environment: Mapping[str, str] | None
+    command: Sequence[str | Path],
+    output: IO[str],
+    cwd: Path | None,
+    environment: Mapping[str, str] | None,
 ) -> int:
     return subprocess.run(
         [str(part) for part in command],
+        check=False,
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -38,5 +38,7 @@ def wait_until(
         if not still_possible():
             raise NodeError(f"{what}: the process ended; its log {log} closes with:\n{tail(log)}")
         if time.monotonic() > deadline:
-            raise NodeError(f"{what}: not so after {seconds:.0f} s; the log {log} closes with:\n{tail(log)}")
+            raise NodeError(
+                f"{what}: not so after {seconds:.0f} s; the log {log} closes with:\n{tail(log)}"
+            )
         time.sleep(_POLL)
