@@ -4,11 +4,12 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shlex
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -29,13 +30,13 @@ class Embedded:
 
     Attributes:
         home: Directory with the cluster (`data`), its log and the password file.
-        started: Whether this process started it.
+        programs: Directory of PostgreSQL's own programs.
     """
 
     home: Path
     port: int
-    password: str
-    started: bool
+    password: str = field(repr=False)
+    programs: Path
 
     @property
     def url(self) -> str:
@@ -44,8 +45,9 @@ class Embedded:
 
     def psql(self) -> str:
         """Return the command that connects a person."""
-        passwords = self.home / "pgpass"
-        return f"PGPASSFILE={passwords} psql -h 127.0.0.1 -p {self.port} -U {LOGIN} {LOGIN}"
+        passwords = shlex.quote(str(self.home / "pgpass"))
+        psql = shlex.quote(shutil.which("psql") or str(self.programs / "psql"))
+        return f"PGPASSFILE={passwords} {psql} -h 127.0.0.1 -p {self.port} -U {LOGIN} {LOGIN}"
 
 
 @contextmanager
@@ -94,13 +96,13 @@ def _start(home: Path, installation: Installation) -> Embedded:
     password = _password(home)
     port = _running_port(home, installation)
     if port is not None:
-        return Embedded(home, port, password, started=False)
+        return Embedded(home, port, password, installation.programs)
     (home / "keep").unlink(missing_ok=True)
     if not (home / "data").exists():
         _initialise(home, installation)
     port = _start_on_free_port(home, installation)
     _write_private(home / "pgpass", f"127.0.0.1:*:*:{LOGIN}:{password}\n")
-    server = Embedded(home, port, password, started=True)
+    server = Embedded(home, port, password, installation.programs)
     _create_database(server)
     return server
 

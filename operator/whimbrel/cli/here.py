@@ -1,19 +1,22 @@
 """An object without a cluster: found by its name or file, and worked on at this terminal."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from whimbrel.cli.attempts import Desk
+from whimbrel.cli.clusters import acts_locally, connect_cluster
 from whimbrel.cli.local_identity import object_uid
 from whimbrel.cli.manifest import Manifest, looks_like_file, read_manifest
 from whimbrel.cli.options import URL_VARIABLE, Connection, Consent, Place
 from whimbrel.cli.orders import fresh_record, record_of
+from whimbrel.cli.reach import reach
 from whimbrel.cli.record import EMBEDDED, Record, find_record, load_record, sole_worker
-from whimbrel.cli.workplace import database_label, surroundings, workplace
+from whimbrel.cli.workplace import database_label, material, surroundings, workplace
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.spec import AllowDataLoss, parse_duration
+from whimbrel.model.spec import AllowDataLoss, parse_duration, parse_spec
 from whimbrel.runner.work import carry_out
 
 
@@ -56,7 +59,7 @@ def found_object(place: Place, word: str, connection: Connection, consent: Conse
     before = load_record(place.state_dir, namespace, manifest.name)
     if before is not None and not looks_like_file(word):
         _refuse_another_database(before, connection)
-    return Found(manifest, record_of(before, manifest, identity))
+    return Found(manifest, record_of(before, manifest, identity, seen_at=int(time.time())))
 
 
 def _refuse_another_database(record: Record, connection: Connection) -> None:
@@ -97,18 +100,16 @@ def desk_for(place: Place, connection: Connection, found: Found) -> Iterator[Des
     """Give everything that an attempt needs; hold the object until the end."""
     patience = patience_of(connection)
     project = Path(found.record.project) if found.record.project else None
+    brought = material(found.manifest, project)
     record = found.record
     with (
         sole_worker(place.state_dir, record.namespace, record.name),
         workplace(connection, place.state_dir) as here,
     ):
-        yield Desk(
-            place.state_dir,
-            found.manifest,
-            surroundings(here, found.manifest, project),
-            patience,
-            carry_out,
-        )
+        if connection.url:
+            reach(here.target, patience, here.stopping)
+        around = surroundings(here, brought)
+        yield Desk(place.state_dir, found.manifest, around, patience, carry_out)
 
 
 def patience_of(connection: Connection) -> float:
@@ -117,3 +118,26 @@ def patience_of(connection: Connection) -> float:
         return parse_duration(connection.wait)
     except ValueError as error:
         raise RefusedError("BadDuration", f"--wait: {error}") from None
+
+
+@dataclass(frozen=True)
+class LedgerPlace:
+    """Where in a database the ledger of an object is.
+
+    Attributes:
+        lock_timeout: Longest wait for a lock, seconds.
+    """
+
+    schema: str
+    history: str
+    lock_timeout: float
+
+
+def ledger_place(place: Place, word: str, connection: Connection) -> LedgerPlace:
+    """Return where the ledger of an object is, known here or in a cluster."""
+    if acts_locally(place, word):
+        spec = found_object(place, word, connection, Consent()).manifest.spec
+    else:
+        spec = parse_spec(connect_cluster(place).read(word)["spec"])
+    schema = spec.database.ledger_schema
+    return LedgerPlace(schema, spec.migrations.history, spec.limits.lock_timeout)

@@ -1,17 +1,15 @@
 """Who we are without a cluster: the object's uid, the host, and this very process."""
 
-import os
 import socket
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from whimbrel.runner import process
 from whimbrel.runner.surroundings import ProcessIdentity
 
 NAMESPACE: Final = uuid.UUID("6f2f4a86-3b1d-5f0e-9c57-2a8d6f1b7c10")
-_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_SELF: Final = Path("/proc/self/stat")
 
 
 def object_uid(state_dir: Path, owner: str) -> str:
@@ -24,15 +22,10 @@ def local_cluster() -> str:
     return f"local:{socket.gethostname()}"
 
 
-def this_process() -> ProcessIdentity | None:
-    """Return the identity that the fence proof `Process` needs; None where there is no /proc."""
-    try:
-        boot_id = _BOOT_ID.read_text(encoding="ascii").strip()
-        # The second field is the command in parentheses and may hold blanks (proc(5)).
-        after = _SELF.read_text(encoding="utf-8").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return ProcessIdentity(socket.gethostname(), boot_id, os.getpid(), int(after[19]))
+def this_process() -> ProcessIdentity:
+    """Return the identity that the fence proof `Process` needs."""
+    seen = process.this_process()
+    return ProcessIdentity(seen.host, seen.boot_id, seen.pid, seen.start)
 
 
 def new_run_id() -> str:

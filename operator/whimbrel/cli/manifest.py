@@ -78,7 +78,7 @@ def _documents(path: Path, text: str) -> list[dict[str, Any]]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise _refused(path, f"is not YAML{line}: {error.problem}") from None
     except yaml.reader.ReaderError as error:
-        place = f"character {error.position} (#x{ord(error.character):04x})"
+        place = f"character {error.position} (#x{error.character:04x})"
         raise _refused(path, f"is not YAML: {place} is not allowed in it") from None
     except RecursionError:
         raise _refused(path, "is nested too deeply") from None

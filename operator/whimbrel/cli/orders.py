@@ -33,13 +33,16 @@ def spec_digest(spec: Spec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def record_of(before: Record | None, manifest: Manifest, identity: Record) -> Record:
+def record_of(
+    before: Record | None, manifest: Manifest, identity: Record, *, seen_at: int
+) -> Record:
     """Return the record that the next command starts from.
 
     Args:
         before: The record as found, or None.
         manifest: What is asked for now.
         identity: A fresh record with name, uid, database and project of now.
+        seen_at: Now, Unix seconds.
     """
     digest = spec_digest(manifest.spec)
     same_database = before is not None and before.database == identity.database
@@ -50,7 +53,9 @@ def record_of(before: Record | None, manifest: Manifest, identity: Record) -> Re
             "manifest": str(manifest.path),
             "project": identity.project or (before.project if before else ""),
             "ledger_schema": manifest.spec.database.ledger_schema,
-            "generation": kept.generation + 1 if changed else kept.generation,
+            # Not a count: it must grow even when the record was lost, or the ledger, which
+            # knows the generation of an open run, would take the new one for an old one.
+            "generation": max(seen_at, kept.generation + 1) if changed else kept.generation,
             "spec_digest": digest,
         }
     )

@@ -51,7 +51,7 @@ class Record(Frozen):
         manifest: Path of the file it was read from.
         project: Directory given with --project, or "".
         database: "embedded", or where the database is (never with a login).
-        generation: Counts the specs that were seen.
+        generation: Grows with every spec that is seen.
         gate: Digest of the plan that waits for approval, or "".
         approved: Digest that a person approved, or "".
         retry: Token of the newest `whimbrel retry`.

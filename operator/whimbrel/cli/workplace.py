@@ -49,14 +49,31 @@ def workplace(connection: Connection, state_dir: Path) -> Iterator[Workplace]:
             yield Workplace(parse_target(server.url), report, stopping)
 
 
-def surroundings(place: Workplace, manifest: Manifest, project: Path | None) -> Surroundings:
+@dataclass(frozen=True)
+class Material:
+    """What of the user's project a run needs; looked for before a server is started."""
+
+    files: Mapping[str, str] | None
+    tool: Tool | None
+
+
+def material(manifest: Manifest, project: Path | None) -> Material:
+    """Return files or tool.
+
+    Raises:
+        RefusedError: They are not at hand.
+    """
+    return Material(sql_files(manifest, project), _tool(manifest, project))
+
+
+def surroundings(place: Workplace, brought: Material) -> Surroundings:
     """Return what the runner needs beside the order."""
     prepared = os.environ.get(RUN_ROLE_VARIABLE, "")
     return Surroundings(
         target=place.target,
         run_target=parse_target(prepared) if prepared else None,
-        files=sql_files(manifest, project),
-        tool=_tool(manifest, project),
+        files=brought.files,
+        tool=brought.tool,
         report=place.report,
         stopping=place.stopping,
         process=this_process(),

@@ -1,0 +1,67 @@
+"""What the ledger of a database knows, for `history` and `gc`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.runner.ledger import Ledger, read_meta
+from whimbrel.runner.records import read_applied, read_salvage, read_tool_runs
+from whimbrel.runner.resolutions import read_resolutions
+from whimbrel.runner.runs import Run, read_runs
+from whimbrel.runner.sessions import Manners, open_session
+from whimbrel.runner.target import Target
+
+NAME = "whimbrel"
+
+
+@contextmanager
+def open_ledger(target: Target, schema: str, lock_timeout: float) -> Iterator[Ledger]:
+    """Give the ledger of a database.
+
+    Raises:
+        RefusedError: There is none.
+    """
+    session = open_session(target, Manners(NAME, lock_timeout))
+    try:
+        ledger = Ledger(session, schema)
+        if read_meta(ledger) is None:
+            raise RefusedError("NoLedger", f"there is no ledger in schema {schema} of {target}")
+        yield ledger
+    finally:
+        session.close()
+
+
+def read_history(ledger: Ledger, history: str) -> dict[str, list[dict[str, Any]]]:
+    """Return runs, what is applied, starts of tools, salvage and answers, oldest first."""
+    return {
+        "runs": [_run(each) for each in read_runs(ledger)],
+        "applied": [
+            {"version": each.version, "name": each.name, "owner": each.owner, "run": each.run}
+            for each in read_applied(ledger, history)
+        ],
+        "toolRuns": [
+            {"run": each.run, "before": list(each.before), "after": list(each.after or ())}
+            for each in read_tool_runs(ledger, history)
+        ],
+        "salvage": [_dated(asdict(each)) for each in read_salvage(ledger)],
+        "resolutions": [_dated(asdict(each)) for each in read_resolutions(ledger)],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        "run": run.id,
+        "object": f"{run.namespace}/{run.name}",
+        "cluster": run.cluster,
+        "purpose": run.purpose,
+        "state": run.state,
+        "opened": str(run.opened_at),
+        "closed": str(run.closed_at or ""),
+    }
+
+
+def _dated(row: dict[str, Any]) -> dict[str, Any]:
+    plain = (str, int, float, bool)
+    return {key: value if isinstance(value, plain) else str(value) for key, value in row.items()}

@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.test_orders import manifest
+from whimbrel.cli.project import read_directory, sql_files, variables
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.spec import parse_spec
+
+
+def with_source(**source: object):
+    spec = {
+        "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+        "migrations": {"tool": "sql"} | source,
+    }
+    return replace(manifest(), spec=parse_spec(spec))
+
+
+def test_where_the_files_come_from(tmp_path):
+    (tmp_path / "001_a.up.sql").write_text("SELECT 2")
+    (tmp_path / "README.md").write_text("no migration")
+    assert sql_files(manifest(), None) == {"001_a.up.sql": "SELECT 1"}
+    assert sql_files(manifest(), tmp_path) == {"001_a.up.sql": "SELECT 2"}
+    by_name = replace(
+        with_source(configMapRef={"name": "files"}), config_maps={"files": {"a": "b"}}
+    )
+    assert sql_files(by_name, None) == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        pytest.param({"configMapRef": {"name": "x"}}, "ConfigMap x is not in", id="config map"),
+        pytest.param({"image": "i:1", "sql": {"path": "/m"}}, "in the image i:1", id="image"),
+    ],
+)
+def test_files_that_are_not_here_are_asked_for(source, words):
+    with pytest.raises(RefusedError, match=words) as refused:
+        sql_files(with_source(**source), None)
+    assert "--project DIR" in refused.value.message
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "001_a.up.sql").write_bytes(b"\xff")
+    with pytest.raises(RefusedError, match=r"001_a.up.sql: is not UTF-8"):
+        read_directory(tmp_path)
+    with (tmp_path / "001_a.up.sql").open("r+b") as file:
+        file.truncate(17 * 1024 * 1024)
+    with pytest.raises(RefusedError, match=r"001_a.up.sql: is larger"):
+        read_directory(tmp_path)
+    with pytest.raises(RefusedError, match="no such directory"):
+        read_directory(tmp_path / "nothing")
+
+
+def test_variables_come_from_the_object_or_from_here(tmp_path):
+    secret = {"secretKeyRef": {"name": "s", "key": "k"}}
+    env = [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": secret}]
+    wanted = replace(manifest(), path=Path("x.yaml"), spec=manifest(env=env).spec, config_maps={})
+    assert variables(wanted, {"A": "no", "B": "2"}) == {"A": "1", "B": "2"}
+    with pytest.raises(RefusedError, match="variable B comes from the cluster"):
+        variables(wanted, {})
