@@ -1,0 +1,112 @@
+"""What must be true of the tree as a whole."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from tests import shape
+from whimbrel.model.spec import Spec
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "operator/whimbrel"
+# Where the fields are declared and generated from; an access there reads nothing.
+DECLARING = {"spec.py", "bounds.py", "database.py", "job_options.py", "crd.py", "reference.py"}
+
+
+def test_operator_is_no_package():
+    # It would hide the standard library's module `operator` from everything on the path.
+    assert not (ROOT / "operator/__init__.py").exists()
+
+
+def fields(model: type[BaseModel], path: str = "spec") -> Iterator[tuple[str, str]]:
+    """Yield path and Python name of every field below a model, lists and unions included."""
+    for name, field in model.model_fields.items():
+        here = f"{path}.{field.alias or name}"
+        yield here, name
+        for below in models_in(field.annotation):
+            yield from fields(below, here)
+
+
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
+    """Yield the models that a type speaks of."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from models_in(part)
+
+
+def names_read(package: Path) -> set[str]:
+    """Return every attribute name that some code reads, outside the declaring modules."""
+    names = set()
+    for path in package.rglob("*.py"):
+        if path.parent.name == "model" and path.name in DECLARING:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                names.add(node.attr)
+    return names
+
+
+def test_no_field_of_the_spec_that_nobody_reads():
+    read = names_read(PACKAGE)
+    assert [path for path, name in fields(Spec) if name not in read] == []
+
+
+def test_the_walk_finds_fields_in_lists_and_options():
+    found = dict(fields(Spec))
+    assert found["spec.migrations.env.valueFrom.secretKeyRef.key"] == "key"
+    assert found["spec.job.tolerations.effect"] == "effect"
+
+
+BAD = '''\
+"""A module."""
+
+
+def documented() -> None:
+    """Print."""
+    print("x")
+
+
+def undocumented() -> None:
+    import os
+
+
+class Public:
+    """Documented."""
+
+    def method(self) -> None:
+        try:
+            pass
+        except Exception:
+            pass
+'''
+
+
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        ":6: print",
+        ":9: undocumented has no docstring",
+        ":10: import inside a function",
+        ":16: method has no docstring",
+        ":19: except that catches everything",
+        ":23 long: 42 lines, the budget is 40",
+        ": 401 lines, the budget is 400",
+    ],
+)
+def test_the_shape_check_can_fail(tmp_path: Path, complaint: str):
+    source = BAD + "\n\ndef long() -> None:\n" + "    x = 1\n" * 41
+    (tmp_path / "bad.py").write_text(source + "\n" * (401 - source.count("\n")))
+    assert any(line.endswith(complaint) for line in shape.broken_budgets(tmp_path))
+
+
+def test_docstrings_comments_and_blank_lines_are_no_code(tmp_path: Path):
+    path = tmp_path / "good.py"
+    path.write_text(
+        '"""A."""\n\n\ndef one() -> int:\n    """B.\n\n    C.\n    """\n\n    # D\n    return 1\n'
+    )
+    assert [size for _, size in shape.functions(shape.read_module(path))] == [2]
+    assert shape.broken_budgets(tmp_path) == []
