@@ -1,0 +1,45 @@
+"""What an error of PostgreSQL means for the next try: one table from SQLSTATE to fate."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class Fate(StrEnum):
+    """What becomes of a statement that ended with an error.
+
+    `PERMANENT`: the same text fails again. `HEALS`: it had no effect, and another try may pass.
+    `UNKNOWN`: the connection is gone; only the database can tell whether it had an effect.
+    """
+
+    PERMANENT = "Permanent"
+    HEALS = "Heals"
+    UNKNOWN = "Unknown"
+
+
+# PostgreSQL manual, appendix A. The longest prefix wins: five characters before two.
+FATES: Final[dict[str, Fate]] = {
+    "08": Fate.UNKNOWN,  # connection exception
+    "25006": Fate.HEALS,  # read-only transaction: a standby, until the fail-over is through
+    "25P03": Fate.UNKNOWN,  # idle_in_transaction_session_timeout ends the session
+    "28": Fate.HEALS,  # login refused: the Secret or pg_hba.conf is mended
+    "3D000": Fate.HEALS,  # database does not exist yet
+    "40": Fate.HEALS,  # serialization failure, dead-lock
+    "40003": Fate.UNKNOWN,  # statement completion unknown
+    "53": Fate.HEALS,  # no disk, memory or connection left
+    "55006": Fate.HEALS,  # object in use
+    "55P03": Fate.HEALS,  # lock not available
+    "57014": Fate.HEALS,  # cancelled: by our watchdog, a timeout or a person
+    "57P01": Fate.UNKNOWN,  # administrator terminated the session
+    "57P02": Fate.UNKNOWN,  # another process crashed
+    "57P03": Fate.HEALS,  # server starts or stops
+    "57P05": Fate.UNKNOWN,  # idle_session_timeout ends the session
+    "58": Fate.HEALS,  # I/O error of the server
+    "72000": Fate.HEALS,  # snapshot too old
+}
+
+
+def fate_of(sqlstate: str | None) -> Fate:
+    """Return what an error means; no SQLSTATE at all means that the connection broke."""
+    if not sqlstate:
+        return Fate.UNKNOWN
+    return FATES.get(sqlstate, FATES.get(sqlstate[:2], Fate.PERMANENT))

@@ -1,0 +1,161 @@
+"""Proves that earlier attempts have ended, before any retry, roll-back or take-over."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.errors import HeldError, TransientError
+from whimbrel.model.order import Order
+from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
+from whimbrel.runner.attempts import Attempt, mark_fenced, read_attempts
+from whimbrel.runner.ledger import Ledger, raise_epoch
+from whimbrel.runner.process import process_is_gone
+from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
+from whimbrel.runner.run_role import end_role
+from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.target import Target
+
+_ROUNDS: Final = 20
+_SEE_NONE_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.02
+_ACCEPTED: Final = "FenceProven"
+
+
+@dataclass(frozen=True)
+class Fence:
+    """What a fence works with.
+
+    Attributes:
+        ledger: Seen through the session that holds the lock.
+        target: The database, for logging in as the tool's own role.
+        order: What is to be done after it.
+        spare: Backend pids of our own further sessions.
+    """
+
+    ledger: Ledger
+    target: Target
+    order: Order
+    spare: tuple[int, ...] = ()
+
+
+def fence_run(fence: Fence, run: str) -> str:
+    """Prove that every open attempt of a run has ended, and record the proof.
+
+    Args:
+        fence: What the fence works with.
+        run: Id of the run whose attempts it is about.
+
+    Returns:
+        Names of the proofs (Role, Epoch, Kubelet, Process, FenceProven), joined by commas; ""
+        where the runner itself had closed every attempt.
+
+    Raises:
+        HeldError: Nothing proves the end of one of them.
+        TransientError: Their sessions do not end.
+    """
+    found = read_attempts(fence.ledger, run)
+    proofs = [_end(fence, attempt) for attempt in found if attempt.state == "open"]
+    return ", ".join(dict.fromkeys(proofs))
+
+
+def _end(fence: Fence, attempt: Attempt) -> str:
+    proof = next((name for name, holds in PROOFS if holds(fence, attempt)), "")
+    if not proof:
+        raise _unproven(fence, attempt)
+    _end_sessions(fence, attempt)
+    if proof == _ACCEPTED:
+        record_resolution(fence.ledger, fence.order)
+    mark_fenced(fence.ledger, attempt, proof)
+    return proof
+
+
+def _by_role(fence: Fence, attempt: Attempt) -> bool:
+    """The tool had a login of its own, which is ended now."""
+    role = attempt.run_role
+    return bool(role) and end_role(fence.ledger.session, fence.target, fence.ledger.schema, role)
+
+
+def _by_epoch(_: Fence, attempt: Attempt) -> bool:
+    """Only our runner ran SQL; it does nothing under a higher epoch."""
+    return not attempt.tool
+
+
+def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
+    """The kubelet reported the container as terminated."""
+    return attempt.run == fence.order.run and attempt.key() in fence.order.ended
+
+
+def _by_process(_: Fence, attempt: Attempt) -> bool:
+    """Runner and tool ran on this machine, and both are gone."""
+    return attempt.tool_pid > 0 and process_is_gone(attempt.process, attempt.tool_pid)
+
+
+def _by_person(fence: Fence, attempt: Attempt) -> bool:
+    return is_resolved(fence.order, _ACCEPTED, attempt.run)
+
+
+PROOFS: Final[tuple[tuple[str, Callable[[Fence, Attempt], bool]], ...]] = (
+    ("Role", _by_role),
+    ("Epoch", _by_epoch),
+    ("Kubelet", _by_kubelet),
+    ("Process", _by_process),
+    (_ACCEPTED, _by_person),
+)
+
+
+def _unproven(fence: Fence, attempt: Attempt) -> HeldError:
+    return HeldError(
+        "FenceUnproven",
+        f"attempt {attempt.key()} of run {attempt.run} started a migration tool and nothing proves "
+        f"that it has ended (it ran on {attempt.process.host.split()[0]}); make sure that it "
+        "has, then say so",
+        command=resolve_command(fence.order, _ACCEPTED),
+    )
+
+
+def _end_sessions(fence: Fence, attempt: Attempt) -> None:
+    """Terminate, raise the epoch (bounded, else back to start), terminate again, see none."""
+    for _ in range(_ROUNDS):
+        _terminate(fence, attempt)
+        try:
+            raise_epoch(fence.ledger)
+        except psycopg.errors.LockNotAvailable:
+            continue
+        _terminate(fence, attempt)
+        if _see_none(fence, attempt):
+            return
+    raise TransientError(
+        "FenceNotReached",
+        f"sessions of attempt {attempt.key()} of run {attempt.run} (login {attempt.login}) "
+        "do not end",
+        retry_after=15.0,
+    )
+
+
+def _terminate(fence: Fence, attempt: Attempt) -> None:
+    try:
+        own(fence.ledger.session, TERMINATE_THEIRS, *_theirs(fence, attempt))
+    except psycopg.errors.InsufficientPrivilege:
+        # Another login than the one of that time: see whether they end by themselves.
+        return
+
+
+def _see_none(fence: Fence, attempt: Attempt) -> bool:
+    end = time.monotonic() + _SEE_NONE_SECONDS
+    while _count(fence.ledger.session, fence, attempt):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
+
+
+def _count(session: Session, fence: Fence, attempt: Attempt) -> int:
+    count: int = own(session, COUNT_THEIRS, *_theirs(fence, attempt))[0][0]
+    return count
+
+
+def _theirs(fence: Fence, attempt: Attempt) -> tuple[str, str, str, list[int]]:
+    return attempt.application_name, attempt.login, attempt.run_role, list(fence.spare)

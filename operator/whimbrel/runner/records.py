@@ -1,0 +1,193 @@
+"""What the ledger records of the work: steps, files, tool runs, salvage, roll-backs."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import TupleRow
+
+from whimbrel.model.facts import Applied
+from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.sessions import as_json
+
+
+@dataclass(frozen=True)
+class ToolRun:
+    """One start of a foreign tool.
+
+    Attributes:
+        segment: Segment of the attempt that started it.
+        before: Revisions that its bookkeeping showed before.
+        after: Revisions that it showed afterwards; None while nobody has read them back.
+        added: What the run added to the catalogue.
+        fingerprint_before: Fingerprint of the catalogue before.
+        fingerprint_after: Fingerprint afterwards, or "".
+    """
+
+    run: str
+    segment: str
+    attempt: int
+    history: str
+    image: str
+    before: tuple[str, ...]
+    after: tuple[str, ...] | None
+    added: frozenset[CatalogObject]
+    fingerprint_before: str
+    fingerprint_after: str = ""
+
+
+@dataclass(frozen=True)
+class Salvage:
+    """A table that keeps what a roll-back took away.
+
+    Attributes:
+        table_name: Its name in the ledger's schema.
+        source: What it was copied from, in words for a person.
+        rows: Number of rows.
+        kept_until: It may be dropped after that.
+    """
+
+    run: str
+    table_name: str
+    source: str
+    rows: int
+    kept_until: datetime
+
+
+def start_step(ledger: Ledger, run: str, step: str) -> None:
+    """Record that a step outside a transaction begins."""
+    ledger.rows(statements.START_STEP, run, step)
+
+
+def finish_step(ledger: Ledger, run: str, step: str) -> None:
+    """Record that a step is done; inside its transaction this is the proof of its commit."""
+    ledger.rows(statements.FINISH_STEP, run, step)
+
+
+def steps_started(ledger: Ledger) -> frozenset[str]:
+    """Return the steps outside a transaction that began, in whichever run, and did not end."""
+    return frozenset(step for (step,) in ledger.rows(statements.READ_STARTED))
+
+
+def steps_done(ledger: Ledger, run: str) -> dict[str, str]:
+    """Return the steps that ended and the id of the transaction that says so."""
+    found = ledger.rows(statements.READ_STEPS, run)
+    return {step: xid for step, state, xid in found if state == "done"}
+
+
+def read_applied(ledger: Ledger, history: str) -> tuple[Applied, ...]:
+    """Return the applied files of a history, oldest first."""
+    found = ledger.rows(statements.READ_APPLIED, history)
+    return tuple(_applied(row) for row in found)
+
+
+def _applied(row: TupleRow) -> Applied:
+    values = (*row[:8], _objects(row[8]))
+    return Applied(*values)
+
+
+def insert_applied(ledger: Ledger, row: Applied) -> None:
+    """Record a file as applied.
+
+    Raises:
+        psycopg.errors.UniqueViolation: That version is applied already.
+    """
+    ledger.rows(
+        statements.INSERT_APPLIED,
+        row.history,
+        row.version,
+        row.name,
+        row.checksum,
+        row.owner,
+        row.run,
+        row.image,
+        row.down,
+        _as_rows(row.added),
+    )
+
+
+def delete_applied(ledger: Ledger, history: str, version: str) -> bool:
+    """Record a file as taken back; return whether it was applied."""
+    return bool(ledger.rows(statements.DELETE_APPLIED, history, version))
+
+
+def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
+    """Record a start of a tool, before it (after=None) and again with what it did."""
+    ledger.rows(
+        statements.RECORD_TOOL_RUN,
+        row.run,
+        row.segment,
+        row.attempt,
+        row.history,
+        row.image,
+        list(row.before),
+        None if row.after is None else list(row.after),
+        _as_rows(row.added),
+        row.fingerprint_before,
+        row.fingerprint_after,
+    )
+
+
+def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
+    """Return the starts of tools for a history, oldest first."""
+    return tuple(_tool_run(row) for row in ledger.rows(statements.READ_TOOL_RUNS, history))
+
+
+def _tool_run(row: TupleRow) -> ToolRun:
+    after = None if row[6] is None else tuple(row[6])
+    values = (*row[:5], tuple(row[5]), after, _objects(row[7]), *row[8:])
+    return ToolRun(*values)
+
+
+def record_salvage(ledger: Ledger, run: str, table: str, source: str, *, kept: tuple[int, float]
+) -> None:  # fmt: skip
+    """Record a salvage table.
+
+    Args:
+        ledger: The ledger.
+        run: Id of the run that made it.
+        table: Its name in the ledger's schema.
+        source: What it was copied from.
+        kept: Number of rows, and seconds for which they are kept.
+    """
+    rows, seconds = kept
+    ledger.rows(statements.RECORD_SALVAGE, run, table, source, rows, float(seconds))
+
+
+def read_salvage(ledger: Ledger) -> tuple[Salvage, ...]:
+    """Return all salvage tables, oldest first."""
+    return tuple(Salvage(*row) for row in ledger.rows(statements.READ_SALVAGE))
+
+
+def expired_salvage(ledger: Ledger) -> tuple[Salvage, ...]:
+    """Return the salvage tables whose time is over, by the database's clock."""
+    return tuple(Salvage(*row) for row in ledger.rows(statements.EXPIRED_SALVAGE))
+
+
+def forget_salvage(ledger: Ledger, table: str) -> None:
+    """Record that a salvage table was dropped."""
+    ledger.rows(statements.FORGET_SALVAGE, table)
+
+
+def record_rolled_back(ledger: Ledger, history: str, digest: str, run: str) -> None:
+    """Record a plan that was rolled back and is not tried again."""
+    ledger.rows(statements.RECORD_ROLLED_BACK, history, digest, run)
+
+
+def lift_rolled_back(ledger: Ledger, history: str) -> None:
+    """Let every plan of a history be tried again: a person asked for it."""
+    ledger.rows(statements.LIFT_ROLLED_BACK, history)
+
+
+def read_rolled_back(ledger: Ledger, history: str) -> frozenset[str]:
+    """Return the digests of plans that were rolled back."""
+    return frozenset(digest for (digest,) in ledger.rows(statements.READ_ROLLED_BACK, history))
+
+
+def _as_rows(objects: frozenset[CatalogObject]) -> str:
+    return as_json([[each.kind, each.schema, each.name, each.part] for each in sorted(objects)])
+
+
+def _objects(rows: list[list[str]]) -> frozenset[CatalogObject]:
+    return frozenset(CatalogObject(*row) for row in rows)

@@ -1,0 +1,193 @@
+"""Reservation: the open run of the ledger holds the database, also when no Job runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+
+from whimbrel.model.errors import TransientError
+from whimbrel.model.order import Order
+from whimbrel.model.result import Holder
+from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.runner.attempts import read_attempt, read_attempts, superseded
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.resolutions import is_resolved, record_resolution
+
+Prove = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one object.
+
+    Attributes:
+        purpose: Segment that opened it.
+        state: open, held, done, failed, rolled_back, aborted or superseded.
+    """
+
+    id: str
+    namespace: str
+    name: str
+    uid: str
+    cluster: str
+    generation: int
+    purpose: str
+    plan_digest: str
+    image: str
+    state: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+    def holder(self) -> Holder:
+        """Return what is told to those who wait for it."""
+        return Holder(
+            namespace=self.namespace,
+            name=self.name,
+            uid=self.uid,
+            cluster=self.cluster,
+            run=self.id,
+        )
+
+
+@dataclass(frozen=True)
+class Reserved:
+    """The database is this run's.
+
+    Attributes:
+        proof: Fence that ended earlier attempts, or "" where none was needed.
+    """
+
+    run: Run
+    proof: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Another run holds the database."""
+
+    holder: Holder
+
+
+@dataclass(frozen=True)
+class Over:
+    """The ledger knows the end of this attempt, or of its run, already.
+
+    Attributes:
+        state: State of the run.
+        result: Result of the attempt as JSON; of the run's last one where it is unknown itself.
+    """
+
+    state: str
+    result: str
+
+
+def reserve(ledger: Ledger, order: Order, prove: Prove) -> Reserved | Waiting | Over:
+    """Reserve the database for the order's run; call it while holding the lock.
+
+    Args:
+        ledger: The ledger.
+        order: What is to be done.
+        prove: Proves that every open attempt of a run has ended, and returns the proof's name
+            (`fence.fence_run`).
+
+    Raises:
+        HeldError: Earlier attempts are open and nothing proves their end.
+        TransientError: A newer attempt or run took over.
+    """
+    over = _known_end(ledger, order)
+    if over is not None:
+        return over
+    holder = open_run(ledger)
+    if holder is None:
+        return Reserved(_insert(ledger, order), "")
+    if holder.id == order.run:
+        return Reserved(holder, prove(holder.id))
+    if _is_stale(order, holder):
+        raise TransientError(
+            "Superseded", f"run {holder.id} of a newer generation took over from {order.run}"
+        )
+    if not may_take_over(order, holder):
+        return Waiting(holder.holder())
+    return _take_over(ledger, order, holder, prove)
+
+
+def _known_end(ledger: Ledger, order: Order) -> Over | None:
+    run = read_run(ledger, order.run)
+    attempt = read_attempt(ledger, order)
+    if run is not None and attempt is not None and attempt.state == "closed":
+        return Over(run.state, attempt.result)
+    if attempt is not None and attempt.state == "fenced":
+        raise superseded(attempt)
+    if run is None or run.closed_at is None:
+        return None
+    closed = [each.result for each in read_attempts(ledger, run.id) if each.state == "closed"]
+    return Over(run.state, closed[-1] if closed else "")
+
+
+def _same_object(order: Order, run: Run) -> bool:
+    ours = (order.cluster, order.namespace, order.name)
+    return ours == (run.cluster, run.namespace, run.name)
+
+
+def _is_stale(order: Order, holder: Run) -> bool:
+    same = _same_object(order, holder) and order.uid == holder.uid
+    return same and order.generation < holder.generation
+
+
+def may_take_over(order: Order, holder: Run) -> bool:
+    """Tell whether the holder is our own, of an object that is gone, or a person says so."""
+    return (
+        _same_object(order, holder)
+        or (order.cluster == holder.cluster and holder.id in order.holder_gone)
+        or is_resolved(order, "TakeOver", holder.id)
+    )
+
+
+def _take_over(ledger: Ledger, order: Order, holder: Run, prove: Prove) -> Reserved:
+    proof = prove(holder.id)
+    with ledger.session.transaction():
+        if is_resolved(order, "TakeOver", holder.id):
+            record_resolution(ledger, order)
+        close_run(ledger, holder.id, "superseded")
+        run = _insert(ledger, order)
+    return Reserved(run, proof)
+
+
+def _insert(ledger: Ledger, order: Order) -> Run:
+    who = (order.run, order.namespace, order.name, order.uid, order.cluster)
+    try:
+        ledger.rows(statements.INSERT_RUN, *who, order.generation, order.segment.value)
+    except psycopg.errors.UniqueViolation as error:
+        raise TransientError("Busy", "another run reserved the database just now") from error
+    run = read_run(ledger, order.run)
+    if run is None:
+        raise TransientError("ConnectionLost", "the reservation was not recorded")
+    return run
+
+
+def open_run(ledger: Ledger) -> Run | None:
+    """Return the run that holds the database."""
+    found = ledger.rows(statements.READ_OPEN_RUN)
+    return Run(*found[0]) if found else None
+
+
+def read_run(ledger: Ledger, run: str) -> Run | None:
+    """Return a run by its id."""
+    found = ledger.rows(statements.READ_RUN, run)
+    return Run(*found[0]) if found else None
+
+
+def read_runs(ledger: Ledger) -> tuple[Run, ...]:
+    """Return all runs, oldest first (`whimbrel history`)."""
+    return tuple(Run(*row) for row in ledger.rows(statements.READ_RUNS))
+
+
+def set_run_plan(ledger: Ledger, run: str, *, digest: str, image: str) -> None:
+    """Record what a run carries out, and with which image."""
+    ledger.rows(statements.SET_RUN_PLAN, run, digest, image)
+
+
+def close_run(ledger: Ledger, run: str, state: str) -> None:
+    """Record the end of a run; `held` (and `open`) goes on holding the database."""
+    ledger.rows(statements.SET_RUN_STATE, run, state)

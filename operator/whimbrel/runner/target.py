@@ -1,0 +1,225 @@
+"""Which database: a URL or its parts, parsed once by libpq's own parser, rendered for any tool."""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from whimbrel.model.errors import RefusedError
+
+# Everything else is refused: passfile, service, sslkey and the like would read files of the
+# runner's Pod, hostaddr would go elsewhere than the certificate's name says.
+ALLOWED: Final = frozenset({
+    "sslmode", "sslnegotiation", "ssl_min_protocol_version", "ssl_max_protocol_version",
+    "channel_binding", "require_auth", "gssencmode", "target_session_attrs", "load_balance_hosts",
+    "connect_timeout", "options", "application_name", "client_encoding", "keepalives",
+    "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+})  # fmt: skip
+_PARTS: Final = frozenset({"host", "port", "dbname", "user", "password"})
+# Names that may be printed: a stray "?" in a password makes the rest of it look like parameters.
+_KNOWN: Final = frozenset({
+    "passfile", "service", "servicefile", "sslcert", "sslkey", "sslpassword", "sslrootcert",
+    "sslcrl", "sslcrldir", "hostaddr", "krbsrvname", "gsslib", "requirepeer", "replication",
+    "fallback_application_name", "schema", "connection_limit", "pool_timeout", "pgbouncer",
+    "sslaccept", "sslidentity", "socket_timeout", "statement_cache_size", "ssl", "sslkeylogfile",
+})  # fmt: skip
+_SCHEME: Final = re.compile(r"(?:postgres|postgresql)(?:\+([a-z0-9_]+))?://", re.IGNORECASE)
+_LIBPQ_DRIVERS: Final = frozenset({"", "psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"})
+_ENCODE: Final = (
+    "; in user and password write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F and # as %23"
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One database as one login reaches it.
+
+    Attributes:
+        host: Host, several hosts with commas, or the directory of a Unix socket.
+        parameters: Further libpq parameters, sorted by name.
+        warnings: Sentences for status; the first word is the reason, then a colon.
+    """
+
+    host: str
+    port: int
+    dbname: str
+    user: str
+    password: str = field(repr=False)
+    parameters: tuple[tuple[str, str], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return host:port/database, fit for messages."""
+        return f"{self.host}:{self.port}/{self.dbname}"
+
+
+def parse_target(url: str, *, ca_file: str | None = None) -> Target:
+    """Return the target of a URL (postgres://, postgresql://, postgresql+driver://).
+
+    Args:
+        url: The URL as it stands in the Secret.
+        ca_file: Path of the certificate authority; with it verify-full is the default.
+
+    Raises:
+        RefusedError: It cannot be read, or asks for something that is not allowed. The sentence
+            holds no part of the URL but known parameter names.
+    """
+    text = url.strip()
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        raise _refused("it must begin with postgresql:// (or postgresql+driver://)")
+    plain = "postgresql://" + text[scheme.end() :]
+    _refuse_parameters(plain)
+    try:
+        parts = {key: str(value) for key, value in conninfo_to_dict(plain).items()}
+    except psycopg.Error:
+        # libpq quotes what it could not read, and that may be the password.
+        raise _refused("libpq cannot read it" + _ENCODE) from None
+    return _checked(parts, ca_file)
+
+
+def target_from_parts(parts: dict[str, str], *, ca_file: str | None = None) -> Target:
+    """Return the target of the keys host, port, dbname, user and password, taken literally.
+
+    Raises:
+        RefusedError: A part is missing or wrong.
+    """
+    known = {key: value.strip("\r\n") for key, value in parts.items() if key in _PARTS}
+    return _checked(known, ca_file)
+
+
+def _refuse_parameters(plain: str) -> None:
+    _, _, query = plain.partition("?")
+    names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
+    for name in names:
+        if name in ALLOWED | _PARTS:
+            continue
+        shown = f"the parameter {name}" if name in _KNOWN else "a parameter in it"
+        raise _refused(f"{shown} is not allowed; allowed are {', '.join(sorted(ALLOWED))}")
+
+
+def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
+    for name, word in (("host", "a host"), ("user", "a login"), ("dbname", "a database")):
+        if not parts.get(name):
+            raise _refused(f"{word} is missing")
+    if any("\0" in value for value in parts.values()):
+        raise _refused("it holds a NUL character")
+    host = parts["host"]
+    if not host.startswith("/") and re.search(r"[@/\s?#]", host):
+        raise _refused("the host holds a character that no host has" + _ENCODE)
+    extra = {key: value for key, value in parts.items() if key not in _PARTS}
+    parameters, warnings = _with_tls(extra, ca_file)
+    return Target(
+        host=host,
+        port=_port(parts.get("port", "")),
+        dbname=parts["dbname"],
+        user=parts["user"],
+        password=parts.get("password", ""),
+        parameters=tuple(sorted(parameters.items())),
+        warnings=warnings,
+    )
+
+
+def _port(text: str) -> int:
+    ports = set(text.split(",")) or {""}
+    if len(ports) > 1:
+        raise _refused("several hosts must have the same port")
+    only = ports.pop() or "5432"
+    if not re.fullmatch(r"[0-9]{1,5}", only) or not 0 < int(only) < 65536:
+        raise _refused("the port is not a number from 1 to 65535" + _ENCODE)
+    return int(only)
+
+
+def _with_tls(
+    parameters: dict[str, str], ca_file: str | None
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    if ca_file is None:
+        return parameters, ()
+    mode = parameters.get("sslmode", "verify-full")
+    secured = {**parameters, "sslmode": mode, "sslrootcert": ca_file}
+    if mode == "verify-full":
+        return secured, ()
+    sentence = (
+        f"WeakTLS: the URL says sslmode={mode}, so the name in the server's certificate is not "
+        "checked although a certificate authority is named; leave sslmode out for verify-full"
+    )
+    return secured, (sentence,)
+
+
+def _refused(problem: str) -> RefusedError:
+    return RefusedError("InvalidURL", f"the database URL is refused: {problem}")
+
+
+def conninfo(target: Target, **overrides: str | int) -> str:
+    """Return libpq's connection string; overrides win over what the URL says."""
+    parts = {
+        "host": target.host,
+        "port": _ports(target),
+        "dbname": target.dbname,
+        "user": target.user,
+    }
+    if target.password:
+        parts["password"] = target.password
+    words = {key: str(value) for key, value in overrides.items()}
+    return make_conninfo(**{**parts, **dict(target.parameters), **words})
+
+
+def _ports(target: Target) -> str:
+    return ",".join([str(target.port)] * (target.host.count(",") + 1))
+
+
+@dataclass(frozen=True)
+class Login:
+    """Another login for the same database.
+
+    Attributes:
+        user: Its name.
+    """
+
+    user: str
+    password: str = field(repr=False)
+
+
+def with_login(target: Target, login: Login) -> Target:
+    """Return the same database as another login reaches it."""
+    return replace(target, user=login.user, password=login.password)
+
+
+def render_url(
+    target: Target, scheme: str, *, login: Login | None = None, options: str = ""
+) -> str:
+    """Return the URL as a tool wants it, everything percent-encoded.
+
+    Args:
+        target: The database.
+        scheme: For example ``postgresql+psycopg``.
+        login: Used instead of the target's own.
+        options: Command-line options for the server, added to those of the target.
+    """
+    who = login or Login(target.user, target.password)
+    secret = f":{quote(who.password, safe='')}" if who.password else ""
+    place, query = _place(target)
+    query |= _parameters_for(target, scheme.partition("+")[2], options)
+    tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
+    name = quote(target.dbname, safe="")
+    return f"{scheme}://{quote(who.user, safe='')}{secret}@{place}/{name}{tail}"
+
+
+def _place(target: Target) -> tuple[str, dict[str, str]]:
+    if target.host.startswith("/") or "," in target.host:
+        return "", {"host": target.host, "port": _ports(target)}
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return f"{host}:{target.port}", {}
+
+
+def _parameters_for(target: Target, driver: str, options: str) -> dict[str, str]:
+    given = dict(target.parameters)
+    if driver not in _LIBPQ_DRIVERS:
+        # asyncpg knows `ssl` and none of libpq's other words; further drivers know neither.
+        mode = given.get("sslmode")
+        return {"ssl": mode} if driver == "asyncpg" and mode else {}
+    joined = " ".join(text for text in (given.get("options", ""), options) if text)
+    return {**given, "options": joined} if joined else given

@@ -1,0 +1,229 @@
+"""A second connection that keeps our sessions, and a tool's, from stalling the application."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from whimbrel.model.errors import TransientError
+from whimbrel.planning.dialects.postgresql import (
+    CANCEL,
+    SESSION_FACTS,
+    TERMINATE,
+    WAITERS,
+    WATCHED,
+    first_words,
+)
+from whimbrel.runner.sessions import Session, own
+
+_QUIET_SECONDS: Final = 0.05  # nothing of ours is active
+_LONGEST_TICK: Final = 0.2
+_SECOND_TRY: Final = 1.0  # a session that was cancelled and still blocks is terminated after that
+_RECONNECT_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True)
+class Watched:
+    """Whose sessions are watched.
+
+    Attributes:
+        application_name: The name that ours and the tool's carry.
+        role: The tool's own login, or "".
+        pids: Backends that are watched whatever they call themselves.
+    """
+
+    application_name: str
+    role: str = ""
+    pids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the application may feel, in seconds.
+
+    Attributes:
+        wait: Longest wait of ours for a lock (`limits.lockTimeout`).
+        hold: Longest wait of others for a lock of ours (`limits.lockHold`).
+    """
+
+    wait: float
+    hold: float
+
+
+@dataclass(frozen=True)
+class Other:
+    """A session on the other side of a lock.
+
+    Attributes:
+        age: Seconds since its transaction began.
+        doing: How its query begins, without values; "" where it is not ours to see.
+    """
+
+    pid: int
+    application_name: str
+    login: str
+    state: str
+    age: float
+    doing: str
+
+    def __str__(self) -> str:
+        """Return the words that a person needs to find it."""
+        name = f"{self.application_name}, " if self.application_name else ""
+        doing = f", {self.doing}" if self.doing else ""
+        state = f", {self.state}" if self.state else ""
+        return f"pid {self.pid} ({name}login {self.login}{state}, {self.age:.1f} s{doing})"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One of ours in a wait for a lock, or others in a wait for one of ours.
+
+    Attributes:
+        pid: Backend of ours.
+        waited: True when ours waited, False when it made others wait.
+        seconds: How long, when it was seen last.
+        others: Who blocked it, or whom it blocked.
+        stopped: Whether it was cancelled or terminated for that.
+    """
+
+    pid: int
+    waited: bool
+    seconds: float
+    others: tuple[Other, ...]
+    stopped: bool = False
+
+    def sentence(self) -> str:
+        """Return what happened, naming the sessions on the other side."""
+        names = ", ".join(str(other) for other in self.others) or "a session that has ended"
+        if self.waited:
+            return f"waited {self.seconds:.2f} s for a lock held by {names}"
+        return f"made others wait {self.seconds:.2f} s: {names}"
+
+
+class Watchdog:
+    """Watches in a thread with a connection of its own, and cancels what exceeds the limits.
+
+    It must log in as a role that may cancel the watched sessions: the same login, or the tool's.
+    """
+
+    def __init__(self, connect: Callable[[], Session], watched: Watched, limits: Limits) -> None:
+        self._connect = connect
+        self._watched = watched
+        self._limits = limits
+        self._session = connect()
+        self._stopped = threading.Event()
+        self._seen: dict[int, Sighting] = {}
+        self._first_stop: dict[int, float] = {}
+        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+
+    @property
+    def backend_pid(self) -> int:
+        """Return the watchdog's own backend, which a fence must spare."""
+        return self._session.info.backend_pid
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stopped.set()
+        self._thread.join()
+        self._session.close()
+
+    def last_sighting(self, pid: int) -> Sighting | None:
+        """Return the newest wait that a backend of ours was part of."""
+        return self._seen.get(pid)
+
+    def sightings(self) -> tuple[Sighting, ...]:
+        """Return the newest sighting of every backend of ours."""
+        return tuple(self._seen.values())
+
+    def _watch(self) -> None:
+        pause = 0.0
+        while not self._stopped.wait(pause):
+            try:
+                pause = self._look()
+            except psycopg.Error:
+                pause = self._reconnect()
+
+    def _reconnect(self) -> float:
+        self._session.close()
+        with contextlib.suppress(TransientError):
+            self._session = self._connect()
+            return 0.0
+        return _RECONNECT_SECONDS
+
+    def _look(self) -> float:
+        """Look once; return the seconds until the next look."""
+        watched = self._watched
+        who = (watched.application_name, watched.role, list(watched.pids))
+        ours: dict[int, str] = dict(own(self._session, WATCHED, *who))
+        if not ours:
+            return _QUIET_SECONDS
+        tick = min(self._limits.wait / 4, _LONGEST_TICK)
+        for sighting in sightings_of(ours, own(self._session, WAITERS)):
+            tick = min(tick, self._judge(sighting, ours[sighting.pid]))
+        return tick
+
+    def _judge(self, sighting: Sighting, state: str) -> float:
+        limit = self._limits.wait if sighting.waited else self._limits.hold
+        over = sighting.seconds >= limit
+        facts = own(self._session, SESSION_FACTS, [other.pid for other in sighting.others])
+        others = tuple(_other(row) for row in facts)
+        self._seen[sighting.pid] = Sighting(
+            sighting.pid, sighting.waited, sighting.seconds, others, over
+        )
+        if not over:
+            return max(0.001, limit - sighting.seconds)
+        self._stop(sighting.pid, state)
+        return self._limits.wait / 4
+
+    def _stop(self, pid: int, state: str) -> None:
+        """Cancel; terminate what cannot be cancelled: it holds locks and runs no statement."""
+        first = self._first_stop.setdefault(pid, time.monotonic())
+        persists = time.monotonic() - first > _SECOND_TRY
+        own(self._session, TERMINATE if state != "active" or persists else CANCEL, pid)
+
+
+def sightings_of(
+    ours: dict[int, str], waiters: list[tuple[int, float, list[int]]]
+) -> tuple[Sighting, ...]:
+    """Return our own waits and the waits of others for us, among all waits for locks.
+
+    Args:
+        ours: Backends of ours and their states.
+        waiters: Backend, seconds that it has waited, and who blocks it.
+    """
+    waits = [
+        Sighting(pid, waited=True, seconds=seconds, others=_named(blockers))
+        for pid, seconds, blockers in waiters
+        if pid in ours
+    ]
+    blocked = [
+        Sighting(mine, waited=False, seconds=seconds, others=_named([pid]))
+        for pid, seconds, blockers in waiters
+        if pid not in ours
+        for mine in sorted(ours.keys() & set(blockers))
+        if mine not in {wait.pid for wait in waits}
+    ]
+    return (*waits, *blocked)
+
+
+def _other(row: TupleRow) -> Other:
+    values = (*row[:5], first_words(row[5]))
+    return Other(*values)
+
+
+def _named(pids: list[int]) -> tuple[Other, ...]:
+    return tuple(Other(pid, "", "", "", 0.0, "") for pid in sorted(set(pids)) if pid)

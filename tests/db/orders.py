@@ -1,0 +1,68 @@
+"""Orders and sessions for tests of the runner's groundwork."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.postgres import Postgres
+from whimbrel.model.order import Known, Order, Resolution
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import parse_spec
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.known import open_ledger
+from whimbrel.runner.sessions import Manners, Session, application_name, open_session
+from whimbrel.runner.target import Target, parse_target
+
+SPEC = parse_spec({
+    "database": {"urlFrom": {"secretKeyRef": {"name": "shop-db", "key": "url"}}},
+    "migrations": {"tool": "sql", "inline": {"files": {"001_a.up.sql": "select 1"}}},
+})  # fmt: skip
+RUN = "run-1-0123456789"
+
+
+def an_order(**changes: object) -> Order:
+    """Return an order of the object shop/schema; keywords replace its fields."""
+    fields = {
+        "segment": Segment.MIGRATE,
+        "namespace": "shop",
+        "name": "schema",
+        "uid": "uid-1",
+        "cluster": "cluster-1",
+        "generation": 1,
+        "run": RUN,
+        "attempt": 1,
+        "spec": SPEC,
+    }
+    return Order(**{**fields, **changes})
+
+
+def known(database: str, epoch: int) -> Known:
+    return Known(database=database, epoch=epoch)
+
+
+def resolved(verdict: str, run: str = RUN) -> Resolution:
+    return Resolution(verdict=verdict, run=run, by="ann", reason="looked at the node")
+
+
+def target_of(database: Postgres) -> Target:
+    return parse_target(database.url)
+
+
+def manners(run: str = RUN, lock_timeout: float = 0.1) -> Manners:
+    return Manners(application_name(run, "shop/schema"), lock_timeout)
+
+
+@contextmanager
+def a_session(database: Postgres, run: str = RUN) -> Iterator[Session]:
+    """Open a session as the runner opens it."""
+    with open_session(target_of(database), manners(run)) as session:
+        yield session
+
+
+@contextmanager
+def a_ledger(database: Postgres, **changes: object) -> Iterator[Ledger]:
+    """Open a session and the ledger, installed if need be."""
+    order = an_order(**changes)
+    with a_session(database, order.run) as session:
+        ledger = Ledger(session, "whimbrel")
+        open_ledger(ledger, order)
+        yield ledger
