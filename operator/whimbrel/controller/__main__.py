@@ -1,0 +1,5 @@
+"""`python -m whimbrel.controller`."""
+
+from whimbrel.controller.main import main
+
+main()

@@ -1,0 +1,177 @@
+"""A thin client: dicts in, dicts out, over the connection of kubernetes.aio.
+
+The typed API classes stay unused: each costs memory for models that nobody reads here.
+"""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
+
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+from kubernetes.aio.config.config_exception import ConfigException
+from kubernetes.aio.config.incluster_config import load_incluster_config
+from kubernetes.aio.config.kube_config import load_kube_config
+
+from whimbrel.controller.metrics import Metrics
+
+Body = dict[str, Any]
+log = logging.getLogger(__name__)
+TIMEOUT: Final = 30.0  # seconds for one request
+
+
+class ApiError(Exception):
+    """The API server said no.
+
+    Attributes:
+        status: HTTP status.
+        reason: Reason of the Status object, for example AlreadyExists.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+class ConflictError(ApiError):
+    """Somebody else was faster: look again (409)."""
+
+
+class RejectedError(ApiError):
+    """What we sent is not allowed or not valid, now (400, 403, 422)."""
+
+
+class Client(Protocol):
+    """What the controller asks of the API server; paths are those of its REST interface."""
+
+    async def get(self, path: str) -> Body | None:
+        """Return an object, or None where there is none."""
+
+    async def list(self, path: str, selector: str = "") -> list[Body]:
+        """Return all objects of a collection, read live."""
+
+    async def create(self, path: str, body: Body) -> Body:
+        """Create an object."""
+
+    async def replace(self, path: str, body: Body) -> Body:
+        """Replace an object; its resourceVersion must be the newest."""
+
+    async def patch(self, path: str, body: Body) -> Body:
+        """Merge-patch an object."""
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Delete an object in the background if it still has this uid; gone is fine."""
+
+    async def text(self, path: str) -> str | None:
+        """Return a text (a log), or None where it may not be read or is gone."""
+
+
+class KubeClient:
+    """The real one."""
+
+    def __init__(self, connection: ApiClient, metrics: Metrics) -> None:
+        self._connection = connection
+        self._metrics = metrics
+
+    async def get(self, path: str) -> Body | None:
+        """Return an object, or None where there is none."""
+        try:
+            return _object(await self._request("GET", path))
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def list(self, path: str, selector: str = "") -> list[Body]:
+        """Return all objects of a collection, read live."""
+        found: list[Body] = []
+        query = {"limit": "500"} | ({"labelSelector": selector} if selector else {})
+        while True:
+            page = _object(await self._request("GET", path, query=query))
+            found += page["items"]
+            more = page["metadata"].get("continue")
+            if not more:
+                return found
+            query["continue"] = more
+
+    async def create(self, path: str, body: Body) -> Body:
+        """Create an object."""
+        return _object(await self._request("POST", path, body))
+
+    async def replace(self, path: str, body: Body) -> Body:
+        """Replace an object; its resourceVersion must be the newest."""
+        return _object(await self._request("PUT", path, body))
+
+    async def patch(self, path: str, body: Body) -> Body:
+        """Merge-patch an object."""
+        return _object(await self._request("PATCH", path, body))
+
+    async def delete(self, path: str, uid: str) -> None:
+        """Delete an object in the background if it still has this uid; gone is fine."""
+        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self._request("DELETE", path, options)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    async def text(self, path: str) -> str | None:
+        """Return a text (a log), or None where it may not be read or is gone."""
+        try:
+            return (await self._request("GET", path, query={"container": "runner"})).decode()
+        except ApiError as error:
+            if error.status in (400, 403, 404):
+                return None
+            raise
+
+    async def _request(
+        self, verb: str, path: str, body: Body | None = None, query: Body | None = None
+    ) -> bytes:
+        kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
+        prepared = await self._connection.param_serialize(
+            verb,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Content-Type": kind, "Accept": "application/json, */*"},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._connection.call_api(*prepared, _request_timeout=TIMEOUT)
+        content: bytes = await answer.read()
+        self._metrics.requests.labels(verb.lower(), str(answer.status)).inc()
+        if answer.status >= 300:
+            raise _error(answer.status, content)
+        return content
+
+
+def _object(content: bytes) -> Body:
+    parsed: Body = json.loads(content)
+    return parsed
+
+
+def _error(status: int, content: bytes) -> ApiError:
+    try:
+        said = json.loads(content)
+    except ValueError:
+        said = {"message": content[:200].decode(errors="replace")}
+    kind = {409: ConflictError, 400: RejectedError, 403: RejectedError, 422: RejectedError}
+    return kind.get(status, ApiError)(status, said.get("reason", ""), said.get("message", ""))
+
+
+@asynccontextmanager
+async def connected(metrics: Metrics) -> AsyncIterator[KubeClient]:
+    """Give a client for the cluster that this process runs in, else for the kubeconfig."""
+    configuration = Configuration()
+    try:
+        load_incluster_config(client_configuration=configuration)
+    except ConfigException:
+        await load_kube_config(client_configuration=configuration)
+    connection = ApiClient(configuration)
+    try:
+        yield KubeClient(connection, metrics)
+    finally:
+        await connection.close()

@@ -1,0 +1,112 @@
+"""What is true now, read live. Watches are only hints: nothing here comes from a cache."""
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from whimbrel.controller import paths
+from whimbrel.controller.seen import job_seen, object_seen, pod_seen
+from whimbrel.controller.world import Key, World
+from whimbrel.machine import names
+from whimbrel.model.observed import JobSeen, Observed, PodSeen
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import decode_result
+
+Body = dict[str, Any]
+BEGIN: Final = "-----BEGIN WHIMBREL PLAN-----\n"
+END: Final = "\n-----END WHIMBREL PLAN-----"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One look at one object.
+
+    Attributes:
+        raw: The object as it came; its resourceVersion guards every write.
+    """
+
+    raw: Body
+    seen: Observed
+
+
+async def observe(world: World, key: Key) -> Snapshot | None:
+    """Return the object with its Jobs and Pods as they are now, or None when it is gone."""
+    namespace, name = key
+    raw = await world.client.get(paths.migration(namespace, name))
+    if raw is None:
+        return None
+    seen = object_seen(raw, world.clock())
+    label = names.object_label(name, seen.uid)
+    selector = f"{names.OBJECT_LABEL}={label}"
+    # Jobs before Pods: a Job that shows its end then has its Pod's end in the second answer.
+    jobs = await world.client.list(paths.jobs(namespace), selector)
+    pods = await world.client.list(paths.pods(namespace), selector)
+    seen = _with_children(world, seen, jobs, pods)
+    return Snapshot(raw, await _with_surroundings(world, seen))
+
+
+def _with_children(
+    world: World, seen: Observed, raw_jobs: list[Body], raw_pods: list[Body]
+) -> Observed:
+    raw_pods = sorted(raw_pods, key=lambda raw: str(raw["metadata"]["creationTimestamp"]))
+    pods = [pod for raw in raw_pods if (pod := pod_seen(raw))]
+    jobs: list[JobSeen] = [job for raw in raw_jobs if (job := job_seen(raw, pods))]
+    known = {str(raw["metadata"]["uid"]) for raw in raw_pods}
+    label = names.object_label(seen.name, seen.uid)
+    gone: list[PodSeen] = [
+        pod for uid, (owner, pod) in world.ended.items() if owner == label and uid not in known
+    ]
+    return replace(
+        seen,
+        jobs=tuple(jobs),
+        pods=(*pods, *gone),
+        cluster=world.cluster,
+        image=world.settings.image,
+    )
+
+
+async def _with_surroundings(world: World, seen: Observed) -> Observed:
+    return replace(
+        seen,
+        namespace_leaving=await _namespace_leaves(world, seen),
+        holder_gone=await _holder_is_gone(world, seen),
+        plan_text=await _plan_text(world, seen),
+    )
+
+
+async def _namespace_leaves(world: World, seen: Observed) -> bool:
+    if seen.leaving_since is None:
+        return False
+    raw = await world.client.get(paths.namespace(seen.namespace))
+    return raw is None or bool(raw["metadata"].get("deletionTimestamp"))
+
+
+async def _holder_is_gone(world: World, seen: Observed) -> bool:
+    run = seen.status.run
+    holder = run.holder if run else None
+    if holder is None or holder.cluster != world.cluster:
+        return False
+    raw = await world.client.get(paths.migration(holder.namespace, holder.name))
+    return raw is None or raw["metadata"]["uid"] != holder.uid
+
+
+async def _plan_text(world: World, seen: Observed) -> str | None:
+    run, gate = seen.status.run, seen.status.gate
+    shown = gate is not None and gate.token
+    if run is None or run.segment is not Segment.APPROVE or shown or not world.settings.pod_logs:
+        return None
+    for pod in seen.pods:
+        result = decode_result(pod.message or "")
+        if result and result.plan_digest == run.plan_digest and not result.plan:
+            text = await world.client.text(f"{paths.pods(seen.namespace)}/{pod.name}/log")
+            return plan_in_log(text or "", result.plan_sha256)
+    return None
+
+
+def plan_in_log(log: str, sha256: str) -> str | None:
+    """Return the plan between the markers if its digest is the one of the termination message."""
+    _, begin, rest = log.partition(BEGIN)
+    text, end, _ = rest.partition(END)
+    if not begin or not end:
+        return None
+    return text if hashlib.sha256(text.encode()).hexdigest() == sha256 else None

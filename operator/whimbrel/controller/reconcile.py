@@ -1,0 +1,75 @@
+"""One turn for one object: look, decide, do one thing."""
+
+import logging
+
+from whimbrel.controller.act import carry_out
+from whimbrel.controller.client import ConflictError
+from whimbrel.controller.observe import Snapshot, observe
+from whimbrel.controller.world import Key, World
+from whimbrel.machine.decide import decide
+from whimbrel.machine.decisions import Decision, Ignore, Wait
+from whimbrel.machine.report import report
+from whimbrel.model.errors import WhimbrelError
+from whimbrel.model.observed import Observed
+from whimbrel.model.status import RunState
+
+log = logging.getLogger(__name__)
+
+
+async def reconcile(world: World, key: Key) -> float | None:
+    """Do the next thing for an object.
+
+    Returns:
+        Seconds until the next turn, 0 for at once, None to wait for an event.
+    """
+    try:
+        look = await observe(world, key)
+    except WhimbrelError as error:
+        log.warning("left alone: %s", error.message)
+        return None
+    if look is None:
+        forget(world, key)
+        return None
+    return await _turn(world, look, key)
+
+
+async def _turn(world: World, look: Snapshot, key: Key) -> float | None:
+    decision = decide(look.seen)
+    world.metrics.turns.labels(type(decision).__name__).inc()
+    log.info("%s", _sentence(decision))
+    try:
+        again = await carry_out(world, look, decision)
+    except ConflictError:
+        return 0.0  # somebody wrote in between: look again
+    world.idle[key] = again is None and is_idle(look.seen)
+    return again
+
+
+def forget(world: World, key: Key) -> None:
+    """Forget an object that is gone."""
+    world.idle.pop(key, None)
+    world.metrics.show_phase(key, "")
+
+
+def is_idle(seen: Observed) -> bool:
+    """Tell from an object's own body whether a turn would change nothing at all."""
+    run = seen.status.run
+    if run is not None and run.state is RunState.OPEN:
+        return False
+    decision = decide(seen)
+    if isinstance(decision, Ignore):
+        return True
+    rests = _is_rest(decision) and not (isinstance(decision, Wait) and decision.until is not None)
+    return rests and report(seen, decision) == seen.status
+
+
+def _is_rest(decision: Decision) -> bool:
+    return type(decision).__name__ in ("Wait", "Hold", "Done")
+
+
+def _sentence(decision: Decision) -> str:
+    words = [type(decision).__name__]
+    for field in ("name", "reason", "message"):
+        value = getattr(decision, field, "")
+        words += [str(value)] if value else []
+    return ": ".join(words)
