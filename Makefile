@@ -22,7 +22,7 @@ CODE := operator tests bench
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Setting up
 
@@ -49,15 +49,28 @@ launcher: ## Build the static launcher (launcher/whimbrel-launcher)
 
 ##@ Working
 
-.PHONY: check
-check: venv check-generated ## Lint, format, types, layers, generated files, shape: under a minute
-	$(BIN)/ruff check $(CODE)
-	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/mypy
-	$(BIN)/lint-imports
-	$(BIN)/python tests/shape.py operator/whimbrel
+CHECKS := check-lint check-format check-types check-layers check-shape check-generated
 
-.PHONY: check-generated
+.PHONY: check
+check: venv ## Lint, format, types, layers, shape, generated files: under a minute
+	@$(MAKE) --keep-going $(CHECKS)
+
+.PHONY: $(CHECKS)
+check-lint: venv
+	@$(BIN)/ruff check --output-format=concise $(CODE)
+
+check-format: venv
+	@$(BIN)/ruff format --check $(CODE)
+
+check-types: venv
+	@$(BIN)/mypy
+
+check-layers: venv
+	@$(BIN)/lint-imports
+
+check-shape: venv
+	@$(BIN)/python tests/shape.py operator/whimbrel
+
 check-generated: venv
 	@$(BIN)/python -m whimbrel.model.crd | diff -u $(CRD) - \
 		&& diff -u $(CRD) $(CRD_COPY) \
