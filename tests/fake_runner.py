@@ -1,0 +1,185 @@
+"""A node whose Jobs are answered by a runner that keeps the rules of the ledger."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.fake_api import FakeApi
+from whimbrel.machine import names
+from whimbrel.model.order import Order
+from whimbrel.model.result import Holder, Outcome, Result, encode_result, pack_text
+
+Body = dict[str, Any]
+DIGEST = "d" * 64
+
+
+@dataclass
+class Ledger:
+    """One database: what was applied, how often, and who holds it."""
+
+    pending: tuple[str, ...] = ("001", "002")
+    applied: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)  # everything that was ever carried out
+    open_run: str = ""
+    holder: Holder | None = None
+    stored: dict[tuple[str, str], Result] = field(default_factory=dict)
+    newest: dict[str, int] = field(default_factory=dict)
+
+    def carry_out(self, order: Order, script: str) -> Result | None:
+        """Return the answer of an attempt; None when it vanished without one."""
+        key = (order.run, order.attempt_key())
+        if key in self.stored:
+            return self.stored[key]
+        if order.attempt < self.newest.get(order.run, 0):
+            return self._result(order, Outcome.REFUSED, "Superseded")
+        self.newest[order.run] = order.attempt
+        result = self._work(order, script)
+        if result is not None and result.outcome is not Outcome.NOT_FINISHED:
+            self.stored[key] = result
+        return result
+
+    def _work(self, order: Order, script: str) -> Result | None:
+        if script == "vanish before":
+            return None
+        if script == "busy":
+            return self._result(order, Outcome.NOT_FINISHED, "DatabaseAway")
+        if self.holder is not None and self.holder.run not in order.holder_gone:
+            waits = self._result(order, Outcome.NOT_FINISHED, "Waiting")
+            return waits.model_copy(update={"holder": self.holder})
+        if order.segment == "Look":
+            return self._look(order)
+        self.open_run = order.run
+        return self._effect(order, script)
+
+    def _effect(self, order: Order, script: str) -> Result | None:
+        if script == "fail":
+            return self._end(order, Outcome.FAILED, "MigrationFailed")
+        if script == "held" and order.resolution is None:
+            return self._result(order, Outcome.HELD, "FenceUnproven")
+        if order.segment == "Abort":
+            return self._end(order, Outcome.NOTHING_TO_DO, "Aborted")
+        if order.segment == "Rollback":
+            self.done += [f"-{version}" for version in self.applied]
+            self.applied.clear()
+            end = self._end(order, Outcome.ROLLED_BACK, "RolledBack")
+            return None if script == "vanish after" else end
+        news = [version for version in self.pending if version not in self.applied]
+        self.applied += news
+        self.done += news
+        end = self._end(order, Outcome.DONE if news else Outcome.NOTHING_TO_DO, "Completed")
+        return None if script == "vanish after" else end
+
+    def _look(self, order: Order) -> Result:
+        news = [version for version in self.pending if version not in self.applied]
+        outcome = Outcome.DONE if news else Outcome.NOTHING_TO_DO
+        found = self._result(order, outcome, "Looked")
+        return found.model_copy(update={"plan_digest": DIGEST, "plan": pack_text("the plan")})
+
+    def _end(self, order: Order, outcome: Outcome, reason: str) -> Result:
+        self.open_run = ""
+        return self._result(order, outcome, reason)
+
+    def _result(self, order: Order, outcome: Outcome, reason: str) -> Result:
+        return Result(
+            outcome=outcome,
+            run=order.run,
+            segment=str(order.segment),
+            attempt=order.attempt,
+            reason=reason,
+            message=f"{reason} in the fake database",
+            revision=self.applied[-1] if self.applied else "",
+            database="shop",
+            database_uuid="uuid-1",
+            epoch=1,
+        )
+
+
+class FakeNode:
+    """Job controller and kubelet: each `step` makes the cluster go on by one move.
+
+    Attributes:
+        script: What the next attempts do, in order: ok, busy, fail, held, vanish before,
+            vanish after. Afterwards ok.
+    """
+
+    def __init__(self, api: FakeApi, ledger: Ledger, script: list[str] | None = None) -> None:
+        self.api = api
+        self.ledger = ledger
+        self.script = list(script or [])
+        self.image_is_there = True
+        self.hold = False
+        self.most_at_once = 0
+
+    async def step(self) -> bool:
+        """Do one move of one Job; tell whether there was one to do."""
+        for path in [p for p in self.api.objects if "/jobs/" in p]:
+            if await self._advance(path):
+                self._count_working()
+                return True
+        return False
+
+    async def _advance(self, path: str) -> bool:
+        job = self.api.objects[path]
+        pod_path = path.replace("/apis/batch/v1", "/api/v1").replace("/jobs/", "/pods/") + "-x"
+        pod = self.api.objects.get(pod_path)
+        if job.get("status", {}).get("conditions"):
+            return False
+        if pod is None:
+            await self.api.create(pod_path.rpartition("/")[0], _pod(job))
+            return True
+        state = pod.get("status", {}).get("containerStatuses", [{}])[0].get("state", {})
+        return self._kubelet(path, pod_path, state)
+
+    def _kubelet(self, path: str, pod_path: str, state: Body) -> bool:
+        if not state or "waiting" in state:
+            return self._start(pod_path, state)
+        if "running" in state:
+            return False if self.hold else self._end(path, pod_path)
+        code = state["terminated"]["exitCode"]
+        kind = "Complete" if code == 0 else "Failed"
+        self.api.put_status(path, {"conditions": [{"type": kind, "status": "True"}]})
+        return True
+
+    def _start(self, pod_path: str, state: Body) -> bool:
+        if self.image_is_there:
+            self.api.put_status(pod_path, _containers({"running": {}}))
+            return True
+        if state:
+            return False
+        waiting = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+        self.api.put_status(pod_path, _containers(waiting))
+        return True
+
+    def _end(self, path: str, pod_path: str) -> bool:
+        text = self.api.objects[path]["spec"]["template"]["metadata"]["annotations"][names.ORDER]
+        order = Order.model_validate_json(text)
+        result = self.ledger.carry_out(order, self.script.pop(0) if self.script else "ok")
+        ended: Body = {"exitCode": 137, "reason": "OOMKilled"}
+        if result is not None:
+            ended = {"exitCode": result.exit_code(), "message": encode_result(result)}
+        self.api.put_status(pod_path, _containers({"terminated": ended}))
+        return True
+
+    def _count_working(self) -> None:
+        states = [
+            body["status"]["containerStatuses"][0]["state"]
+            for path, body in self.api.objects.items()
+            if "/pods/" in path and body.get("status")
+        ]
+        self.most_at_once = max(self.most_at_once, sum("running" in state for state in states))
+
+
+def _containers(state: Body) -> Body:
+    return {"containerStatuses": [{"name": "runner", "image": "whimbrel:1", "state": state}]}
+
+
+def _pod(job: Body) -> Body:
+    template = json.loads(json.dumps(job["spec"]["template"]))
+    meta = {
+        "name": job["metadata"]["name"] + "-x",
+        "namespace": job["metadata"]["namespace"],
+        "labels": template["metadata"]["labels"],
+        "annotations": template["metadata"]["annotations"],
+        "ownerReferences": [{"uid": job["metadata"]["uid"], "controller": True}],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]}
