@@ -33,7 +33,8 @@ def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
             f"this login may not read {schema}.{table}: the migrations must run as its owner, "
             "or grant it SELECT, INSERT, UPDATE and DELETE on it",
         ) from None
-    return tuple(str(row[0]) for row in rows)
+    # Sorted here: the server sorts by the collation of the database.
+    return tuple(sorted(str(row[0]) for row in rows))
 
 
 def _tables(session: Session, spec: Spec) -> list[tuple[str, str]]:

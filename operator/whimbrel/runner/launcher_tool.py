@@ -16,6 +16,7 @@ from whimbrel.runner.tool import LineSplitter, OnLine, Stage, StartError, ToolEn
 
 _VERSION: Final = 1
 _HEADER: Final = struct.Struct(">cI")
+_HELLO_SECONDS: Final = 30.0
 _FRAME_LIMIT: Final = 1 << 20
 _STAGES: Final = {ord("d"): Stage.DIRECTORY, ord("x"): Stage.PROGRAM}
 
@@ -54,7 +55,8 @@ class LauncherTool:
         self._listener.settimeout(timeout)
         try:
             peer, _ = self._listener.accept()
-            peer.settimeout(timeout)
+            # It says hello in the same breath; a busy node may take a while over that.
+            peer.settimeout(_HELLO_SECONDS)
             kind, body = _read_frame(peer)
         except (TimeoutError, EOFError) as error:
             raise TransientError(

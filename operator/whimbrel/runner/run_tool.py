@@ -11,13 +11,13 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import RunTool
 from whimbrel.planning.tools import alembic
-from whimbrel.planning.tools.alembic_project import (
+from whimbrel.planning.tools.alembic_output import (
     Problem,
-    Project,
     is_for_us,
     parse_problem,
     parse_project,
 )
+from whimbrel.planning.tools.alembic_project import Project
 from whimbrel.runner.sessions import Manners, tool_options
 from whimbrel.runner.tool import Stage, StartError, Tool, ToolEnd
 
