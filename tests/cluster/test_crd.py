@@ -3,10 +3,11 @@
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.cluster.kube import kubectl
+from tests.cluster.kube import ROOT, kubectl
 from tests.refusals import ALEMBIC, REFUSALS, SQL, Refusal, changed
 
 pytestmark = pytest.mark.cluster
@@ -136,3 +137,12 @@ def test_defaults_and_columns(namespace: str):
 def test_explain_knows_every_field():
     said = kubectl("explain", "dbm.spec.database.ledgerSchema")
     assert "Schema of the ledger; a DBA may create it beforehand." in said
+
+
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_accepted(namespace: str, path: Path):
+    said = kubectl("-n", namespace, "apply", "--dry-run=server", "-f", str(path))
+    assert "databasemigration.whimbrel.dev/" in said

@@ -110,3 +110,32 @@ def test_docstrings_comments_and_blank_lines_are_no_code(tmp_path: Path):
     )
     assert [size for _, size in shape.functions(shape.read_module(path))] == [2]
     assert shape.broken_budgets(tmp_path) == []
+
+
+ERRORS = {"HeldError", "RefusedError", "FailedError", "TransientError", "Hold", "Done"}
+
+
+def reasons(package: Path) -> set[str]:
+    """Return every reason word that stands as text where an error or a decision is made."""
+    calls = (
+        node
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+    )
+    return {word for call in calls for word in reason_of(call)}
+
+
+def reason_of(call: ast.Call) -> Iterator[str]:
+    """Yield the reason of an error (its first word) or of a `Wait` (its second)."""
+    name = getattr(call.func, "id", "")
+    position = 0 if name in ERRORS else 1 if name == "Wait" else None
+    if position is not None and len(call.args) > position:
+        word = getattr(call.args[position], "value", None)
+        if isinstance(word, str):
+            yield word
+
+
+def test_every_reason_word_is_explained():
+    page = (ROOT / "docs/troubleshooting.md").read_text()
+    assert sorted(word for word in reasons(PACKAGE) if f"`{word}`" not in page) == []
