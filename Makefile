@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export PYTHONPATH := operator
+export PYTHONPATH := $(CURDIR)/operator
 
 # One number chooses the faults and the examples that this run tries. Give it again to repeat a run.
 WHIMBREL_SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
@@ -110,8 +110,8 @@ soak: venv system launcher cluster-up ## Every fault point (long)
 ##@ Looking
 
 .PHONY: demo
-demo: venv launcher ## Show the main job on an embedded PostgreSQL, in three minutes
-	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo.sh
+demo: venv ## Show the main job on an embedded PostgreSQL, in three minutes
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo/run.sh
 
 ##@ Cluster
 

@@ -1,0 +1,2 @@
+-- whimbrel: no-transaction
+DROP INDEX CONCURRENTLY orders_by_customer;

@@ -1,0 +1,2 @@
+-- whimbrel: no-transaction
+CREATE INDEX CONCURRENTLY orders_by_customer ON orders (customer_id);

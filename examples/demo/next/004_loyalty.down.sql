@@ -1,0 +1,3 @@
+DROP TABLE vouchers;
+
+ALTER TABLE customers DROP COLUMN points;

@@ -1,0 +1,3 @@
+ALTER TABLE customers ADD COLUMN points integer;
+
+CREATE TABLE vouchers (code text PRIMARY KEY);

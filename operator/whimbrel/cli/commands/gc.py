@@ -1,0 +1,51 @@
+"""`whimbrel gc NAME|FILE`: list what can go, and with --yes remove it."""
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from whimbrel.cli.clusters import acts_locally
+from whimbrel.cli.here import ledger_place
+from whimbrel.cli.ledger_view import open_ledger
+from whimbrel.cli.leftovers import find_kept, find_leftovers, remove_leftovers
+from whimbrel.cli.options import Connection, Place, command_app, grouped
+from whimbrel.cli.screen import answer, table
+from whimbrel.cli.workplace import workplace
+from whimbrel.model.errors import RefusedError
+
+app = command_app()
+
+
+@app.command()
+@grouped
+def gc(
+    place: Place,
+    connection: Connection,
+    what: Annotated[str, typer.Argument(help="A name, or a manifest.", metavar="NAME|FILE")],
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it, do not only list it.")] = False,
+) -> None:
+    """List expired salvage tables and leftover logins of the database; --yes removes them."""
+    if not acts_locally(place, what) and not connection.url:
+        raise RefusedError("UrlMissing", "only the database knows what can go: name it with --url")
+    where = ledger_place(place, what, connection)
+    with (
+        workplace(connection, place.state_dir) as here,
+        open_ledger(here.target, where.schema, where.lock_timeout) as ledger,
+    ):
+        found = [asdict(each) for each in find_leftovers(ledger)]
+        kept = list(find_kept(ledger))
+        gone = list(remove_leftovers(ledger, here.target)) if yes else []
+    content: dict[str, list[Any]] = {"found": found, "kept": kept, "removed": gone}
+    answer(place.form, content, as_text(content))
+
+
+def as_text(content: dict[str, list[Any]]) -> str:
+    """Return what was found, what stays, and what is gone."""
+    rows = [[each["kind"], each["name"], each["about"]] for each in content["found"]]
+    rows += [["kept", each["name"], f"{each['source']}, until {each['until']}"]
+             for each in content["kept"]]  # fmt: skip
+    listed = table(["KIND", "NAME", "ABOUT"], rows) if rows else "nothing is left behind"
+    removed = [f"removed: {name}" for name in content["removed"]]
+    hint = [] if removed or not content["found"] else ["remove what is not kept with --yes"]
+    return "\n".join([listed, *removed, *hint])

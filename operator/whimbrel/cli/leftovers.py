@@ -1,0 +1,82 @@
+"""What earlier runs left behind: salvage whose time is over, logins that were made for tools."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
+from whimbrel.runner.attempts import read_attempts
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.records import expired_salvage, read_salvage
+from whimbrel.runner.run_role import remove_role, role_name
+from whimbrel.runner.runs import read_runs
+from whimbrel.runner.salvage import drop_expired
+from whimbrel.runner.sessions import own, sorted_error
+from whimbrel.runner.target import Target
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """One thing that can go.
+
+    Attributes:
+        kind: salvage or login.
+        about: What it is, for a person.
+    """
+
+    kind: str
+    name: str
+    about: str
+
+
+def find_leftovers(ledger: Ledger) -> tuple[Leftover, ...]:
+    """Return everything that `gc --yes` removes."""
+    salvage = [
+        Leftover("salvage", each.table_name, f"{each.rows} rows of {each.source}, run {each.run}")
+        for each in expired_salvage(ledger)
+    ]
+    logins = [
+        Leftover("login", role, f"of run {run}")
+        for run, role in _own_roles(ledger)
+        if own(ledger.session, ROLE_EXISTS, role)[0][0]
+    ]
+    return (*salvage, *logins)
+
+
+def find_kept(ledger: Ledger) -> tuple[dict[str, Any], ...]:
+    """Return the salvage tables that stay, and until when."""
+    going = {each.table_name for each in expired_salvage(ledger)}
+    return tuple(
+        {"name": each.table_name, "source": each.source, "until": str(each.kept_until)}
+        for each in read_salvage(ledger)
+        if each.table_name not in going
+    )
+
+
+def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
+    """Remove what `find_leftovers` finds and return the names of what is gone.
+
+    Raises:
+        WhimbrelError: The server refuses; what was removed before stays removed.
+    """
+    roles = [each.name for each in find_leftovers(ledger) if each.kind == "login"]
+    try:
+        gone = list(drop_expired(ledger))
+        removed = [
+            role for role in roles if remove_role(ledger.session, target, ledger.schema, role)
+        ]
+    except psycopg.Error as error:
+        raise sorted_error(error, "removing leftovers") from error
+    return (*gone, *removed)
+
+
+def _own_roles(ledger: Ledger) -> list[tuple[str, str]]:
+    """Return run and login of the attempts that are over; a prepared login is not ours to drop."""
+    return [
+        (run.id, each.run_role)
+        for run in read_runs(ledger)
+        if run.closed_at is not None
+        for each in read_attempts(ledger, run.id)
+        if each.state != "open" and each.run_role == role_name(run.id, each.attempt)
+    ]
