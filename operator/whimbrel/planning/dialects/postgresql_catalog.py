@@ -1,0 +1,221 @@
+"""PostgreSQL's catalogue as text: what is there, what it looks like, what an effect left behind."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
+
+# $1 is the ledger's schema. Schemas that begin with pg_ are reserved (manual, CREATE SCHEMA).
+_SCHEMAS: Final = (
+    "(SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'"
+    " AND nspname <> 'information_schema' AND nspname <> $1::text) s"
+)
+_RELATION_KIND: Final = (
+    "CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'"
+    " WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
+    " WHEN 'S' THEN 'sequence' ELSE 'foreign table' END"
+)
+# kind, schema, name, part, oid, attribute number: the last two stay when a name changes.
+READ_OBJECTS: Final = f"""
+SELECT 'schema', '', s.nspname::text, '', s.oid, 0 FROM {_SCHEMAS}
+UNION ALL
+SELECT 'extension', '', e.extname::text, '', e.oid, 0 FROM pg_catalog.pg_extension e
+UNION ALL
+SELECT {_RELATION_KIND}, s.nspname::text, c.relname::text, '', c.oid, 0
+FROM pg_catalog.pg_class c JOIN {_SCHEMAS} ON s.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'i', 'I', 'S', 'f')
+UNION ALL
+SELECT 'column', s.nspname::text, c.relname::text, a.attname::text, c.oid, a.attnum
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN {_SCHEMAS} ON s.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT 'function', s.nspname::text, p.proname::text,
+pg_catalog.pg_get_function_identity_arguments(p.oid), p.oid, 0
+FROM pg_catalog.pg_proc p JOIN {_SCHEMAS} ON s.oid = p.pronamespace
+UNION ALL
+SELECT 'type', s.nspname::text, t.typname::text, '', t.oid, 0
+FROM pg_catalog.pg_type t JOIN {_SCHEMAS} ON s.oid = t.typnamespace
+LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
+WHERE t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
+UNION ALL
+SELECT 'trigger', s.nspname::text, c.relname::text, g.tgname::text, g.oid, 0
+FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
+JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE NOT g.tgisinternal
+UNION ALL
+SELECT 'constraint', s.nspname::text, c.relname::text, k.conname::text, k.oid, 0
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE k.contype <> 'n'
+"""
+
+# $1 schemas, $2 names of relations, pairwise. Each row is one line of the fingerprint.
+_WANTED: Final = """
+WITH w AS (  -- unnest of several arrays is syntax, not a function: it takes no schema
+    SELECT c.*, n.nspname || '.' || c.relname AS label
+    FROM unnest($1::text[], $2::text[]) AS u (schema_name, relation_name)
+    JOIN pg_catalog.pg_namespace n ON n.nspname = u.schema_name
+    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = u.relation_name
+)"""
+READ_SHAPE: Final = f"""{_WANTED}
+SELECT 'relation', w.label, pg_catalog.concat_ws('|', w.relkind, w.relpersistence,
+    w.relrowsecurity, w.relforcerowsecurity, w.relreplident, w.reloptions::text,
+    pg_catalog.pg_get_userbyid(w.relowner), w.relacl::text,
+    pg_catalog.pg_get_expr(w.relpartbound, w.oid), pg_catalog.pg_get_partkeydef(w.oid))
+FROM w
+UNION ALL
+SELECT 'column', w.label, pg_catalog.concat_ws('|', pg_catalog.row_number()
+    OVER (PARTITION BY w.oid ORDER BY a.attnum), a.attname,
+    pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+    a.attgenerated, a.attcollation::regcollation::text, a.attacl::text,
+    pg_catalog.pg_get_expr(d.adbin, d.adrelid))
+FROM w JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0
+    AND NOT a.attisdropped
+LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+UNION ALL
+SELECT 'constraint', w.label, pg_catalog.concat_ws('|', k.conname, k.contype, k.convalidated,
+    pg_catalog.pg_get_constraintdef(k.oid))
+FROM w JOIN pg_catalog.pg_constraint k ON k.conrelid = w.oid
+UNION ALL
+SELECT 'index', w.label, pg_catalog.concat_ws('|', pg_catalog.pg_get_indexdef(i.indexrelid),
+    i.indisvalid, i.indisready, i.indisclustered, i.indisreplident)
+FROM w JOIN pg_catalog.pg_index i ON i.indrelid = w.oid OR i.indexrelid = w.oid
+UNION ALL
+SELECT 'trigger', w.label, pg_catalog.concat_ws('|', pg_catalog.pg_get_triggerdef(g.oid),
+    g.tgenabled)
+FROM w JOIN pg_catalog.pg_trigger g ON g.tgrelid = w.oid AND NOT g.tgisinternal
+UNION ALL
+SELECT 'rule', w.label, pg_catalog.pg_get_ruledef(r.oid)
+FROM w JOIN pg_catalog.pg_rewrite r ON r.ev_class = w.oid
+UNION ALL
+SELECT 'policy', w.label, pg_catalog.concat_ws('|', p.polname, p.polcmd, p.polpermissive,
+    p.polroles::text, pg_catalog.pg_get_expr(p.polqual, p.polrelid),
+    pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))
+FROM w JOIN pg_catalog.pg_policy p ON p.polrelid = w.oid
+UNION ALL
+SELECT 'sequence', w.label, pg_catalog.concat_ws('|', q.seqtypid::regtype::text, q.seqstart,
+    q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle)
+FROM w JOIN pg_catalog.pg_sequence q ON q.seqrelid = w.oid
+"""
+
+CURRENT_XID: Final = "SELECT pg_catalog.pg_current_xact_id()::text"
+# NULL when the id is so old that its commit status is no longer kept.
+XACT_STATUS: Final = "SELECT pg_catalog.pg_xact_status($1::text::xid8)"
+
+READ_LOCK_TIMEOUT: Final = "SELECT pg_catalog.current_setting('lock_timeout')"
+# A migration may leave SET behind for its successors; these are put back after each file.
+READ_SETTINGS: Final = (
+    "SELECT name, setting FROM pg_catalog.pg_settings WHERE context IN ('user', 'superuser')"
+    " AND name !~ '^transaction_' AND name <> 'search_path'"
+    " UNION ALL SELECT 'session_authorization', session_user::text"
+    " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
+)
+
+# These run under the author's own search path, for names that stand without a schema in a file;
+# qualified operators keep them safe from what is planted there.
+_IS: Final = "OPERATOR(pg_catalog.=)"
+LOOK_INDEX: Final = (
+    "SELECT n.nspname::text, c.relname::text, i.indisvalid AND i.indisready"
+    " FROM pg_catalog.pg_index i"
+    f" JOIN pg_catalog.pg_class c ON c.oid {_IS} i.indexrelid"
+    f" JOIN pg_catalog.pg_namespace n ON n.oid {_IS} c.relnamespace"
+    f" WHERE i.indexrelid {_IS} pg_catalog.to_regclass($1::text)::oid"
+)
+LOOK_ENUM: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_enum e"
+    f" WHERE e.enumtypid {_IS} pg_catalog.to_regtype($1::text)::oid"
+    f" AND e.enumlabel::text {_IS} $2::text)"
+)
+LOOK_PARTITION: Final = (
+    "SELECT pn.nspname::text, p.relname::text, cn.nspname::text, c.relname::text,"
+    " i.inhdetachpending FROM pg_catalog.pg_inherits i"
+    f" JOIN pg_catalog.pg_class c ON c.oid {_IS} i.inhrelid"
+    f" JOIN pg_catalog.pg_namespace cn ON cn.oid {_IS} c.relnamespace"
+    f" JOIN pg_catalog.pg_class p ON p.oid {_IS} i.inhparent"
+    f" JOIN pg_catalog.pg_namespace pn ON pn.oid {_IS} p.relnamespace"
+    f" WHERE i.inhrelid {_IS} pg_catalog.to_regclass($1::text)::oid"
+    f" AND i.inhparent {_IS} pg_catalog.to_regclass($2::text)::oid"
+)
+
+# $1 schema, $2 table. Generated columns follow from the others.
+READ_COLUMNS: Final = (
+    "SELECT a.attname::text, a.attgenerated <> '' FROM pg_catalog.pg_attribute a"
+    " JOIN pg_catalog.pg_class c ON c.oid = a.attrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p')"
+    " AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+)
+# The narrowest key without NULLs, the primary key first.
+READ_KEY: Final = (
+    "SELECT ARRAY(SELECT a.attname::text FROM pg_catalog.unnest(i.indkey[0:i.indnkeyatts - 1])"
+    " WITH ORDINALITY AS k (attnum, place)"
+    " JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum"
+    " ORDER BY k.place)"
+    " FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE n.nspname = $1::text AND c.relname = $2::text AND i.indisunique AND i.indisvalid"
+    " AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS ("
+    "SELECT FROM pg_catalog.pg_attribute a WHERE a.attrelid = i.indrelid AND NOT a.attnotnull"
+    " AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))"
+    " ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1"
+)
+ROW_SECURITY: Final = "SELECT pg_catalog.set_config('row_security', $1, true)"
+
+
+def spelled(schema: str, name: str) -> str:
+    """Return a quoted name as the file wrote it: without a schema, the search path decides."""
+    return quote_name(schema, name) if schema else quote_identifier(name)
+
+
+def lock_table(schema: str, name: str) -> str:
+    """Return the statement that keeps everybody away from a table until the transaction ends."""
+    return f"LOCK TABLE {quote_name(schema, name)} IN ACCESS EXCLUSIVE MODE"
+
+
+def has_data(schema: str, name: str, columns: Sequence[str]) -> str:
+    """Return the question whether a table has rows, or values in the given columns."""
+    where = _any_value(columns)
+    return f"SELECT EXISTS (SELECT FROM {quote_name(schema, name)}{where})"
+
+
+def copy_table(
+    copy: tuple[str, str], source: tuple[str, str], shown: Sequence[str], columns: Sequence[str]
+) -> str:
+    """Return the statement that copies what would be lost.
+
+    Args:
+        copy: Schema and name of the new table.
+        source: Schema and name of the table that is copied.
+        shown: The columns to copy; empty for all.
+        columns: Only rows that have a value in one of these; empty for all rows.
+    """
+    listed = ", ".join(quote_identifier(each) for each in shown) or "*"
+    return (
+        f"CREATE TABLE {quote_name(*copy)} AS SELECT {listed}"
+        f" FROM {quote_name(*source)}{_any_value(columns)}"
+    )
+
+
+def count_rows(schema: str, name: str) -> str:
+    """Return the question how many rows a table has."""
+    return f"SELECT pg_catalog.count(*) FROM {quote_name(schema, name)}"
+
+
+def drop_table(schema: str, name: str) -> str:
+    """Return the statement that drops a table of ours."""
+    return f"DROP TABLE IF EXISTS {quote_name(schema, name)}"
+
+
+def drop_index(schema: str, name: str) -> str:
+    """Return the statement that drops a half-built index without stopping anybody."""
+    return f"DROP INDEX CONCURRENTLY IF EXISTS {quote_name(schema, name)}"
+
+
+def finalize_detach(parent: tuple[str, str], partition: tuple[str, str]) -> str:
+    """Return the statement that ends an interrupted DETACH PARTITION CONCURRENTLY."""
+    return f"ALTER TABLE {quote_name(*parent)} DETACH PARTITION {quote_name(*partition)} FINALIZE"
+
+
+def _any_value(columns: Sequence[str]) -> str:
+    if not columns:
+        return ""
+    return " WHERE " + " OR ".join(f"{quote_identifier(each)} IS NOT NULL" for each in columns)

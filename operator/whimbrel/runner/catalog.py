@@ -1,0 +1,49 @@
+"""Reads the catalogue: what the database holds, what a run added, what relations look like."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.dialects.postgresql_catalog import READ_OBJECTS, READ_SHAPE
+from whimbrel.runner.sessions import Session, own
+
+# oid and attribute number: they stay when a name changes.
+Identity = tuple[str, int, int]
+
+
+def read_catalog(session: Session, ledger_schema: str) -> frozenset[CatalogObject]:
+    """Return everything outside of system schemas and the ledger."""
+    return frozenset(read_identities(session, ledger_schema))
+
+
+def read_identities(session: Session, ledger_schema: str) -> dict[CatalogObject, Identity]:
+    """Return everything outside of system schemas and the ledger, with what outlives a rename."""
+    rows = own(session, READ_OBJECTS, ledger_schema)
+    return {
+        CatalogObject(kind, schema, name, part): (kind, oid, number)
+        for kind, schema, name, part, oid, number in rows
+    }
+
+
+def added(
+    before: Mapping[CatalogObject, Identity], after: Mapping[CatalogObject, Identity]
+) -> frozenset[CatalogObject]:
+    """Return what is there afterwards and was not there before under any name."""
+    known = set(before.values())
+    return frozenset(each for each, identity in after.items() if identity not in known)
+
+
+def fingerprint(session: Session, relations: Iterable[CatalogObject]) -> str:
+    """Return a sha256 (hex) of everything that makes up relations, but their rows.
+
+    Columns with order, types and defaults, constraints, indexes, triggers, rules, policies,
+    sequences, owner and grants. Relations that do not exist leave no trace in it.
+    """
+    names = sorted({(each.schema, each.name) for each in relations})
+    schemas, tables = [schema for schema, _ in names], [name for _, name in names]
+    lines = sorted(tuple(row) for row in own(session, READ_SHAPE, schemas, tables))
+    digest = hashlib.sha256()
+    for line in lines:
+        for word in line:
+            digest.update(str(word).encode() + b"\0")
+    return digest.hexdigest()

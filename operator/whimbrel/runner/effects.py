@@ -1,0 +1,101 @@
+"""Looks up whether a statement outside a transaction took effect, and clears what is half done."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from whimbrel.model.steps import (
+    Effect,
+    EnumHasValue,
+    IndexIsGone,
+    IndexIsValid,
+    PartitionIsDetached,
+    Repeatable,
+)
+from whimbrel.planning.dialects.postgresql_catalog import (
+    LOOK_ENUM,
+    LOOK_INDEX,
+    LOOK_PARTITION,
+    drop_index,
+    finalize_detach,
+    spelled,
+)
+from whimbrel.runner.sessions import Session
+
+
+class Seen(StrEnum):
+    """What the catalogue shows of an effect."""
+
+    DONE = "done"
+    NOT_DONE = "not done"
+    HALF_DONE = "half done"
+
+
+@dataclass(frozen=True)
+class Look:
+    """The answer of a look-up.
+
+    Attributes:
+        mend: Statement that clears or ends what is half done, or "".
+        leads_to: What the catalogue shows after `mend`.
+    """
+
+    seen: Seen
+    mend: str = ""
+    leads_to: Seen = Seen.NOT_DONE
+
+
+def look(session: Session, effect: Effect) -> Look:
+    """Return what the database shows of an effect now, by the author's own search path."""
+    match effect:
+        case IndexIsValid(schema, name):
+            return _index(session, schema, name)
+        case IndexIsGone(schema, name):
+            return _gone(session, schema, name)
+        case EnumHasValue(schema, name, value):
+            row = session.execute(LOOK_ENUM, [spelled(schema, name), value]).fetchone()
+            return Look(Seen.DONE if row and row[0] else Seen.NOT_DONE)
+        case PartitionIsDetached():
+            return _partition(session, effect)
+        case Repeatable():
+            return Look(Seen.NOT_DONE)
+
+
+def waits_without_blocking(effect: Effect) -> bool:
+    """Return whether the statement waits for old transactions while nobody waits for it.
+
+    CREATE and DROP INDEX CONCURRENTLY take no lock that readers or writers conflict with until
+    every older transaction is over (PostgreSQL manual, "Building Indexes Concurrently").
+    """
+    return isinstance(effect, IndexIsValid | IndexIsGone)
+
+
+def _index(session: Session, schema: str, name: str) -> Look:
+    row = session.execute(LOOK_INDEX, [spelled(schema, name)]).fetchone()
+    if row is None:
+        return Look(Seen.NOT_DONE)
+    if row[2]:
+        return Look(Seen.DONE)
+    return Look(Seen.HALF_DONE, drop_index(row[0], row[1]))
+
+
+def _gone(session: Session, schema: str, name: str) -> Look:
+    row = session.execute(LOOK_INDEX, [spelled(schema, name)]).fetchone()
+    if row is None:
+        return Look(Seen.DONE)
+    if row[2]:
+        return Look(Seen.NOT_DONE)
+    # An interrupted DROP INDEX CONCURRENTLY leaves an invalid index: the same again ends it.
+    return Look(Seen.HALF_DONE, drop_index(row[0], row[1]), Seen.DONE)
+
+
+def _partition(session: Session, effect: PartitionIsDetached) -> Look:
+    names = [
+        spelled(effect.schema, effect.name),
+        spelled(effect.parent_schema, effect.parent),
+    ]
+    row = session.execute(LOOK_PARTITION, names).fetchone()
+    if row is None:
+        return Look(Seen.DONE)
+    if not row[4]:
+        return Look(Seen.NOT_DONE)
+    return Look(Seen.HALF_DONE, finalize_detach((row[0], row[1]), (row[2], row[3])), Seen.DONE)

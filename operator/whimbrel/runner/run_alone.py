@@ -1,0 +1,164 @@
+"""Carries out RunAlone: one statement outside a transaction whose effect can be looked up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.steps import CatalogObject, Repeatable, RunAlone
+from whimbrel.planning.dialects.postgresql import SET_SESSION
+from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_LOCK_TIMEOUT
+from whimbrel.runner.catalog import Identity, added, read_identities
+from whimbrel.runner.effects import Look, Seen, look, waits_without_blocking
+from whimbrel.runner.records import finish_step, start_step
+from whimbrel.runner.sessions import own
+from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
+from whimbrel.runner.transactions import End
+
+_REPEATABLE: Final = Repeatable()
+
+
+@dataclass(frozen=True)
+class AloneDone:
+    """The effect was read back.
+
+    Attributes:
+        ran: False when an earlier attempt had already had the effect.
+    """
+
+    ran: bool
+
+
+def run_alone(step: RunAlone, work: Work) -> AloneDone:
+    """Carry out the step: look, run, look again, record.
+
+    An index that an earlier attempt of ours left invalid is dropped and built again; a detach
+    that was interrupted is finalized.
+
+    Raises:
+        StepFailedError: `end` is ABORTED when the catalogue shows nothing of the statement, else
+            RUNNING (half done, the next attempt clears it) or UNKNOWN (connection lost).
+    """
+    place = Place()
+    place.between(f"the start of {step.statement.file}")
+    try:
+        return _run(step, work, place)
+    except psycopg.Error as error:
+        failure = StepFailedError(step.id, place, error)
+        failure.end = _state_after(step, work)
+        raise failure from error
+
+
+def _run(step: RunAlone, work: Work, place: Place) -> AloneDone:
+    session = work.ledger.session
+    ours = step.id in work.started
+    before = look(session, step.effect)
+    objects = _identities(work)
+    if ours and before.seen is Seen.HALF_DONE:
+        before = _mend(before, step, work)
+    if ours and before.seen is Seen.DONE:
+        _record(step, work, objects, place)
+        return AloneDone(ran=False)
+    # What is there already is not ours: it is not recorded as begun, so that nobody drops it
+    # later, and the server says what it thinks of the statement.
+    if before.seen is Seen.NOT_DONE:
+        _record_start(step, work)
+    place.at(step.statement)
+    _send(step, work, cleans=before.seen is Seen.NOT_DONE)
+    place.between(f"the look after {step.statement.file}")
+    _verify(step, work, place)
+    _record(step, work, objects, place)
+    return AloneDone(ran=True)
+
+
+def _send(step: RunAlone, work: Work, *, cleans: bool) -> None:
+    session = work.ledger.session
+    work.tell(f"{step.statement.file}, line {step.statement.line}, outside a transaction")
+    try:
+        with _patience(step, work):
+            run_statement(session, step.statement)
+    except psycopg.Error:
+        if session.closed or not cleans:
+            raise
+        after = look(session, step.effect)
+        if after.seen is Seen.HALF_DONE:
+            after = _mend(after, step, work)
+        # A cancel that came too late changes nothing: the effect is there.
+        if after.seen is not Seen.DONE:
+            raise
+
+
+def _mend(half: Look, step: RunAlone, work: Work) -> Look:
+    work.tell(f"{step.statement.file}: clearing what was interrupted")
+    with _patience(step, work):
+        # Unpinned and outside a transaction: CONCURRENTLY runs in none. The names are qualified.
+        work.ledger.session.execute(half.mend.encode())
+    return look(work.ledger.session, step.effect)
+
+
+def _verify(step: RunAlone, work: Work, place: Place) -> None:
+    after = look(work.ledger.session, step.effect)
+    if after.seen is Seen.DONE or step.effect == _REPEATABLE:
+        return
+    place.at(step.statement)
+    failure = StepFailedError(step.id, place)
+    failure.server = f"the statement ended without an error, but the catalogue shows: {after.seen}"
+    failure.end = End.ABORTED if after.seen is Seen.NOT_DONE else End.RUNNING
+    raise failure
+
+
+def _record_start(step: RunAlone, work: Work) -> None:
+    with work.ledger.session.transaction():
+        work.guard(work.ledger.session)
+        start_step(work.ledger, work.run, step.id)
+
+
+def _record(
+    step: RunAlone, work: Work, before: dict[CatalogObject, Identity], place: Place
+) -> None:
+    place.between(f"the ledger's row of {step.file.name}")
+    made = added(before, _identities(work))
+    try:
+        with work.ledger.session.transaction():
+            work.guard(work.ledger.session)
+            place.xid = own(work.ledger.session, CURRENT_XID)[0][0]
+            record_file(work, step.direction, step.file, made)
+            finish_step(work.ledger, work.run, step.id)
+    except psycopg.Error:
+        # The answer to COMMIT was lost, but the server carried it out.
+        if not place.xid or work.prove(place.xid) is not End.COMMITTED:
+            raise
+
+
+def _state_after(step: RunAlone, work: Work) -> End:
+    session = work.ledger.session
+    if session.closed or step.effect == _REPEATABLE:
+        return End.UNKNOWN
+    try:
+        half_done = look(session, step.effect).seen is Seen.HALF_DONE
+    except psycopg.Error:
+        return End.UNKNOWN
+    return End.RUNNING if half_done else End.ABORTED
+
+
+@contextmanager
+def _patience(step: RunAlone, work: Work) -> Iterator[None]:
+    """Let a statement wait for old transactions as long as they last, if that blocks nobody."""
+    if not waits_without_blocking(step.effect):
+        yield
+        return
+    session = work.ledger.session
+    before = own(session, READ_LOCK_TIMEOUT)[0][0]
+    session.execute(SET_SESSION, ["lock_timeout", "0"])
+    try:
+        with work.patiently():
+            yield
+    finally:
+        if not session.closed:
+            session.execute(SET_SESSION, ["lock_timeout", before])
+
+
+def _identities(work: Work) -> dict[CatalogObject, Identity]:
+    return read_identities(work.ledger.session, work.ledger.schema)

@@ -1,0 +1,92 @@
+"""Carries out RunFiles: files, salvage and ledger rows in one transaction."""
+
+from dataclasses import dataclass
+
+import psycopg
+
+from whimbrel.model.steps import CatalogObject, Direction, FileRun, RunFiles
+from whimbrel.planning.dialects.postgresql import READ_SEARCH_PATH, SET_SESSION
+from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_SETTINGS
+from whimbrel.runner.catalog import Identity, added, read_identities
+from whimbrel.runner.records import finish_step
+from whimbrel.runner.salvage import salvage_objects
+from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
+from whimbrel.runner.transactions import End
+
+
+@dataclass(frozen=True)
+class FilesDone:
+    """A transaction that is proven to be committed.
+
+    Attributes:
+        xid: Its id.
+        salvage: Names of the salvage tables that it made.
+    """
+
+    xid: str
+    salvage: tuple[str, ...] = ()
+
+
+def run_files(step: RunFiles, work: Work) -> FilesDone:
+    """Carry out the step; afterwards everything of it is there, or nothing.
+
+    Raises:
+        StepFailedError: It failed; `end` says what the server knows of the transaction.
+    """
+    place = Place()
+    salvaged: list[str] = []
+    try:
+        with work.ledger.session.transaction():
+            _run_all(step, work, place, salvaged)
+            place.between("the COMMIT")
+    except psycopg.Error as error:
+        failure = StepFailedError(step.id, place, error)
+        failure.end = work.prove(place.xid) if place.xid else End.ABORTED
+        # The answer to COMMIT was lost, but the server carried it out.
+        if failure.end is not End.COMMITTED:
+            raise failure from error
+    return FilesDone(place.xid, tuple(salvaged))
+
+
+def _run_all(step: RunFiles, work: Work, place: Place, salvaged: list[str]) -> None:
+    session = work.ledger.session
+    work.guard(session)
+    place.xid = own(session, CURRENT_XID)[0][0]
+    if step.salvage:
+        place.between("the copy of what would be lost (salvage)")
+        salvaged += salvage_objects(work, step.salvage)
+    settings = _settings(session)
+    before = _identities(work)
+    for run in step.files:
+        _run_statements(run, work, place)
+        place.between(f"the end of {run.file.name}")
+        _restore(session, settings)
+        after = _identities(work) if step.direction is Direction.UP else before
+        record_file(work, step.direction, run.file, added(before, after))
+        before = after
+    finish_step(work.ledger, work.run, step.id)
+
+
+def _run_statements(run: FileRun, work: Work, place: Place) -> None:
+    for statement in run.statements:
+        place.at(statement)
+        work.tell(f"{statement.file}, line {statement.line}")
+        run_statement(work.ledger.session, statement)
+
+
+def _identities(work: Work) -> dict[CatalogObject, Identity]:
+    return read_identities(work.ledger.session, work.ledger.schema)
+
+
+def _settings(session: Session) -> dict[str, str]:
+    # `own` pins the search path, so this one is read without it.
+    ((path,),) = session.execute(READ_SEARCH_PATH).fetchall()
+    return {**dict(own(session, READ_SETTINGS)), "search_path": path}
+
+
+def _restore(session: Session, settings: dict[str, str]) -> None:
+    """Undo what a file SET: the next file and our own statements must not depend on it."""
+    for name, value in _settings(session).items():
+        if settings.get(name, value) != value:
+            session.execute(SET_SESSION, [name, settings[name]])

@@ -1,0 +1,146 @@
+"""Copies what a way back would take away to tables in the ledger's schema, before it runs."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.steps import CatalogObject, SalvageObjects
+from whimbrel.planning.dialects import postgresql_catalog as statements
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.records import (
+    expired_salvage,
+    finish_step,
+    forget_salvage,
+    read_salvage,
+    record_salvage,
+)
+from whimbrel.runner.sessions import own
+from whimbrel.runner.step_work import Place, StepFailedError, Work
+from whimbrel.runner.transactions import End
+
+_LONGEST_RUN: Final = 40  # an identifier has 63 bytes, "salvage_" and "_9999" take 13
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A table of which something is copied.
+
+    Attributes:
+        columns: The columns that would go; empty when the whole table goes.
+    """
+
+    schema: str
+    table: str
+    columns: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the words that the ledger keeps."""
+        named = f" ({', '.join(self.columns)})" if self.columns else ""
+        return f"{self.schema}.{self.table}{named}"
+
+
+def run_salvage(step: SalvageObjects, work: Work) -> tuple[str, ...]:
+    """Carry out the step in a transaction of its own; return the names of the new tables.
+
+    Raises:
+        StepFailedError: Nothing was copied.
+    """
+    place = Place(doing="the copy of what would be lost (salvage)")
+    try:
+        with work.ledger.session.transaction():
+            work.guard(work.ledger.session)
+            place.xid = own(work.ledger.session, statements.CURRENT_XID)[0][0]
+            names = salvage_objects(work, step.objects)
+            finish_step(work.ledger, work.run, step.id)
+    except psycopg.Error as error:
+        failure = StepFailedError(step.id, place, error)
+        failure.end = work.prove(place.xid) if place.xid else End.ABORTED
+        raise failure from error
+    return names
+
+
+def salvage_objects(work: Work, objects: Iterable[CatalogObject]) -> tuple[str, ...]:
+    """Copy tables and columns that hold data, in the transaction that is open.
+
+    Every table is locked first, so that no write can fall between the copy and the way back.
+    Objects that do not exist or hold nothing leave no table.
+    """
+    session = work.ledger.session
+    sources = [each for each in _sources(objects) if _columns_of(work.ledger, each)]
+    for source in sources:
+        own(session, statements.lock_table(source.schema, source.table))
+    # A policy must not hide rows from the copy: with `off` the server refuses instead.
+    own(session, statements.ROW_SECURITY, "off")
+    made = sum(1 for each in read_salvage(work.ledger) if each.run == work.run)
+    names: list[str] = []
+    for source in sources:
+        name = salvage_name(work.run, made + len(names) + 1)
+        if _copied(work, source, name):
+            names.append(name)
+    own(session, statements.ROW_SECURITY, "on")
+    return tuple(names)
+
+
+def salvage_name(run: str, number: int) -> str:
+    """Return the name of a salvage table, in the ledger's schema."""
+    if len(run.encode()) > _LONGEST_RUN:
+        run = hashlib.sha256(run.encode()).hexdigest()[:_LONGEST_RUN]
+    return f"salvage_{run}_{number}"
+
+
+def drop_expired(ledger: Ledger) -> tuple[str, ...]:
+    """Drop the salvage tables whose time is over; return their names."""
+    with ledger.session.transaction():
+        expired = [each.table_name for each in expired_salvage(ledger)]
+        for name in expired:
+            own(ledger.session, statements.drop_table(ledger.schema, name))
+            forget_salvage(ledger, name)
+    return tuple(expired)
+
+
+def _sources(objects: Iterable[CatalogObject]) -> list[_Source]:
+    items = sorted(objects)
+    tables = {(each.schema, each.name) for each in items if each.kind == "table"}
+    columns: dict[tuple[str, str], list[str]] = {}
+    for each in items:
+        if each.kind == "column" and (each.schema, each.name) not in tables:
+            columns.setdefault((each.schema, each.name), []).append(each.part)
+    whole = [_Source(*each, ()) for each in tables]
+    parts = [_Source(*table, tuple(names)) for table, names in columns.items()]
+    return sorted([*whole, *parts], key=lambda source: (source.schema, source.table))
+
+
+def _columns_of(ledger: Ledger, source: _Source) -> tuple[str, ...]:
+    """Return the columns that would go and hold something of their own; () where there are none."""
+    found = own(ledger.session, statements.READ_COLUMNS, source.schema, source.table)
+    if not source.columns:
+        return tuple(name for name, _ in found)
+    return tuple(name for name, derived in found if name in source.columns and not derived)
+
+
+def _copied(work: Work, source: _Source, name: str) -> bool:
+    ledger = work.ledger
+    # Read again: only now, under the lock, is it certain.
+    columns = _columns_of(ledger, source) if source.columns else ()
+    question = statements.has_data(source.schema, source.table, columns)
+    if not own(ledger.session, question)[0][0]:
+        return False
+    shown = _shown(ledger, source, columns)
+    target = (ledger.schema, name)
+    copy = statements.copy_table(target, (source.schema, source.table), shown, columns)
+    own(ledger.session, copy)
+    rows: int = own(ledger.session, statements.count_rows(*target))[0][0]
+    record_salvage(ledger, work.run, name, str(source), kept=(rows, work.keep_salvage))
+    work.tell(f"salvage: {rows} rows of {source} kept in {ledger.schema}.{name}")
+    return True
+
+
+def _shown(ledger: Ledger, source: _Source, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return key and columns; () for the whole row, where there is no key."""
+    key = own(ledger.session, statements.READ_KEY, source.schema, source.table)
+    if not columns or not key:
+        return ()
+    return tuple(dict.fromkeys([*key[0][0], *columns]))

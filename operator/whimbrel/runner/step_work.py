@@ -1,0 +1,159 @@
+"""What every step of tool `sql` needs, and the error that says how one failed."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.facts import Applied
+from whimbrel.model.steps import CatalogObject, Direction, MigrationFile, Statement
+from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.records import delete_applied, insert_applied
+from whimbrel.runner.sessions import Session
+from whimbrel.runner.transactions import End
+
+_SHOWN: Final = 200  # characters of a statement in messages
+
+
+def _ignore(_text: str) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Work:
+    """The run that a step belongs to.
+
+    Attributes:
+        ledger: Ledger seen through the worker's own session.
+        run: Id of the run.
+        owner: namespace/name of the object.
+        image: Image of the run, or "".
+        history: Key of the ledger.
+        keep_salvage: Seconds for which salvage is kept.
+        guard: Raises unless epoch and lock are ours; called inside each transaction, first.
+        prove: Returns how a transaction ended, asked on another session.
+        started: Ids of steps outside a transaction that an earlier attempt began.
+        patiently: Entered around statements that wait for old transactions but block nobody.
+        tell: Takes a line about what is being done.
+    """
+
+    ledger: Ledger
+    run: str
+    owner: str
+    image: str
+    history: str
+    keep_salvage: float
+    guard: Callable[[Session], None]
+    prove: Callable[[str], End]
+    started: frozenset[str] = frozenset()
+    patiently: Callable[[], AbstractContextManager[None]] = nullcontext
+    tell: Callable[[str], None] = _ignore
+
+
+class StepFailedError(Exception):
+    """A step failed at a statement.
+
+    Attributes:
+        step: Id of the step.
+        statement: The statement with file and line, or None (salvage, COMMIT).
+        doing: What was being done where there is no statement.
+        line: Line in the file where the server saw the error, or of the statement; 0 for none.
+        sqlstate: SQLSTATE, or "" when the connection broke.
+        server: The server's message, without DETAIL: that may hold values.
+        xid: Id of the transaction, or "".
+        end: What became of the transaction; ABORTED where there was none or nothing is left.
+    """
+
+    def __init__(self, step: str, place: "Place", error: psycopg.Error | None = None) -> None:
+        self.step = step
+        self.statement = place.statement
+        self.doing = place.doing
+        self.line = _error_line(place.statement, error)
+        self.sqlstate = (error.sqlstate if error else "") or ""
+        self.server = _server_message(error)
+        self.xid = place.xid
+        self.end = End.UNKNOWN
+        super().__init__(self.sentence())
+
+    @property
+    def fate(self) -> Fate:
+        """Whether the same statement may pass at another try."""
+        return fate_of(self.sqlstate)
+
+    @property
+    def file(self) -> str:
+        """Name of the file, or ""."""
+        return self.statement.file if self.statement else ""
+
+    def shown(self) -> str:
+        """Return the beginning of the statement on one line."""
+        text = " ".join(self.statement.text.split()) if self.statement else ""
+        return text if len(text) <= _SHOWN else text[: _SHOWN - 4] + " ..."
+
+    def sentence(self) -> str:
+        """Return what failed where, with SQLSTATE and the server's words."""
+        where = f"{self.file}, line {self.line}" if self.statement else self.doing
+        state = f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""
+        what = f": {self.shown()}" if self.statement else ""
+        return f"{where}: {self.server}{state}{what}"
+
+
+@dataclass
+class Place:
+    """How far a step has come; it alone is changed while a step runs."""
+
+    statement: Statement | None = None
+    doing: str = "the start of the transaction"
+    xid: str = ""
+
+    def at(self, statement: Statement) -> None:
+        """Take note of the statement that runs now."""
+        self.statement, self.doing = statement, ""
+
+    def between(self, doing: str) -> None:
+        """Take note of something of ours that runs now."""
+        self.statement, self.doing = None, doing
+
+
+def run_statement(session: Session, statement: Statement) -> None:
+    """Send a statement exactly as its author wrote it: no parameters, the simple protocol."""
+    session.execute(statement.text.encode(session.info.encoding))
+
+
+def record_file(
+    work: Work, direction: Direction, file: MigrationFile, added: frozenset[CatalogObject]
+) -> None:
+    """Write or remove the ledger's row of a file, in the transaction that is open."""
+    if direction is Direction.DOWN:
+        delete_applied(work.ledger, work.history, file.version)
+        return
+    row = Applied(
+        history=work.history,
+        version=file.version,
+        name=file.name,
+        checksum=file.checksum,
+        owner=work.owner,
+        run=work.run,
+        image=work.image,
+        down=file.down,
+        added=added,
+    )
+    insert_applied(work.ledger, row)
+
+
+def _error_line(statement: Statement | None, error: psycopg.Error | None) -> int:
+    if statement is None:
+        return 0
+    position = error.diag.statement_position if error else None
+    passed = statement.text[: int(position) - 1] if position else ""
+    return statement.line + passed.count("\n")
+
+
+def _server_message(error: psycopg.Error | None) -> str:
+    if error is None:
+        return ""
+    # Without a SQLSTATE the text is libpq's own: the connection broke.
+    return error.diag.message_primary or str(error).strip().splitlines()[0]

@@ -1,0 +1,120 @@
+"""The catalogue as it is read from real servers."""
+
+import pytest
+
+from whimbrel.model.steps import CatalogObject
+from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
+from whimbrel.runner.sessions import Manners, open_session
+from whimbrel.runner.target import parse_target
+
+
+@pytest.fixture
+def session(any_database):
+    with open_session(parse_target(any_database.url), Manners("test", 1.0)) as opened:
+        yield opened
+
+
+def seen(session) -> set[str]:
+    return {str(each) for each in read_catalog(session, "whimbrel")}
+
+
+def test_everything_is_seen_and_nothing_of_ours(session):
+    session.execute('CREATE SCHEMA "odd. ""name"')
+    session.execute("CREATE SCHEMA whimbrel CREATE TABLE hidden (id int)")
+    session.execute("CREATE TABLE t (id int PRIMARY KEY, n numeric CHECK (n > 0))")
+    session.execute("CREATE TABLE parts (id int) PARTITION BY RANGE (id)")
+    session.execute("CREATE VIEW v AS SELECT * FROM t")
+    session.execute("CREATE MATERIALIZED VIEW m AS SELECT 1 AS one")
+    session.execute("CREATE SEQUENCE s")
+    session.execute("CREATE TYPE mood AS ENUM ('fine')")
+    session.execute("CREATE TYPE pair AS (a int, b int)")
+    session.execute(
+        "CREATE FUNCTION f(a int, b text) RETURNS trigger LANGUAGE plpgsql AS 'begin end'"
+    )
+    session.execute("CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS 'begin end'")
+    session.execute("CREATE TRIGGER tr AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION g()")
+    assert seen(session) - {"extension plpgsql"} == {
+        "schema public",
+        'schema odd. "name',
+        "table public.t",
+        "column public.t (id)",
+        "column public.t (n)",
+        "constraint public.t (t_pkey)",
+        "constraint public.t (t_n_check)",
+        "index public.t_pkey",
+        "table public.parts",
+        "column public.parts (id)",
+        "view public.v",
+        "materialized view public.m",
+        "sequence public.s",
+        "type public.mood",
+        "type public.pair",
+        "function public.f (a integer, b text)",
+        "function public.g",
+        "trigger public.t (tr)",
+    }
+
+
+def test_added_looks_through_renames_and_sees_what_was_made_anew(session):
+    session.execute("CREATE TABLE kept (id int, old text)")
+    session.execute("CREATE TABLE anew (id int)")
+    before = read_identities(session, "whimbrel")
+    session.execute("ALTER TABLE kept RENAME TO moved")
+    session.execute("ALTER TABLE moved RENAME COLUMN old TO young")
+    session.execute("ALTER TABLE moved ADD COLUMN more int")
+    session.execute("DROP TABLE anew")
+    session.execute("CREATE TABLE anew (id int)")
+    assert added(before, read_identities(session, "whimbrel")) == {
+        CatalogObject("column", "public", "moved", "more"),
+        CatalogObject("table", "public", "anew"),
+        CatalogObject("column", "public", "anew", "id"),
+    }
+
+
+T = [CatalogObject("table", "public", "t")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE t ADD COLUMN b int",
+        "ALTER TABLE t ALTER COLUMN a TYPE bigint",
+        "ALTER TABLE t ALTER COLUMN a SET NOT NULL",
+        "ALTER TABLE t ALTER COLUMN a SET DEFAULT 7",
+        "ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0)",
+        "CREATE INDEX i ON t (a)",
+        "GRANT SELECT ON t TO PUBLIC",
+        "ALTER TABLE t ENABLE ROW LEVEL SECURITY",
+        "CREATE POLICY p ON t USING (a > 0)",
+        "CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING",
+        "ALTER TABLE t SET (fillfactor = 50)",
+        "ALTER TABLE t RENAME COLUMN a TO z",
+    ],
+)
+def test_fingerprint_sees(database, change):
+    with open_session(parse_target(database.url), Manners("test", 1.0)) as session:
+        session.execute("CREATE TABLE t (a int)")
+        session.execute("CREATE TABLE other (a int)")
+        before = fingerprint(session, T)
+        session.execute("CREATE INDEX ON other (a)")
+        session.execute("INSERT INTO t VALUES (1)")
+        assert fingerprint(session, T) == before
+        session.execute(change)
+        assert fingerprint(session, T) != before
+
+
+def test_fingerprint_is_the_same_after_there_and_back(session):
+    session.execute("CREATE TABLE t (a int PRIMARY KEY, b text DEFAULT 'x')")
+    before = fingerprint(session, T)
+    session.execute("ALTER TABLE t ADD COLUMN c int")
+    session.execute("ALTER TABLE t DROP COLUMN c")
+    assert fingerprint(session, T) == before
+
+
+def test_big_catalogues_are_read_fast(database):
+    with open_session(parse_target(database.url), Manners("test", 1.0)) as session:
+        session.execute(
+            "DO $$ BEGIN FOR i IN 1..1000 LOOP EXECUTE format('CREATE TABLE t%s "
+            "(a int, b int, c int, d int, e int)', i); END LOOP; END $$"
+        )
+        assert len(read_catalog(session, "whimbrel")) >= 6000
