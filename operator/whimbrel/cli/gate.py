@@ -1,14 +1,12 @@
 """The gate `Start` at a terminal: the plan is shown, and a person approves exactly that plan."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from whimbrel.cli.record import Record
+from whimbrel.machine.names import gate_token
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.model.result import Result, unpack_text
 from whimbrel.model.spec import Gate
-
-_SHOWN: Final = 12  # characters of a digest that a token shows
 
 
 @dataclass(frozen=True)
@@ -22,7 +20,7 @@ class Waiting:
 
 def token_of(digest: str) -> str:
     """Return the word that approves a plan, for example ``Start:0123456789ab``."""
-    return f"{Gate.START}:{digest[:_SHOWN]}"
+    return gate_token(Gate.START, digest)
 
 
 def waiting(record: Record, looked: Result, options: str) -> Waiting | None:

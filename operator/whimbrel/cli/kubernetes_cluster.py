@@ -11,17 +11,19 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from whimbrel.cli.options import Consent, Place
+from whimbrel.machine.names import (
+    APPROVE,
+    GROUP,
+    PLURAL,
+    RESOLVE,
+    RESOLVE_BY,
+    RESOLVE_REASON,
+    RETRY,
+    ROLLBACK,
+    VERSION,
+)
 from whimbrel.model.errors import RefusedError, TransientError
 
-GROUP: Final = "whimbrel.dev"
-VERSION: Final = "v1alpha1"
-PLURAL: Final = "databasemigrations"
-APPROVE: Final = "whimbrel.dev/approve"
-ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
-RETRY: Final = "whimbrel.dev/retry-requested-at"
-RESOLVE: Final = "whimbrel.dev/resolve"
-RESOLVE_BY: Final = "whimbrel.dev/resolve-by"
-RESOLVE_REASON: Final = "whimbrel.dev/resolve-reason"
 _TIMEOUT: Final = 15.0  # seconds
 _config: Final[Any] = config  # without types
 

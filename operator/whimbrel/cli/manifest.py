@@ -8,11 +8,11 @@ from typing import Any, Final
 
 import yaml
 
+from whimbrel.machine.names import GROUP, KIND, VERSION
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec, parse_spec
 
-API_VERSION: Final = "whimbrel.dev/v1alpha1"
-KIND: Final = "DatabaseMigration"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
 # etcd takes objects of at most 1.5 MiB by default (etcd manual, --max-request-bytes); a file may
 # hold a few of them.
 MAX_BYTES: Final = 8 * 1024 * 1024
