@@ -149,6 +149,14 @@ def test_a_signal_reaches_the_whole_group(tool: Tool):
     assert lines[0] == "ready"
 
 
+def test_a_signal_for_nobody_does_no_harm(tool: Tool):
+    tool.signal(signal.SIGTERM)
+    output_of(tool, *SHELL, "true")
+    tool.signal(signal.SIGTERM)
+    tool.close()
+    tool.signal(signal.SIGTERM)
+
+
 def test_a_killed_tool_is_told_from_one_that_ended(tool: Tool):
     end = output_of(tool, *SHELL, "kill -9 $$")[1]
     assert end == ToolEnd(signal=signal.SIGKILL, gone=True)
@@ -158,6 +166,18 @@ def test_nothing_that_the_tool_started_outlives_it(tool: Tool):
     output, end = output_of(tool, sys.executable, "-c", STUBBORN + "sys.exit(3)")
     assert end == ToolEnd(exit_code=3, gone=True)
     assert all(is_dead_within(pid, 0) for pid in pids_in(output))
+
+
+def test_closing_kills_a_running_tool_at_a_terminal_too(tmp_path: Path):
+    tool, found = LocalTool(tmp_path), []
+
+    def close(line: str) -> None:
+        found.extend(pids_in(line))
+        tool.close()
+        tool.signal(signal.SIGTERM)
+
+    assert tool.run((sys.executable, "-c", WAITS), {}, "", close) == ToolEnd(gone=True)
+    assert all(is_dead_within(pid, 0) for pid in found)
 
 
 def test_closing_kills_a_running_tool_at_once(tmp_path: Path):
@@ -263,6 +283,23 @@ def test_a_waiting_launcher_uses_no_processor_time(tmp_path: Path):
         output_of(tool, *SHELL, "exec >&- 2>&-; sleep 1.5")
         after = Path(f"/proc/{process.pid}/stat").read_text().split()[13:15]
     assert sum(map(int, after)) - sum(map(int, before)) <= 3  # ticks of 10 ms
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may make a process the first one")
+def test_as_the_first_process_of_a_container_it_keeps_every_promise(tmp_path: Path):
+    path = tmp_path / "tool.sock"
+    tool = LauncherTool(path)
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", built_launcher(), "serve", path]
+    with subprocess.Popen(unshare) as process:
+        tool.wait_hello(20)
+        assert tool.pid == 1
+        (inside,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        end = output_of(tool, sys.executable, "-c", STUBBORN + "sys.exit(3)")[1]
+        assert end == ToolEnd(exit_code=3, gone=True)
+        assert output_of(tool, "/bin/sh", "-c", "ls -d /proc/[0-9]* | wc -l")[0].strip() <= "4"
+        os.kill(int(inside), signal.SIGTERM)
+        assert process.wait(5) == 143
+    tool.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may start a process of another user")

@@ -81,7 +81,8 @@ def follow(tool: int, wake: int) -> int | None:
             if not numbers:
                 return None
             for number in numbers:
-                os.killpg(tool, number)
+                with contextlib.suppress(OSError):
+                    os.killpg(tool, number)
 
 
 def reaped(tool: int) -> int | None:

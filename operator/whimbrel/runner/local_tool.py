@@ -48,8 +48,9 @@ class LocalTool:
     def signal(self, number: int) -> None:
         """Send a signal to every process of the tool's group."""
         with self._using, contextlib.suppress(BrokenPipeError):
-            if self._guard is not None and self._guard.stdin is not None:
-                self._guard.stdin.write(bytes([number]))
+            control = self._guard.stdin if self._guard is not None else None
+            if control is not None and not control.closed:
+                control.write(bytes([number]))
 
     def close(self) -> None:
         """Kill what still runs."""
