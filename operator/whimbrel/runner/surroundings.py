@@ -1,4 +1,4 @@
-"""What the place of a run gives and the order does not carry: secrets, files, tool, a way to stop."""
+"""What the place of a run gives and the order does not: secrets, files, tool, a way to stop."""
 
 import threading
 from collections.abc import Callable, Mapping

@@ -1,10 +1,11 @@
 """A second connection that keeps our sessions, and a tool's, from stalling the application."""
 
 import contextlib
+import math
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
@@ -140,6 +141,16 @@ class Watchdog:
         self._stopped.set()
         self._thread.join()
         self._session.close()
+
+    @contextlib.contextmanager
+    def patiently(self) -> Iterator[None]:
+        """Let ours wait as long as it takes (CONCURRENTLY); others wait no longer than ever."""
+        limits = self._limits
+        self._limits = replace(limits, wait=math.inf)
+        try:
+            yield
+        finally:
+            self._limits = limits
 
     def last_sighting(self, pid: int) -> Sighting | None:
         """Return the newest wait that a backend of ours was part of."""

@@ -1,0 +1,55 @@
+"""Everything that the steps of one attempt work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from whimbrel.model.facts import Facts
+from whimbrel.model.order import Order
+from whimbrel.planning.build import Source
+from whimbrel.runner.facts import read_facts
+from whimbrel.runner.findings import Findings
+from whimbrel.runner.holding import Holding
+from whimbrel.runner.lock import assert_step_may_run
+from whimbrel.runner.step_work import Work
+from whimbrel.runner.surroundings import Surroundings
+from whimbrel.runner.transactions import await_end
+
+_PROVE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One attempt at work.
+
+    Attributes:
+        source: File texts by name, or the project that the image holds.
+        clean: Takes secrets out of any text.
+    """
+
+    order: Order
+    place: Surroundings
+    holding: Holding
+    findings: Findings
+    source: Source
+    clean: Callable[[str], str]
+
+    def facts(self) -> Facts:
+        """Return what the database shows now."""
+        return read_facts(self.holding.ledger, self.order, self.findings.database, has_ledger=True)
+
+    def work(self, facts: Facts) -> Work:
+        """Return what the steps of tool sql need."""
+        holding, spec = self.holding, self.order.spec
+        return Work(
+            ledger=holding.ledger,
+            run=self.order.run,
+            owner=self.order.owner(),
+            image=spec.migrations.image or "",
+            history=spec.migrations.history,
+            keep_salvage=spec.rollback.keep_salvage,
+            guard=lambda _session: assert_step_may_run(holding.ledger, holding.attempt.epoch),
+            prove=lambda xid: await_end(holding.another_session, xid, patience=_PROVE_SECONDS),
+            started=facts.started,
+            patiently=holding.watchdog.patiently,
+            tell=self.place.report,
+        )

@@ -1,0 +1,95 @@
+"""Carries out a plan, step by step, patient with locks and with nothing else."""
+
+import random
+import time
+from typing import Final
+
+from whimbrel.model.errors import TransientError
+from whimbrel.model.facts import Facts
+from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.steps import Adopt, Direction, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.records import finish_step
+from whimbrel.runner.run_alone import run_alone
+from whimbrel.runner.run_files import run_files
+from whimbrel.runner.salvage import run_salvage
+from whimbrel.runner.step_failure import TryAgainError, raise_meaning
+from whimbrel.runner.step_work import StepFailedError, Work, record_file
+from whimbrel.runner.tool_attempt import run_tool_step
+
+PATIENCE: Final = 30.0  # seconds of tries inside one Job; then the controller shows who blocks
+_FIRST_PAUSE: Final = 0.2
+_LONGEST_PAUSE: Final = 3.0
+
+
+def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
+    """Carry out every step in order; `findings` grow with each.
+
+    Raises:
+        WhimbrelError: A step did not come to its end; its class says what happens next.
+    """
+    work = bench.work(facts)
+    for number, step in enumerate(plan.steps, start=1):
+        bench.place.report(f"step {number} of {len(plan.steps)}: {step.id}")
+        _stop_if_told(bench)
+        _carry_patiently(step, bench, work)
+
+
+def _carry_patiently(step: Step, bench: Bench, work: Work) -> None:
+    end, pause, tries = time.monotonic() + PATIENCE, _FIRST_PAUSE, 0
+    while True:
+        tries += 1
+        try:
+            _carry(step, bench, work)
+        except StepFailedError as failure:
+            said = _reason_to_try_again(failure, bench, tries)
+        else:
+            return
+        bench.place.report(f"try {tries}: {said}; trying again")
+        if time.monotonic() + pause > end:
+            raise TransientError("Blocked", f"{said}; {tries} tries", retry_after=5.0)
+        # Jitter: two migrators that met once should not meet again.
+        bench.place.stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        _stop_if_told(bench)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _reason_to_try_again(failure: StepFailedError, bench: Bench, tries: int) -> str:
+    try:
+        raise_meaning(failure, bench, tries)
+    except TryAgainError as again:
+        return again.sighting
+    raise failure
+
+
+def _carry(step: Step, bench: Bench, work: Work) -> None:
+    findings = bench.findings
+    match step:
+        case RunFiles():
+            findings.salvage += run_files(step, work).salvage
+            findings.applied += len(step.files)
+        case RunAlone():
+            run_alone(step, work)
+            findings.applied += 1
+        case Adopt():
+            _adopt(step, work)
+            findings.applied += len(step.files)
+        case SalvageObjects():
+            findings.salvage += run_salvage(step, work)
+        case RunTool():
+            run_tool_step(step, bench)
+            findings.applied += 1
+
+
+def _adopt(step: Adopt, work: Work) -> None:
+    with work.ledger.session.transaction():
+        work.guard(work.ledger.session)
+        for file in step.files:
+            # What it would have added was there before us: a way back must not touch it.
+            record_file(work, Direction.UP, file, frozenset())
+        finish_step(work.ledger, work.run, step.id)
+
+
+def _stop_if_told(bench: Bench) -> None:
+    if bench.place.stopping.is_set():
+        raise TransientError("Stopped", "stopped on request between two steps", retry_after=1.0)

@@ -1,0 +1,94 @@
+"""Reads what a plan stands on."""
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.facts import Applied, Facts
+from whimbrel.model.order import Order
+from whimbrel.model.spec import Tool
+from whimbrel.model.steps import CatalogObject
+from whimbrel.runner.bookkeeping import read_revisions
+from whimbrel.runner.catalog import read_catalog
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.records import (
+    ToolRun,
+    read_applied,
+    read_rolled_back,
+    read_tool_runs,
+    steps_started,
+)
+
+
+def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool) -> Facts:
+    """Return what the database shows now; nothing is written.
+
+    Args:
+        ledger: Where the ledger is, or would be.
+        order: Names history, bookkeeping and owner.
+        database: Name of the database as the server says it.
+        has_ledger: False in a look at a database where nothing of ours was ever installed.
+    """
+    spec = order.spec
+    version = ledger.session.info.server_version // 10000
+    catalog = read_catalog(ledger.session, ledger.schema)
+    history = spec.migrations.history
+    rolled_back = read_rolled_back(ledger, history) if has_ledger and not order.retry else ()
+    known = Facts(
+        database,
+        version,
+        catalog=catalog,
+        rolled_back=frozenset(rolled_back),
+        started=steps_started(ledger) if has_ledger else frozenset(),
+    )
+    if spec.migrations.tool is Tool.SQL:
+        applied = read_applied(ledger, history) if has_ledger else ()
+        return _with_files(known, applied, order.owner())
+    runs = read_tool_runs(ledger, history) if has_ledger else ()
+    return _with_revisions(known, read_revisions(ledger.session, spec), runs)
+
+
+def revision_of(facts: Facts, order: Order) -> str:
+    """Return the last applied revision, or "" for none."""
+    if order.spec.migrations.tool is not Tool.SQL:
+        return ", ".join(facts.revisions)
+    newest = max(facts.applied, key=lambda row: int(row.version), default=None)
+    return newest.version if newest else ""
+
+
+def _with_files(known: Facts, applied: tuple[Applied, ...], owner: str) -> Facts:
+    mine = [row for row in applied if row.owner == owner]
+    last = tuple(row.version for row in mine if row.run == mine[-1].run)
+    return Facts(**{**vars(known), "applied": applied, "last_run": last})
+
+
+def _with_revisions(known: Facts, shown: tuple[str, ...], runs: tuple[ToolRun, ...]) -> Facts:
+    ended = [run for run in runs if run.after is not None]
+    added: dict[str, frozenset[CatalogObject]] = {}
+    for run in ended:
+        for revision in run.after or ("",):
+            added[revision] = added.get(revision, frozenset()) | run.added
+    last = _last_way_up(ended)
+    mine = (last.before or ("base",)) if last and last.after == shown else ()
+    return Facts(**{**vars(known), "revisions": shown, "added": added, "last_run": mine})
+
+
+def _last_way_up(ended: list[ToolRun]) -> ToolRun | None:
+    """Return the newest run that no later run took back."""
+    ways: list[ToolRun] = []
+    for run in ended:
+        starts = [number for number, way in enumerate(ways) if way.before == run.after]
+        if starts:
+            del ways[starts[-1] :]
+        else:
+            ways.append(run)
+    return ways[-1] if ways else None
+
+
+def image_of_newest(runs: tuple[ToolRun, ...], error: RefusedError) -> str:
+    """Return the image that knows the revision which this one does not, or "" if nobody knows.
+
+    Raises:
+        RefusedError: The given error, where the ledger names no image.
+    """
+    image = next((run.image for run in reversed(runs) if run.image), "")
+    if not image:
+        raise error
+    return image

@@ -1,0 +1,70 @@
+"""What an attempt finds out on its way; every end, good or bad, reports it."""
+
+from dataclasses import dataclass, field
+
+from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
+from whimbrel.model.order import Order
+from whimbrel.model.result import Outcome, Result
+
+
+@dataclass
+class Findings:
+    """Grows while an attempt goes on. Fields as in `Result`.
+
+    Attributes:
+        applied: Number of migrations applied or taken back so far.
+    """
+
+    order: Order
+    database: str = ""
+    database_uuid: str = ""
+    epoch: int = 0
+    fence: str = ""
+    plan_digest: str = ""
+    revision: str = ""
+    applied: int = 0
+    salvage: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def result(self, outcome: Outcome, reason: str, message: str, **further: object) -> Result:
+        """Return the end of this attempt."""
+        known = {
+            "run": self.order.run,
+            "segment": self.order.segment,
+            "attempt": self.order.attempt,
+            "database": self.database,
+            "database_uuid": self.database_uuid,
+            "epoch": self.epoch,
+            "fence": self.fence,
+            "plan_digest": self.plan_digest,
+            "revision": self.revision,
+            "applied": self.applied,
+            "salvage": tuple(self.salvage),
+            "warnings": tuple(self.warnings),
+        }
+        fields = known | {"outcome": outcome, "reason": reason, "message": message} | further
+        return Result.model_validate(fields)
+
+    def failure(self, error: WhimbrelError) -> Result:
+        """Return the end that an error stands for."""
+        retry = error.retry_after if isinstance(error, TransientError) else 0.0
+        return self.result(
+            outcome_of(error),
+            error.reason,
+            error.message,
+            command=error.command,
+            retry_after=retry,
+        )
+
+
+def outcome_of(error: WhimbrelError) -> Outcome:
+    """Return how an attempt ends that this error stopped."""
+    match error:
+        case TransientError():
+            return Outcome.NOT_FINISHED
+        case HeldError():
+            return Outcome.HELD
+        case FailedError():
+            return Outcome.FAILED
+        case _:
+            return Outcome.REFUSED

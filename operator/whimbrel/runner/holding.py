@@ -1,0 +1,162 @@
+"""Holding the database: sessions, ledger, lock, reservation, fence and epoch, in that order."""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.errors import TransientError
+from whimbrel.model.order import Order
+from whimbrel.runner.attempts import Attempt, open_attempt, read_attempts
+from whimbrel.runner.fence import Fence, fence_run
+from whimbrel.runner.findings import Findings
+from whimbrel.runner.known import open_ledger
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
+from whimbrel.runner.preflight import check_server
+from whimbrel.runner.runs import Over, Reserved, Waiting, may_take_over, open_run, reserve
+from whimbrel.runner.sessions import Manners, Session, application_name, open_session
+from whimbrel.runner.surroundings import Surroundings
+from whimbrel.runner.target import Target
+from whimbrel.runner.watchdog import Limits, Watchdog, Watched
+
+_LOCK_PATIENCE: Final = 2.0  # seconds; longer waits are the controller's, which names the holder
+_AFTER_FENCE: Final = 10.0
+_CANCEL_AGAIN: Final = 0.5  # seconds; a cancel between two statements hits nothing
+
+
+@dataclass(frozen=True)
+class Holding:
+    """The database is ours: what every later step works with.
+
+    Attributes:
+        ledger: Seen through the worker's session, which holds the lock.
+        target: The login of the worker: `database.runRole` where one was prepared.
+        attempt: Our row in the ledger, with our epoch.
+        lost: Set when the lock, or its session, is gone.
+    """
+
+    order: Order
+    ledger: Ledger
+    target: Target
+    manners: Manners
+    attempt: Attempt
+    watchdog: Watchdog
+    lost: threading.Event
+
+    @property
+    def session(self) -> Session:
+        """Return the worker's session."""
+        return self.ledger.session
+
+    def another_session(self) -> Session:
+        """Open a further session with the same manners."""
+        return open_session(self.target, self.manners)
+
+
+def manners_of(order: Order) -> Manners:
+    """Return how the sessions of an attempt behave, and what they are called."""
+    name = application_name(order.run, order.owner())
+    return Manners(name, order.spec.limits.lock_timeout)
+
+
+@contextmanager
+def holding(
+    order: Order, place: Surroundings, findings: Findings
+) -> Iterator[Holding | Waiting | Over]:
+    """Hold the database for one attempt; or say who holds it, or how this attempt ended before.
+
+    Raises:
+        RefusedError: Nothing was locked or written; the sentence says what to change.
+        HeldError: A human decides.
+        TransientError: Try again later.
+    """
+    manners = manners_of(order)
+    server = check_server(place.target, manners.application_name)
+    findings.database = server.database
+    findings.warnings += server.warnings
+    with closing(open_session(place.target, manners)) as session:
+        ledger = Ledger(session, order.spec.database.ledger_schema)
+        _read_ledger(ledger, order, findings)
+        with _watching(order, place, manners, session) as watchdog:
+            taken = _reserve(Fence(ledger, place.target, order, (watchdog.backend_pid,)))
+            if not isinstance(taken, Reserved):
+                yield taken
+                return
+            findings.fence = taken.proof
+            attempt = open_attempt(ledger, order, name=manners.application_name)
+            findings.epoch = attempt.epoch
+            with _stopped_when_told(place, session) as lost, Heartbeat(session, lost.set):
+                yield Holding(order, ledger, place.target, manners, attempt, watchdog, lost)
+        with contextlib.suppress(psycopg.Error):
+            release_lock(session)
+
+
+def _read_ledger(ledger: Ledger, order: Order, findings: Findings) -> None:
+    opened = open_ledger(ledger, order)
+    findings.warnings += opened.warnings
+    if opened.meta is not None:
+        findings.database_uuid, findings.epoch = opened.meta.database, opened.meta.epoch
+
+
+def _watching(order: Order, place: Surroundings, manners: Manners, session: Session) -> Watchdog:
+    limits = order.spec.limits
+    return Watchdog(
+        lambda: open_session(place.target, manners),
+        Watched(manners.application_name, pids=(session.info.backend_pid,)),
+        Limits(wait=limits.lock_timeout, hold=limits.lock_hold),
+    )
+
+
+def _reserve(fence: Fence) -> Reserved | Waiting | Over:
+    """Take the lock and reserve; an earlier attempt that still holds the lock is fenced first."""
+    order, ledger = fence.order, fence.ledger
+    _refuse_overtaken(ledger, order)
+    try:
+        take_lock(ledger.session, patience=_LOCK_PATIENCE)
+    except TransientError:
+        holder = open_run(ledger)
+        if holder is None or not may_take_over(order, holder):
+            if holder is not None and holder.id != order.run:
+                return Waiting(holder.holder())
+            raise
+        fence_run(fence, holder.id)
+        take_lock(ledger.session, patience=_AFTER_FENCE)
+    return reserve(ledger, order, lambda run: fence_run(fence, run))
+
+
+def _refuse_overtaken(ledger: Ledger, order: Order) -> None:
+    """An attempt that starts after a later one of its run is a stale leader's: it does nothing."""
+    newest = max((each.attempt for each in read_attempts(ledger, order.run)), default=0)
+    if newest > order.attempt:
+        raise TransientError(
+            "Superseded", f"attempt {newest} of run {order.run} is newer than {order.attempt}"
+        )
+
+
+@contextmanager
+def _stopped_when_told(place: Surroundings, session: Session) -> Iterator[threading.Event]:
+    """Cancel the running statement, again and again, once SIGTERM came or the lock is lost."""
+    lost, over = threading.Event(), threading.Event()
+
+    def cancel() -> None:
+        while not over.wait(_CANCEL_AGAIN / 5):
+            if not (place.stopping.is_set() or lost.is_set()):
+                continue
+            with contextlib.suppress(psycopg.Error):
+                session.cancel_safe(timeout=_CANCEL_AGAIN)
+            if place.tool is not None:
+                place.tool.signal(15)
+            over.wait(_CANCEL_AGAIN)
+
+    thread = threading.Thread(target=cancel, name="stop", daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,57 @@
+"""The segment Look: what the database shows now, and what would be done. Writes nothing."""
+
+from collections.abc import Callable
+from contextlib import closing
+from typing import Final
+
+from whimbrel.model.order import Order
+from whimbrel.model.result import Outcome, Result, pack_text
+from whimbrel.planning.build import plan_up
+from whimbrel.planning.describe import describe
+from whimbrel.runner.facts import read_facts, revision_of
+from whimbrel.runner.findings import Findings
+from whimbrel.runner.holding import manners_of
+from whimbrel.runner.known import look_at_ledger
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.preflight import check_server
+from whimbrel.runner.project import read_source
+from whimbrel.runner.sessions import open_session
+from whimbrel.runner.surroundings import Surroundings
+
+# Where the controller finds a plan that did not fit the termination message.
+PLAN_BEGIN: Final = "-----BEGIN WHIMBREL PLAN-----"
+PLAN_END: Final = "-----END WHIMBREL PLAN-----"
+# The server itself refuses whatever in us would write.
+_READ_ONLY: Final = "SET default_transaction_read_only = on"
+
+
+def look(
+    order: Order, place: Surroundings, findings: Findings, clean: Callable[[str], str]
+) -> Result:
+    """Return the plan and the revision that the database shows.
+
+    Raises:
+        WhimbrelError: There is no plan; the class says what happens next.
+    """
+    manners = manners_of(order)
+    source = read_source(order, place, clean, manners)
+    server = check_server(place.target, manners.application_name)
+    findings.database = server.database
+    findings.warnings += server.warnings
+    with closing(open_session(place.target, manners)) as session:
+        session.execute(_READ_ONLY)
+        ledger = Ledger(session, order.spec.database.ledger_schema)
+        opened = look_at_ledger(ledger, order)
+        findings.warnings += opened.warnings
+        if opened.meta is not None:
+            findings.database_uuid, findings.epoch = opened.meta.database, opened.meta.epoch
+        has_ledger = opened.meta is not None
+        facts = read_facts(ledger, order, server.database, has_ledger=has_ledger)
+    findings.revision = revision_of(facts, order)
+    plan = plan_up(order.spec, order.owner(), facts, source)
+    findings.plan_digest = plan.digest()
+    text = clean(describe(plan))
+    place.report(f"{PLAN_BEGIN}\n{text}\n{PLAN_END}")
+    outcome = Outcome.DONE if plan.steps else Outcome.NOTHING_TO_DO
+    told = f"{len(plan.steps)} steps to {plan.to or 'nothing'}" if plan.steps else "nothing to do"
+    return findings.result(outcome, "Looked", told, plan=pack_text(text))

@@ -1,0 +1,134 @@
+"""What Kubernetes mounts into a Job's Pod: the order, the Secret's parts, files, the socket."""
+
+from pathlib import Path
+from typing import Final
+
+from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.model.order import Order
+from whimbrel.model.spec import PartsFrom, Spec, Tool as ToolName
+from whimbrel.runner.target import Target, parse_target, target_from_parts
+
+ROOT: Final = Path("/whimbrel")
+FILE_LIMIT: Final = 16 * 1024 * 1024  # bytes of one migration file
+
+
+def read_order(root: Path = ROOT) -> Order:
+    """Return the order that the downward API mounted."""
+    return Order.model_validate_json((root / "order/order.json").read_bytes())
+
+
+def read_target(spec: Spec, root: Path = ROOT) -> Target:
+    """Return the database and login of the spec's Secret.
+
+    Raises:
+        TransientError: The Secret, its key, or the CA is not there (yet).
+        RefusedError: The URL is none.
+    """
+    ca_file = _ca_file(spec, root)
+    source = spec.database
+    if source.url_from is not None:
+        reference = source.url_from.secret_key_ref
+        url = _value(root / "database/url", f"Secret {reference.name!r}", reference.key)
+        return parse_target(url, ca_file=ca_file)
+    assert source.parts_from is not None  # noqa: S101  # parse_spec allows exactly one of them
+    return target_from_parts(_parts(source.parts_from, root), ca_file=ca_file)
+
+
+def read_run_target(spec: Spec, root: Path = ROOT) -> Target | None:
+    """Return the login that a DBA prepared for the runs, or None."""
+    if spec.database.run_role is None:
+        return None
+    reference = spec.database.run_role.secret_key_ref
+    url = _value(root / "run-role/url", f"Secret {reference.name!r}", reference.key)
+    return parse_target(url, ca_file=_ca_file(spec, root))
+
+
+def read_files(spec: Spec, root: Path = ROOT) -> dict[str, str] | None:
+    """Return the migration files of tool sql by name, or None for a foreign tool.
+
+    Raises:
+        TransientError: The ConfigMap is not there (yet).
+        RefusedError: A file is too large or no UTF-8.
+    """
+    wanted = spec.migrations
+    if wanted.tool is not ToolName.SQL:
+        return None
+    if wanted.inline is not None:
+        return dict(wanted.inline.files)
+    if wanted.config_map_ref is not None:
+        files = read_directory(root / "files")
+        if not files:
+            raise TransientError(
+                "ConfigMapMissing",
+                f"ConfigMap {wanted.config_map_ref.name!r} does not exist in this namespace or is "
+                "empty; create it, the run goes on by itself",
+            )
+        return files
+    return read_directory(root / "shared/files")
+
+
+def read_directory(folder: Path) -> dict[str, str]:
+    """Return the SQL files of a folder by name.
+
+    Raises:
+        RefusedError: A file is too large or no UTF-8.
+    """
+    # A mounted ConfigMap holds a hidden folder `..data` and links to its files.
+    paths = sorted(folder.glob("*.sql")) if folder.is_dir() else []
+    return {path.name: _text(path) for path in paths}
+
+
+def _text(path: Path) -> str:
+    size = path.stat().st_size
+    if size > FILE_LIMIT:
+        raise RefusedError(
+            "FileTooLarge",
+            f"{path.name}: {size} bytes; a migration file may hold {FILE_LIMIT} bytes: "
+            "load bulk data outside of migrations",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusedError(
+            "NotText", f"{path.name}: byte {error.start} is no UTF-8; save the file as UTF-8"
+        ) from None
+
+
+def _parts(source: PartsFrom, root: Path) -> dict[str, str]:
+    secret = f"Secret {source.secret_ref.name!r}"
+    names = {"host": source.host, "port": source.port, "dbname": source.name}
+    logins = {"user": source.user, "password": source.password}
+    return {
+        part: _value(root / "database" / (_MOUNTED.get(part, part)), secret, key)
+        for part, key in (names | logins).items()
+    }
+
+
+_MOUNTED: Final = {"dbname": "name"}
+
+
+def _ca_file(spec: Spec, root: Path) -> str | None:
+    if spec.database.tls is None:
+        return None
+    source = spec.database.tls.ca_from
+    reference = source.config_map_key_ref or source.secret_key_ref
+    path = root / "ca/ca.crt"
+    if reference is not None and not path.is_file():
+        kind = "ConfigMap" if source.config_map_key_ref else "Secret"
+        raise _missing(f"{kind} {reference.name!r}", reference.key)
+    return str(path)
+
+
+def _value(path: Path, owner: str, key: str) -> str:
+    if not path.is_file():
+        raise _missing(owner, key)
+    # kubectl create secret --from-file keeps the newline that an editor wrote.
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _missing(owner: str, key: str) -> TransientError:
+    return TransientError(
+        "SecretMissing",
+        f"{owner} with the key {key!r} does not exist in this namespace; create it, the run goes "
+        "on by itself",
+    )

@@ -1,0 +1,67 @@
+"""The surroundings of a run inside a Job's Pod."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from whimbrel.model.errors import TransientError
+from whimbrel.model.order import Order
+from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Tool as ToolName
+from whimbrel.runner import mounts
+from whimbrel.runner.launcher_tool import LauncherTool
+from whimbrel.runner.surroundings import Surroundings
+
+SOCKET: Final = "shared/tool.sock"
+_HELLO_POLL: Final = 1.0  # seconds between two looks at SIGTERM while the tool's image is pulled
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Iterator[Surroundings]:
+    """Gather what the Pod gives. Nothing is locked or written in the database meanwhile.
+
+    Raises:
+        TransientError: A Secret, a ConfigMap or the tool's container is not there.
+        RefusedError: What is there cannot be used.
+    """
+    tool = _tool(order, root)
+    try:
+        if tool is not None:
+            _await_hello(tool, stopping)
+        yield Surroundings(
+            target=mounts.read_target(order.spec, root),
+            run_target=mounts.read_run_target(order.spec, root),
+            files=mounts.read_files(order.spec, root),
+            tool=tool,
+            report=_report,
+            stopping=stopping,
+        )
+    finally:
+        if tool is not None:
+            tool.close()
+
+
+def _tool(order: Order, root: Path) -> LauncherTool | None:
+    if order.spec.migrations.tool is ToolName.SQL or order.segment is Segment.ABORT:
+        return None
+    return LauncherTool(root / SOCKET)
+
+
+def _await_hello(tool: LauncherTool, stopping: threading.Event) -> None:
+    """Wait as long as it takes to pull the image: nothing is held, and the Pod says why."""
+    while not stopping.is_set():
+        try:
+            tool.wait_hello(_HELLO_POLL)
+        except TransientError:
+            continue
+        return
+    raise TransientError("Stopped", "stopped before anything was touched")
+
+
+def _report(line: str) -> None:
+    log.info("%s", line)

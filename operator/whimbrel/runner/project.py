@@ -1,0 +1,32 @@
+"""What the project holds, read before anything is locked: SQL files, or the image's revisions."""
+
+from collections.abc import Callable
+
+from whimbrel.model.errors import TransientError
+from whimbrel.model.order import Order
+from whimbrel.model.plan import Segment
+from whimbrel.planning.build import Source
+from whimbrel.runner.run_tool import ToolPlace, read_project
+from whimbrel.runner.sessions import Manners
+from whimbrel.runner.surroundings import Surroundings
+from whimbrel.runner.target import render_url
+
+
+def read_source(
+    order: Order, place: Surroundings, clean: Callable[[str], str], manners: Manners
+) -> Source:
+    """Return file texts by name, or the project that the tool's image holds.
+
+    Raises:
+        RefusedError: The image or the project cannot be used.
+        TransientError: The tool's container is not there.
+    """
+    if place.files is not None:
+        return place.files
+    if order.segment is Segment.ABORT:
+        return {}
+    if place.tool is None:
+        raise TransientError("ToolNotThere", "the tool's container is not there")
+    scheme = order.spec.migrations.database_url.scheme
+    url = render_url(place.target, scheme)
+    return read_project(ToolPlace(place.tool, order.spec, url, manners, clean, place.report))

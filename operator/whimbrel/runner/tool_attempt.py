@@ -1,0 +1,156 @@
+"""One start of a foreign tool: its own login where that can be had, what it changed, its end."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.errors import FailedError, TransientError
+from whimbrel.model.steps import Direction, RunTool
+from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
+from whimbrel.runner.attempts import record_tool
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.bookkeeping import read_revisions
+from whimbrel.runner.catalog import added, fingerprint, read_identities
+from whimbrel.runner.records import ToolRun, record_tool_run
+from whimbrel.runner.run_role import (
+    make_role,
+    may_make_roles,
+    refresh_prepared,
+    remove_role,
+    role_name,
+)
+from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, run_tool
+from whimbrel.runner.sessions import open_session, own
+from whimbrel.runner.target import Login, render_url, with_login
+from whimbrel.runner.watchdog import Limits, Watchdog, Watched
+
+_SESSIONS_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.05
+
+
+def run_tool_step(step: RunTool, bench: Bench) -> None:
+    """Start the tool once, and read back what it did.
+
+    Raises:
+        FailedError: It failed, and bookkeeping and fingerprint are as before.
+        TransientError: It was stopped or lost; the next attempt looks first.
+    """
+    ledger, order = bench.holding.ledger, bench.order
+    before = read_identities(ledger.session, ledger.schema)
+    row = _row(step, bench, fingerprint(ledger.session, before))
+    with _login(bench) as login, _watching(bench, login) as watchdog:
+        record_tool_run(ledger, row)
+
+        def read() -> tuple[str, ...]:
+            _await_no_session(bench, login, watchdog)
+            return read_revisions(bench.holding.session, order.spec)
+
+        try:
+            place = tool_place(bench, login)
+            bench.findings.warnings += run_tool(place, step, read)
+        except ToolFailedError as failure:
+            raise _judged(failure, row, bench) from failure
+    after = read_identities(ledger.session, ledger.schema)
+    new = added(before, after) if step.direction is Direction.UP else frozenset()
+    shape = fingerprint(ledger.session, after)
+    shown = read_revisions(ledger.session, order.spec)
+    record_tool_run(
+        ledger,
+        ToolRun(**{**vars(row), "after": shown, "added": new} | {"fingerprint_after": shape}),
+    )
+
+
+def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
+    """Return where the tool runs, with the URL rendered for it."""
+    spec = bench.order.spec
+    if bench.place.tool is None:
+        raise TransientError("ToolNotThere", "the tool's container is not there")
+    url = render_url(bench.place.target, spec.migrations.database_url.scheme, login=login)
+    manners = bench.holding.manners
+    clean = bench.clean
+    return ToolPlace(bench.place.tool, spec, url, manners, clean, bench.place.report)
+
+
+def _row(step: RunTool, bench: Bench, shape: str) -> ToolRun:
+    order = bench.order
+    return ToolRun(
+        run=order.run,
+        segment=order.segment.value,
+        attempt=order.attempt,
+        history=order.spec.migrations.history,
+        image=order.spec.migrations.image or "",
+        before=step.before,
+        after=None,
+        added=frozenset(),
+        fingerprint_before=shape,
+    )
+
+
+@contextmanager
+def _login(bench: Bench) -> Iterator[Login | None]:
+    """Give the tool a login of its own, recorded before it is made, and take it away again."""
+    ledger, order, target = bench.holding.ledger, bench.order, bench.place.target
+    if bench.place.run_target is not None:
+        prepared = bench.place.run_target.user
+        record_tool(ledger, order, run_role=prepared)
+        yield refresh_prepared(ledger.session, ledger.schema, prepared)
+        return
+    if not may_make_roles(ledger.session):
+        record_tool(ledger, order)
+        yield None
+        return
+    name = role_name(order.run, order.attempt)
+    record_tool(ledger, order, run_role=name)
+    try:
+        yield make_role(ledger.session, name, bench.holding.manners)
+    finally:
+        if not ledger.session.closed and not remove_role(
+            ledger.session, target, ledger.schema, name
+        ):
+            bench.findings.warnings.append(f"RoleLeft: the login {name} could not be dropped")
+
+
+def _watching(bench: Bench, login: Login | None) -> Watchdog:
+    """Watch the tool's sessions too; only its own login may cancel them (PostgreSQL 16+)."""
+    target = bench.place.target if login is None else with_login(bench.place.target, login)
+    manners, limits = bench.holding.manners, bench.order.spec.limits
+    return Watchdog(
+        lambda: open_session(target, manners),
+        Watched(manners.application_name, role=login.user if login else ""),
+        Limits(wait=limits.lock_timeout, hold=limits.lock_hold),
+    )
+
+
+def _await_no_session(bench: Bench, login: Login | None, watchdog: Watchdog) -> None:
+    """Wait until no session of the tool is left; those of a dead tool are terminated."""
+    attempt, session = bench.holding.attempt, bench.holding.session
+    spared = [attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid]
+    role = login.user if login else ""
+    who = (attempt.application_name, attempt.login, role, spared)
+    end = time.monotonic() + _SESSIONS_SECONDS
+    while own(session, COUNT_THEIRS, *who)[0][0]:
+        if time.monotonic() > end:
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                own(session, TERMINATE_THEIRS, *who)
+            raise TransientError("ToolSessionsLeft", "sessions of the tool did not end")
+        time.sleep(_POLL_SECONDS)
+
+
+def _judged(failure: ToolFailedError, row: ToolRun, bench: Bench) -> Exception:
+    ledger = bench.holding.ledger
+    if bench.place.stopping.is_set():
+        return TransientError("Stopped", f"stopped on request: {failure.message}", retry_after=1.0)
+    if not failure.gone:
+        return TransientError("ToolLost", failure.message)
+    now = read_identities(ledger.session, ledger.schema)
+    same = fingerprint(ledger.session, now) == row.fingerprint_before
+    if same and failure.after == failure.before:
+        state = "bookkeeping and fingerprint are as before: nothing stayed"
+    else:
+        state = f"the database shows {', '.join(failure.after) or 'no revision'} now"
+    record_tool_run(ledger, ToolRun(**{**vars(row), "after": failure.after}))
+    return FailedError("ToolFailed", f"{failure.message}; {state}")

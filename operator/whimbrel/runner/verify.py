@@ -1,0 +1,44 @@
+"""Reads back what a plan led to. Nothing is called done that this did not see."""
+
+from whimbrel.model.errors import HeldError
+from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.spec import Tool
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.facts import revision_of
+from whimbrel.runner.records import steps_done
+
+
+def verify(plan: RunnerPlan | None, bench: Bench) -> str:
+    """Return the revision that the database shows, after comparing it with the plan.
+
+    Raises:
+        HeldError: It shows something else than the plan leads to.
+    """
+    shown = revision_of(bench.facts(), bench.order)
+    if plan is None or not plan.steps:
+        return shown
+    _check_revision(plan, shown, bench)
+    if bench.order.spec.migrations.tool is Tool.SQL:
+        _check_steps(plan, bench)
+    return shown
+
+
+def _check_revision(plan: RunnerPlan, shown: str, bench: Bench) -> None:
+    if shown != plan.to:
+        raise HeldError(
+            "NotVerified",
+            f"the plan leads to {plan.to or 'nothing'}, but the database shows "
+            f"{shown or 'nothing'}: somebody else changed it meanwhile; look at it, then retry",
+            command=f"whimbrel retry {bench.order.name} -n {bench.order.namespace}",
+        )
+
+
+def _check_steps(plan: RunnerPlan, bench: Bench) -> None:
+    done = steps_done(bench.holding.ledger, bench.order.run)
+    missing = [step.id for step in plan.steps if step.id not in done]
+    if missing:
+        raise HeldError(
+            "NotVerified",
+            f"the ledger does not show the step {missing[0]} as done; look at it, then retry",
+            command=f"whimbrel retry {bench.order.name} -n {bench.order.namespace}",
+        )

@@ -1,0 +1,196 @@
+"""One attempt from start to end: `carry_out`, the same in a Job and at a terminal."""
+
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+
+from whimbrel.model.errors import HeldError, WhimbrelError
+from whimbrel.model.order import Order
+from whimbrel.model.plan import RunnerPlan, Segment
+from whimbrel.model.result import Outcome, Result, decode_result
+from whimbrel.model.steps import Direction
+from whimbrel.planning.build import plan_up
+from whimbrel.runner.attempts import close_attempt
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.carry import carry_out_plan
+from whimbrel.runner.findings import Findings
+from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.look import look
+from whimbrel.runner.project import read_source
+from whimbrel.runner.redact import Redactor
+from whimbrel.runner.roll_back import roll_back, take_back_this_run
+from whimbrel.runner.runs import Over, Waiting, close_run, set_run_plan
+from whimbrel.runner.salvage import drop_expired
+from whimbrel.runner.sessions import sorted_error
+from whimbrel.runner.surroundings import Surroundings
+from whimbrel.runner.verify import verify
+
+Clean = Callable[[str], str]
+
+# How a run ends in the ledger when an attempt ends so; without an entry it stays open.
+RUN_STATES: Final = {
+    Outcome.DONE: "done",
+    Outcome.NOTHING_TO_DO: "done",
+    Outcome.AHEAD: "done",
+    Outcome.ROLLED_BACK: "rolled_back",
+    Outcome.FAILED: "failed",
+    Outcome.REFUSED: "failed",
+    Outcome.HELD: "held",
+}
+
+
+def carry_out(order: Order, place: Surroundings) -> Result:
+    """Carry out one attempt; every end that a person can act on is a result, never an exception."""
+    findings = Findings(order)
+    targets = [target for target in (place.target, place.run_target) if target is not None]
+    clean = Redactor([target.password for target in targets]).clean
+    try:
+        if order.segment is Segment.LOOK:
+            result = look(order, place, findings, clean)
+        else:
+            result = _hold_and_work(order, place, findings, clean)
+    except WhimbrelError as error:
+        result = findings.failure(error)
+    except psycopg.Error as error:
+        result = findings.failure(sorted_error(error, "the ledger could not be used", clean))
+    return _cleaned(result, clean)
+
+
+def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean: Clean) -> Result:
+    source = read_source(order, place, clean, manners_of(order))
+    with holding(order, place, findings) as held:
+        match held:
+            case Waiting(holder=holder):
+                told = f"waits for {holder.namespace}/{holder.name}, which holds the database"
+                return findings.result(
+                    Outcome.NOT_FINISHED, "Waiting", told, holder=holder, retry_after=2.0
+                )
+            case Over():
+                return _known(held, findings)
+            case Holding():
+                bench = Bench(order, place, held, findings, source, clean)
+                return _closed(_worked(bench), bench)
+
+
+def _known(over: Over, findings: Findings) -> Result:
+    """Return the end that the ledger knows, as the answer of this attempt."""
+    known = decode_result(over.result)
+    if known is None:
+        return findings.result(
+            Outcome.HELD, "RunClosed", f"the run was closed as {over.state} by another order"
+        )
+    order = findings.order
+    return known.model_copy(update={"segment": order.segment.value, "attempt": order.attempt})
+
+
+def _worked(bench: Bench) -> Result:
+    try:
+        return _SEGMENTS[bench.order.segment](bench)
+    except WhimbrelError as error:
+        return bench.findings.failure(error)
+    except psycopg.Error as error:
+        return bench.findings.failure(sorted_error(error, "a step was interrupted", bench.clean))
+
+
+def _closed(result: Result, bench: Bench) -> Result:
+    """Record the end in the ledger before anybody hears of it.
+
+    An attempt whose end is not known (lost connection, lost tool) stays open: the next one has
+    to prove that it is over.
+    """
+    cleaned = _cleaned(result, bench.clean)
+    if result.reason in _UNKNOWN_ENDS or bench.holding.session.closed:
+        return cleaned
+    ledger, order = bench.holding.ledger, bench.order
+    with ledger.session.transaction():
+        close_attempt(ledger, order, cleaned.model_dump_json(by_alias=True, exclude_defaults=True))
+        state = RUN_STATES.get(result.outcome)
+        if state is not None:
+            close_run(ledger, order.run, _state(result, state))
+    return cleaned
+
+
+_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "ToolLost", "ToolSessionsLeft"})
+
+
+def _state(result: Result, state: str) -> str:
+    """Return the run's state; a refusal that touched nothing does not keep others waiting."""
+    return "failed" if state == "held" and result.reason != "RollbackFailed" else state
+
+
+def _migrate(bench: Bench) -> Result:
+    facts = bench.facts()
+    order, findings = bench.order, bench.findings
+    plan = plan_up(order.spec, order.owner(), facts, bench.source)
+    findings.plan_digest = plan.digest()
+    _check_approved(plan, order)
+    if not plan.steps:
+        return _nothing(plan, bench)
+    ledger = bench.holding.ledger
+    set_run_plan(ledger, order.run, digest=plan.digest(), image=order.spec.migrations.image or "")
+    try:
+        carry_out_plan(plan, bench, facts)
+    except WhimbrelError as error:
+        return take_back_this_run(error, bench)
+    findings.revision = verify(plan, bench)
+    drop_expired(ledger)
+    return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
+
+
+def _check_approved(plan: RunnerPlan, order: Order) -> None:
+    if order.approved and plan.steps and plan.digest() != order.approved:
+        raise HeldError(
+            "PlanChanged",
+            f"the plan {order.approved[:12]} was approved, but the database or the files changed "
+            f"and the plan is {plan.digest()[:12]} now; nothing was touched; look at the new plan",
+            command=f"whimbrel retry {order.name} -n {order.namespace}",
+        )
+
+
+def _nothing(plan: RunnerPlan, bench: Bench) -> Result:
+    findings = bench.findings
+    findings.revision = verify(plan, bench)
+    if plan.ahead:
+        return findings.result(
+            Outcome.AHEAD,
+            "DatabaseAhead",
+            f"the database is at {findings.revision}, newer than these migrations; nothing ran",
+        )
+    return findings.result(
+        Outcome.NOTHING_TO_DO, "NoChange", f"the database is at {findings.revision or 'nothing'}"
+    )
+
+
+def _reason(plan: RunnerPlan) -> str:
+    return "Applied" if plan.direction is Direction.UP else "TakenBack"
+
+
+def _done_sentence(plan: RunnerPlan, findings: Findings) -> str:
+    word = "applied" if plan.direction is Direction.UP else "taken back"
+    return f"{findings.applied} {word}; read back: the database is at {findings.revision or '-'}"
+
+
+def _abort(bench: Bench) -> Result:
+    """Close the run: whatever earlier attempts did is over (fenced), what is applied stays."""
+    bench.findings.revision = verify(None, bench)
+    return bench.findings.result(
+        Outcome.DONE, "Aborted", "the run is closed; what was applied stays"
+    )
+
+
+_SEGMENTS: Final[dict[Segment, Callable[[Bench], Result]]] = {
+    Segment.MIGRATE: _migrate,
+    Segment.ROLLBACK: roll_back,
+    Segment.ABORT: _abort,
+}
+
+
+def _cleaned(result: Result, clean: Clean) -> Result:
+    return result.model_copy(
+        update={
+            "message": clean(result.message),
+            "command": clean(result.command),
+            "warnings": tuple(clean(text) for text in result.warnings),
+        }
+    )

@@ -1,0 +1,100 @@
+"""`whimbrel` at a terminal: the real process, in a directory of its own."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMMAND = re.compile(r"^(?:do|.*go on with): (whimbrel .*)$", re.MULTILINE)
+# As a URL's password in a Secret: with the characters that break careless code.
+PASSWORDS = ("p%40w#1", "p%2540w%231", "p@w#1")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Return everything that a person saw."""
+        return self.out + self.err
+
+    @property
+    def command(self) -> str:
+        """Return the one command that was printed for a human."""
+        found = COMMAND.findall(self.text)
+        assert len(found) == 1, self.text
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A directory, and the environment of a shell in it."""
+
+    home: Path
+    url: str = ""
+    more: dict[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables; `whimbrel` is on PATH, a kubeconfig is not there."""
+        programs = self.home / "bin"
+        programs.mkdir(exist_ok=True)
+        program = programs / "whimbrel"
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m whimbrel.cli "$@"\n')
+        program.chmod(0o755)
+        given = {"WHIMBREL_URL": self.url} if self.url else {}
+        return {
+            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "operator"),
+            "HOME": str(self.home),
+            **given,
+            **self.more,
+        }
+
+    def start(self, line: str) -> subprocess.Popen[str]:
+        """Start a command line, exactly as a person would type it."""
+        return subprocess.Popen(
+            ["bash", "-c", f"exec {line}"],
+            cwd=self.home,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def type(self, line: str, *, seconds: float = 90) -> Said:
+        """Run a command line to its end; no password was ever shown, nor a traceback."""
+        process = self.start(line)
+        out, err = process.communicate(timeout=seconds)
+        said = Said(process.returncode, out, err)
+        assert not [each for each in PASSWORDS if each in said.text], said
+        assert "Traceback" not in said.text, said.text
+        return said
+
+    def manifest(self, files: dict[str, str], name: str = "shop", **spec: object) -> str:
+        """Write a manifest with inline files and return its file name."""
+        source = {"inline": {"files": files}} if files else {}
+        migrations = {"tool": "sql", **source, **spec.pop("migrations", {})}
+        body = {
+            "apiVersion": "whimbrel.dev/v1alpha1",
+            "kind": "DatabaseMigration",
+            "metadata": {"name": name, "namespace": "team"},
+            "spec": {
+                "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+                "migrations": migrations,
+                **spec,
+            },
+        }
+        (self.home / f"{name}.yaml").write_text(yaml.safe_dump(body))
+        return shlex.quote(f"{name}.yaml")

@@ -1,0 +1,120 @@
+"""The real runner as a process against a real PostgreSQL: one story each."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import Postgres
+from tests.runner_process import attempt_on
+
+FILES = {
+    "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY, name text);",
+    "001_users.down.sql": "DROP TABLE users;",
+    "002_email.up.sql": "ALTER TABLE users ADD COLUMN email text;",
+    "002_email.down.sql": "ALTER TABLE users DROP COLUMN email;",
+}
+BROKEN = {"003_broken.up.sql": "CREATE TABLE third (id int);\n\nSELECT nonsense();"}
+
+
+def test_applies_and_then_has_nothing_to_do(any_database: Postgres, tmp_path: Path):
+    first = attempt_on(any_database, tmp_path, FILES)
+    answer = first.run_to_end()
+    assert (answer.code, answer.result.get("outcome")) == (0, "Done"), answer
+    assert answer.result["revision"] == "002"
+    again = attempt_on(any_database, tmp_path, FILES, run="run2").run_to_end()
+    assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
+
+
+def test_look_writes_nothing(database: Postgres, tmp_path: Path):
+    answer = attempt_on(database, tmp_path, FILES, segment="Look").run_to_end()
+    assert answer.code == 0, answer
+    assert len(answer.result["planDigest"]) == 64
+    assert database.run("SELECT count(*) FROM pg_namespace WHERE nspname = 'whimbrel'") == [(0,)]
+    assert "ALTER TABLE users ADD COLUMN email text" in answer.log
+
+
+def test_failure_says_where_and_leaves_nothing(any_database: Postgres, tmp_path: Path):
+    answer = attempt_on(any_database, tmp_path, FILES | BROKEN).run_to_end()
+    assert answer.code == 1, answer
+    message = answer.result["message"]
+    for part in ("003_broken.up.sql", "line 3", "42883", "aborted", "as before"):
+        assert part in message
+    assert any_database.run("SELECT to_regclass('users')") == [(None,)]
+    assert any_database.run("SELECT count(*) FROM whimbrel.applied") == [(0,)]
+
+
+def test_later_transaction_fails_and_the_run_is_taken_back(database: Postgres, tmp_path: Path):
+    spec = (("migrations.atomicity", "File"),)
+    answer = attempt_on(database, tmp_path, FILES | BROKEN, spec=spec).run_to_end()
+    assert answer.code == 1, answer
+    assert "taken back" in answer.result["message"]
+    assert database.run("SELECT to_regclass('users')") == [(None,)]
+
+
+def test_manual_stays_and_says_so(database: Postgres, tmp_path: Path):
+    spec = (("migrations.atomicity", "File"), ("rollback.onFailure", "Manual"))
+    answer = attempt_on(database, tmp_path, FILES | BROKEN, spec=spec).run_to_end()
+    assert answer.code == 3, answer
+    assert answer.result["revision"] == "002"
+    assert answer.result["command"] == "whimbrel rollback shop -n team"
+
+
+def test_rollback_salvages_and_is_not_tried_again(database: Postgres, tmp_path: Path):
+    attempt_on(database, tmp_path, FILES).run_to_end()
+    database.run("INSERT INTO users VALUES (1, 'a', 'a@example.org')")
+    back = attempt_on(
+        database, tmp_path, FILES, run="run2", segment="Rollback", order=(("to", "001"),)
+    ).run_to_end()
+    assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
+    table = back.result["salvage"][0]
+    assert database.run(f'SELECT email FROM whimbrel."{table}"') == [("a@example.org",)]
+    again = attempt_on(database, tmp_path, FILES, run="run3").run_to_end()
+    assert (again.code, again.result["reason"]) == (3, "WasRolledBack"), again
+    lifted = attempt_on(database, tmp_path, FILES, run="run4", order=(("retry", "now"),))
+    assert lifted.run_to_end().result["revision"] == "002"
+
+
+def test_approved_plan_runs_and_another_does_not(database: Postgres, tmp_path: Path):
+    look = attempt_on(database, tmp_path, FILES, segment="Look").run_to_end()
+    order = (("approved", look.result["planDigest"]),)
+    database.run("SELECT 1")
+    other = FILES | {"003_more.up.sql": "CREATE TABLE more (id int);"}
+    changed = attempt_on(database, tmp_path, other, run="run2", order=order).run_to_end()
+    assert (changed.code, changed.result["reason"]) == (3, "PlanChanged"), changed
+    assert database.run("SELECT to_regclass('users')") == [(None,)]
+    good = attempt_on(database, tmp_path, FILES, run="run3", order=order).run_to_end()
+    assert good.result["revision"] == "002"
+
+
+def test_the_same_attempt_again_answers_the_same(database: Postgres, tmp_path: Path):
+    attempt = attempt_on(database, tmp_path, FILES)
+    first = attempt.run_to_end()
+    second = attempt.run_to_end()
+    assert second.result["outcome"] == first.result["outcome"] == "Done"
+    assert json.dumps(second.result["applied"]) == "2"
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        pytest.param({"001_a.up.sql": "SELEC 1;"}, "001_a.up.sql", id="syntax error"),
+        pytest.param({"001_a.up.sql": "SELECT '\0';"}, "NUL", id="NUL byte"),
+        pytest.param(
+            {"001_a.up.sql": "SELECT 1;", "001_b.up.sql": "SELECT 2;"}, "001", id="same number"
+        ),
+        pytest.param(
+            {"001_a.up.sql": "SELECT 1;", "002_b.down.sql": "SELECT 1;"},
+            "002_b.down.sql",
+            id="a down without an up",
+        ),
+        pytest.param({"001_a.up.sql": "BEGIN; SELECT 1; COMMIT;"}, "control", id="BEGIN in a file"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(
+    files: dict[str, str], words: str, database: Postgres, tmp_path: Path
+):
+    answer = attempt_on(database, tmp_path, files).run_to_end()
+    assert answer.code == 2, answer
+    assert words in answer.result["message"]
+    assert "Traceback" not in answer.log
