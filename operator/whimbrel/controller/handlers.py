@@ -26,7 +26,7 @@ class PatientBackoffs:
             yield min(30.0, 2.0 ** min(number, 5)) * random.uniform(0.5, 1.0)  # noqa: S311  # spread
 
 
-def make_registry(inbox: Inbox, settings: Settings) -> kopf.OperatorRegistry:
+def make_registry(inbox: Inbox) -> kopf.OperatorRegistry:
     """Return the handlers: each only asks for a turn, and can neither wait nor fail."""
     registry = kopf.OperatorRegistry()
     ours = dict([names.MANAGED_BY])
@@ -37,7 +37,7 @@ def make_registry(inbox: Inbox, settings: Settings) -> kopf.OperatorRegistry:
 
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: object) -> None:
-        _configure(settings, namespaced=namespaced)
+        _configure(settings)
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def migration(event: kopf.RawEvent, **_: object) -> None:
@@ -48,15 +48,15 @@ def make_registry(inbox: Inbox, settings: Settings) -> kopf.OperatorRegistry:
     async def child(event: kopf.RawEvent, **_: object) -> None:
         inbox.child_seen(event["type"], dict(event["object"]))
 
-    namespaced = bool(settings.namespaces)
     return registry
 
 
-def _configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
+def _configure(settings: kopf.OperatorSettings) -> None:
     selector = "=".join(names.MANAGED_BY)
     settings.peering.standalone = True
     settings.posting.enabled = False
-    settings.scanning.disabled = namespaced
+    # Watching definitions and namespaces would need rights on both; main.py waits for ours.
+    settings.scanning.disabled = True
     settings.watching.label_selectors["batch", "v1", "jobs"] = selector
     settings.watching.label_selectors["", "v1", "pods"] = selector
     settings.watching.chunk_size = 500
@@ -74,7 +74,7 @@ def _configure(settings: kopf.OperatorSettings, *, namespaced: bool) -> None:
 async def watch(inbox: Inbox, settings: Settings, stop: asyncio.Event) -> None:
     """Watch until `stop` is set or the process is told to end."""
     await kopf.operator(
-        registry=make_registry(inbox, settings),
+        registry=make_registry(inbox),
         standalone=True,
         clusterwide=not settings.namespaces,
         namespaces=settings.namespaces,

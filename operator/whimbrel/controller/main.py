@@ -21,6 +21,7 @@ from whimbrel.controller.queue import WorkQueue
 from whimbrel.controller.reconcile import reconcile
 from whimbrel.controller.settings import Settings, read_settings
 from whimbrel.controller.world import World
+from whimbrel.machine import names
 
 log = logging.getLogger(__name__)
 STUCK: Final = 60.0  # seconds without a beat of the event loop
@@ -63,6 +64,8 @@ async def _stand_by_and_lead(
     cluster = await _cluster_id(client, stop)
     lease = Lease(client, settings.home, settings.lease or "-", settings.identity)
     if stop.is_set() or (settings.lease and not await lease.acquire(stop)):
+        return
+    if not await _is_defined(client, stop):
         return
     metrics.leader.set(1)
     world = World(client, settings, metrics, cluster)
@@ -110,6 +113,21 @@ async def _cluster_id(client: Client, stop: asyncio.Event) -> str:
             return str(raw["metadata"]["uid"]) if raw else ""
         await is_set_within(stop, 2)
     return ""
+
+
+async def _is_defined(client: Client, stop: asyncio.Event) -> bool:
+    """Wait until the API server knows our definition: kopf looks for it only once."""
+    while not stop.is_set():
+        try:
+            known = await client.get(paths.group())
+        except (ApiError, OSError, TimeoutError) as error:
+            log.warning("the API server does not answer: %s", error)
+            known = None
+        if known and any(each["name"] == names.PLURAL for each in known["resources"]):
+            return True
+        log.warning("the definition of DatabaseMigration is not installed yet")
+        await is_set_within(stop, 2)
+    return False
 
 
 async def _until(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

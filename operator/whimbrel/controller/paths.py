@@ -3,6 +3,11 @@
 from whimbrel.machine import names
 
 
+def group() -> str:
+    """Return the path of our API group's version, which lists what it knows."""
+    return f"/apis/{names.GROUP}/{names.VERSION}"
+
+
 def migration(namespace: str, name: str) -> str:
     """Return the path of a DatabaseMigration."""
     return f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{namespace}/{names.PLURAL}/{name}"

@@ -7,7 +7,14 @@ from whimbrel.controller.client import ConflictError
 from whimbrel.controller.observe import Snapshot, observe
 from whimbrel.controller.world import Key, World
 from whimbrel.machine.decide import decide
-from whimbrel.machine.decisions import Decision, Ignore, Wait
+from whimbrel.machine.decisions import (
+    Decision,
+    Ignore,
+    NextAttempt,
+    RecordResult,
+    StartRun,
+    Wait,
+)
 from whimbrel.machine.report import report
 from whimbrel.model.errors import WhimbrelError
 from whimbrel.model.observed import Observed
@@ -69,6 +76,9 @@ def _is_rest(decision: Decision) -> bool:
 
 def _sentence(decision: Decision) -> str:
     words = [type(decision).__name__]
+    if isinstance(decision, StartRun | RecordResult | NextAttempt):
+        run = decision.run
+        words.append(f"{run.state} {run.segment}/{run.attempt} of run {run.id}")
     for field in ("name", "reason", "message"):
         value = getattr(decision, field, "")
         words += [str(value)] if value else []

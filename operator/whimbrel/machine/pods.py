@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
+from whimbrel.model.job_options import Toleration
 from whimbrel.model.spec import CaSource, Database, EnvVar, KeyRef, PartsFrom, Spec, Tool
 
 Body = dict[str, Any]
@@ -43,12 +44,24 @@ def _placement(spec: Spec) -> Body:
         "serviceAccountName": options.service_account_name,
         "nodeSelector": dict(options.node_selector),
         "imagePullSecrets": [{"name": each.name} for each in options.image_pull_secrets],
-        "tolerations": [
-            {key: value for key, value in each.model_dump().items() if value}
-            for each in options.tolerations
-        ],
+        "tolerations": [_toleration(each) for each in options.tolerations],
     }
-    return {key: value for key, value in wanted.items() if value}
+    return _filled(wanted)
+
+
+def _toleration(toleration: Toleration) -> Body:
+    return _filled(
+        {
+            "key": toleration.key,
+            "operator": toleration.operator,
+            "value": toleration.value,
+            "effect": toleration.effect,
+        }
+    )
+
+
+def _filled(body: Body) -> Body:
+    return {key: value for key, value in body.items() if value}
 
 
 def _add_tool(body: Body, wanted: CreateJob) -> None:
@@ -97,12 +110,23 @@ def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> 
         },
         "volumeMounts": mounts,
     }
-    resources = {key: value for key, value in spec.job.resources.model_dump().items() if value}
+    wanted_resources = spec.job.resources
+    resources = _filled(
+        {"requests": dict(wanted_resources.requests), "limits": dict(wanted_resources.limits)}
+    )
     return body | ({"resources": resources} if resources else {})
 
 
 def _variable(variable: EnvVar) -> Body:
-    return variable.model_dump(by_alias=True, exclude_none=True)
+    if variable.value_from is None:
+        return {"name": variable.name, "value": variable.value or ""}
+    source = variable.value_from
+    of_secret = source.secret_key_ref is not None
+    reference = source.secret_key_ref if of_secret else source.config_map_key_ref
+    assert reference is not None  # noqa: S101  # CEL allows exactly one of them
+    kind = "secretKeyRef" if of_secret else "configMapKeyRef"
+    value = {kind: {"name": reference.name, "key": reference.key}}
+    return {"name": variable.name, "valueFrom": value}
 
 
 def _volumes(spec: Spec, *, shared: bool) -> list[Body]:
