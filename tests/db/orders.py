@@ -1,6 +1,8 @@
 """Orders and sessions for tests of the runner's groundwork."""
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.postgres import Postgres
@@ -66,3 +68,17 @@ def a_ledger(database: Postgres, **changes: object) -> Iterator[Ledger]:
         ledger = Ledger(session, "whimbrel")
         open_ledger(ledger, order)
         yield ledger
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never became true"
+        threading.Event().wait(0.01)
+
+
+def sleeps(database: Postgres, session: Session) -> bool:
+    """Return whether a session is inside pg_sleep."""
+    asked = "select 1 from pg_stat_activity where wait_event = 'PgSleep' and pid = %s"
+    return bool(database.run(asked, session.info.backend_pid))

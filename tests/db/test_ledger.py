@@ -13,6 +13,7 @@ from whimbrel.model.errors import HeldError, RefusedError, TransientError
 from whimbrel.model.facts import Applied
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.planning.dialects.postgresql import TRY_BOOTSTRAP_LOCK
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.records import (
@@ -107,7 +108,7 @@ def guest(database, postgres_server):
     """A login that may connect to the database and nothing else."""
     with postgres_server(16).connect(dbname=database.dbname) as admin:
         admin.execute(f"create role guest_{database.dbname} login password 'guest'")
-    yield Postgres(
+    return Postgres(
         database.version, database.home, database.port, f"guest_{database.dbname}", "guest",
         database.dbname,
     )  # fmt: skip
@@ -302,6 +303,6 @@ def test_an_author_who_sets_the_search_path_in_the_transaction_keeps_it(database
 
 def test_installing_waits_for_another_that_hangs_no_longer_than_it_is_told(database):
     with a_session(database) as first, a_session(database) as second, first.transaction():
-        first.execute("select pg_try_advisory_xact_lock(%d, 2)" % 0x77686D62)
+        first.execute(TRY_BOOTSTRAP_LOCK)
         with pytest.raises(TransientError, match="installing the ledger"):
             install_ledger(Ledger(second, "whimbrel"), patience=0.3)

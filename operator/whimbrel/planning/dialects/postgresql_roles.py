@@ -10,7 +10,7 @@ ROLE_EXISTS: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolna
 # The sessions of a role that somebody dropped go on without a name.
 NAMELESS_SESSIONS: Final = (
     "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity"
-    " WHERE backend_type = 'client backend' AND usename IS NULL"
+    " WHERE usesysid IS NOT NULL AND usename IS NULL"
 )
 SETTINGS_OF_LOGIN: Final = (
     "SELECT pg_catalog.unnest(s.setconfig) FROM pg_catalog.pg_db_role_setting s"
