@@ -92,11 +92,13 @@ format: venv ## Format the code and mend what ruff can mend
 ##@ Testing
 
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
+# Empty where the cluster is the one-node one, which tests reach by its name.
+KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
 .PHONY: test
 test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
-	@$(PYTEST) -m 'not soak'
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'not soak'
 
 .PHONY: test-fast
 test-fast: venv system launcher ## What needs no cluster
@@ -105,7 +107,8 @@ test-fast: venv system launcher ## What needs no cluster
 
 .PHONY: soak
 soak: venv system launcher cluster-up ## Every fault point (long)
-	@$(PYTEST) -m soak
+	@echo "seed $(WHIMBREL_SEED)"
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m soak
 
 ##@ Looking
 

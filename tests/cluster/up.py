@@ -1,6 +1,6 @@
 """Gives the cluster tests a Kubernetes with Whimbrel and PostgreSQL in it. Standard library only.
 
-usage: up.py up|down|image
+usage: up.py up|down|image|kubeconfig
 
 The cluster is the one of WHIMBREL_TEST_KUBECONFIG if that is set (with WHIMBREL_TEST_IMAGE, an
 image that it can pull), else a kind cluster where Docker and kind are there, else the one-node
@@ -47,12 +47,15 @@ class Place(Protocol):
     def command(self, *words: str) -> list[str]:
         """Return the words that run a client such as kubectl against it."""
 
+    def kubeconfig(self) -> str:
+        """Return the path of a kubeconfig that works from here, or "" where none does."""
+
 
 class Given:
     """The cluster of WHIMBREL_TEST_KUBECONFIG, which is not ours to stop."""
 
     def __init__(self, kubeconfig: str) -> None:
-        self.kubeconfig = kubeconfig
+        self._kubeconfig = kubeconfig
 
     def start(self) -> None:
         run(self.command("kubectl", "get", "--raw", "/readyz"), quiet=True)
@@ -71,7 +74,10 @@ class Given:
             ) from None
 
     def command(self, *words: str) -> list[str]:
-        return ["env", f"KUBECONFIG={self.kubeconfig}", *found(words)]
+        return ["env", f"KUBECONFIG={self._kubeconfig}", *found(words)]
+
+    def kubeconfig(self) -> str:
+        return self._kubeconfig
 
 
 class Kind(Given):
@@ -81,11 +87,11 @@ class Kind(Given):
         super().__init__(str(ROOT / ".build" / f"kind-{NAME}.kubeconfig"))
 
     def start(self) -> None:
-        Path(self.kubeconfig).parent.mkdir(exist_ok=True)
+        Path(self._kubeconfig).parent.mkdir(exist_ok=True)
         clusters = output(["kind", "get", "clusters"]).split()
         if NAME not in clusters:
             run(["kind", "create", "cluster", "--name", NAME, "--wait", "120s"])
-        run(["kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", self.kubeconfig])
+        run(["kind", "export", "kubeconfig", "--name", NAME, "--kubeconfig", self._kubeconfig])
         images = ROOT / "tests/cluster/node/images/postgresql"
         run(["docker", "build", "--quiet", "--tag", POSTGRESQL_IMAGE, str(images)])
         run(["kind", "load", "docker-image", "--name", NAME, POSTGRESQL_IMAGE])
@@ -122,6 +128,9 @@ class OneNode:
 
     def command(self, *words: str) -> list[str]:
         return node_command("enter", "--name", NAME, "--", *found(words))
+
+    def kubeconfig(self) -> str:
+        return ""
 
 
 def say(text: str) -> None:
@@ -172,7 +181,7 @@ def docker_runs() -> bool:
 
 
 def image_name() -> str:
-    """Return the image's name; the tag follows from all it is made of, so a change is rolled out."""
+    """Return the image's name; the tag follows from its sources, so a change is rolled out."""
     digest = hashlib.sha256()
     for pattern in IMAGE_SOURCES:
         for path in sorted(ROOT.glob(pattern)):
@@ -245,6 +254,11 @@ def down() -> None:
     place().stop()
 
 
+def kubeconfig() -> None:
+    """Print the kubeconfig for the tests; nothing where they go into the cluster's namespace."""
+    say(place().kubeconfig())
+
+
 def image() -> None:
     """Build the image whimbrel:dev."""
     if docker_runs():
@@ -256,7 +270,7 @@ def image() -> None:
 
 def main(words: list[str]) -> int:
     """Run one command; the exit code is 1 if it failed, and the text says why."""
-    commands = {"up": up, "down": down, "image": image}
+    commands = {"up": up, "down": down, "image": image, "kubeconfig": kubeconfig}
     if len(words) != 1 or words[0] not in commands:
         say(__doc__ or "")
         return 2
