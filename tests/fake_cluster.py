@@ -45,6 +45,8 @@ class FakeCluster:
         if PATH in self.api.objects:
             await self.api.patch(PATH, {"spec": spec(**changes)})
         else:
+            namespace = {"metadata": {"name": KEY[0], "finalizers": ["kubernetes"]}}
+            await self.api.create("/api/v1/namespaces", namespace)
             await self.api.create(PATH.rpartition("/")[0], manifest(**changes))
 
     async def annotate(self, **values: str) -> None:

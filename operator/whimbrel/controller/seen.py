@@ -110,6 +110,7 @@ def pod_seen(raw: Body) -> PodSeen | None:
         working=started and not ended and runner is None,
         ended=ended,
         message=None if runner is None else runner.get("message") or "",
+        started=max((_started(state) for state in states.values()), default=0.0),
         trouble=_trouble(status),
         leaving_since=seconds(meta.get("deletionTimestamp")),
     )
@@ -119,6 +120,10 @@ def _has_ended(state: Body) -> bool:
     # ContainerStatusUnknown: the kubelet could not find the container; that proves nothing.
     ended = state.get("terminated")
     return ended is not None and ended.get("reason") != "ContainerStatusUnknown"
+
+
+def _started(state: Body) -> float:
+    return seconds((state.get("running") or {}).get("startedAt")) or 0.0
 
 
 def _trouble(status: Body) -> str:

@@ -22,6 +22,7 @@ from whimbrel.model.spec import Gate
 from whimbrel.model.status import Phase, RunState, RunStatus
 
 LOOK_AGAIN: Final = 300.0  # seconds between two looks at something that only a person can end
+POLLING: Final = 15.0  # seconds after which a runner that still works is not waiting for a holder
 STOPPING: Final = 60.0  # seconds that a deleted Pod gets: its grace period of 30 s, twice
 PHASES: Final = {
     Segment.LOOK: Phase.PREFLIGHT,
@@ -184,10 +185,34 @@ def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:
     if trouble:
         message = f"the Pod does not start: {trouble}; it is retried until {run.deadline}"
         return Wait(PHASES[run.segment], "ProgressingWithRetry", message, until=until)
-    return Wait(PHASES[run.segment], "Progressing", working_message(seen, run), until=until)
+    if run.holder is None:
+        return progressing(seen, run, until)
+    job = seen.current_job()
+    started = job.pod.started if job and job.pod else 0.0
+    if started and seen.now >= started + POLLING:
+        mine = run.model_copy(update={"holder": None, "failures": 0})
+        return progressing(seen, mine, until)
+    return progressing(seen, run, min(until, started + POLLING) if started else until)
+
+
+def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> Wait:
+    """Return what a run that goes on shows: the same through all its tries, so nothing flaps."""
+    if run.holder is not None:
+        message = f"{_said(run)}; held by {run.holder.namespace}/{run.holder.name}"
+        return Wait(Phase.WAITING, "Waiting", message, until=until)
+    phase = PHASES[run.segment]
+    if run.failures:
+        return Wait(phase, "ProgressingWithRetry", _said(run), until=until)
+    return Wait(phase, "Progressing", working_message(seen, run), until=until)
+
+
+def _said(run: RunStatus) -> str:
+    return run.last.message if run.last else "the last Job ended without an answer"
 
 
 def _overdue(seen: Observed, run: RunStatus, trouble: str) -> Wait:
+    if run.failures and not trouble:
+        return gave_up(_said(run), seen.now + LOOK_AGAIN)
     why = f"its Pod does not start: {trouble}" if trouble else "it still runs and is not stopped"
     message = (
         f"not finished at progressDeadline: {why}; still looked at every 5 minutes. To stop it: "
@@ -227,14 +252,9 @@ def backoff_is_not_over(seen: Observed) -> Decision | None:
     run = seen.status.run
     if run is None or seen.now >= unix(run.not_before):
         return None
-    said = run.last.message if run.last else "the last Job ended without an answer"
     moment = unix(run.not_before)
-    if seen.now >= unix(run.deadline):
-        return gave_up(said, moment)
-    if run.holder is not None:
-        message = f"{said}; held by {run.holder.namespace}/{run.holder.name}"
-        return Wait(Phase.WAITING, "Waiting", message, until=moment)
-    return Wait(PHASES[run.segment], "ProgressingWithRetry", said, until=moment)
+    late = seen.now >= unix(run.deadline)
+    return gave_up(_said(run), moment) if late else progressing(seen, run, moment)
 
 
 def gave_up(said: str, until: float) -> Wait:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from whimbrel.machine.attempts import PHASES, gave_up, working_message
+from whimbrel.machine.attempts import gave_up, progressing
 from whimbrel.machine.decisions import Decision, Done, Hold, Ignore, Wait
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
-from whimbrel.model.status import Phase, RunState, RunStatus
+from whimbrel.model.status import Phase, RunState
 
 BAD: Final = frozenset({Phase.FAILED, Phase.ROLLBACK_FAILED, Phase.ROLLED_BACK, Phase.HELD})
 PAUSED: Final = frozenset({Phase.AWAITING_APPROVAL, Phase.SUSPENDED})
@@ -73,14 +73,4 @@ def _acting(seen: Observed) -> View:
         return view(seen, settled(run))
     if run.failures and seen.now >= unix(run.deadline):
         return _waiting(gave_up(run.last.message if run.last else "no answer", seen.now))
-    return _going_on(seen, run)
-
-
-def _going_on(seen: Observed, run: RunStatus) -> View:
-    phase = PHASES[run.segment]
-    # A try that heals by itself is shown as one until it is over: no flapping between tries.
-    if run.failures and run.last is not None:
-        message, reason = run.last.message, "ProgressingWithRetry"
-    else:
-        message, reason = working_message(seen, run), "Progressing"
-    return _waiting(Wait(phase, reason, message))
+    return _waiting(progressing(seen, run))

@@ -18,6 +18,7 @@ class PodSeen:
         ended: The kubelet reported every ordinary container as terminated.
         message: Termination message of the container `runner` ("" for none); None while it has
             not ended.
+        started: Unix seconds at which the last container started, or 0.
         trouble: Why a container does not start ("ErrImagePull: ..."), or "".
         leaving_since: Unix seconds of its deletion, or None.
     """
@@ -30,6 +31,7 @@ class PodSeen:
     working: bool = False
     ended: bool = False
     message: str | None = None
+    started: float = 0.0
     trouble: str = ""
     leaving_since: float | None = None
 
