@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 from tests.postgres import Postgres
@@ -24,26 +24,30 @@ class Wire:
 def lossy_wire(database: Postgres) -> Iterator[tuple[Postgres, Wire]]:
     """Give the same database through a wire."""
     wire = Wire()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with ExitStack() as opened:
+        listener = opened.enter_context(socket.create_server(("127.0.0.1", 0)))
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=_accept, args=(listener, database.port, wire), daemon=True)
+        thread = threading.Thread(target=_accept, args=(listener, database.port, wire, opened))
         thread.start()
         yield replace(database, port=port), wire
         listener.shutdown(socket.SHUT_RDWR)
-    thread.join()
+        thread.join()
 
 
-def _accept(listener: socket.socket, port: int, wire: Wire) -> None:
+def _accept(listener: socket.socket, port: int, wire: Wire, opened: ExitStack) -> None:
     with suppress(OSError):
         while True:
-            client, _ = listener.accept()
-            server = socket.create_connection(("127.0.0.1", port))
+            client = opened.enter_context(listener.accept()[0])
+            server = opened.enter_context(socket.create_connection(("127.0.0.1", port)))
             lost = threading.Event()
-            for each in (
-                (_to_server, client, server, wire, lost),
-                (_to_client, client, server, lost),
+            for work in (
+                threading.Thread(target=_to_server, args=(client, server, wire, lost)),
+                threading.Thread(target=_to_client, args=(client, server, lost)),
             ):
-                threading.Thread(target=each[0], args=each[1:], daemon=True).start()
+                work.start()
+                opened.callback(work.join)
+                opened.callback(_shut, client, socket.SHUT_RDWR)
+                opened.callback(_shut, server, socket.SHUT_RDWR)
 
 
 def _to_server(
@@ -72,7 +76,6 @@ def _to_client(client: socket.socket, server: socket.socket, lost: threading.Eve
             if not lost.is_set():
                 client.sendall(data)
     _shut(client, socket.SHUT_RDWR)
-    server.close()
 
 
 def _shut(end: socket.socket, how: int) -> None:

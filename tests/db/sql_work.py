@@ -28,7 +28,7 @@ def spec(files=None, *, rollback=None, **migrations):
     return parse_spec(
         {
             "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
-            "migrations": {"tool": "sql", "inline": {"files": files or {}}, **migrations},
+            "migrations": {"tool": "sql", "inline": {"files": files or {"001_x.up.sql": "SELECT 1"}}, **migrations},
             "rollback": rollback or {},
         }
     )
@@ -101,7 +101,8 @@ def open_shop(database: Postgres, *, run="run1", guard=None, lock_timeout=1.0):
     with open_session(target, manners) as session:
         ledger = Ledger(session, "whimbrel")
         install_ledger(ledger)
-        ledger.rows(postgresql_ledger.INSERT_RUN, run, "team", "shop", "u", "c", 1, "Migrate")
+        if not ledger.rows(postgresql_ledger.READ_RUN, run):
+            ledger.rows(postgresql_ledger.INSERT_RUN, run, "team", "shop", "u", "c", 1, "Migrate")
         told = []
         work = Work(
             ledger=ledger,

@@ -93,7 +93,8 @@ def _undo(touch: Renamed, wanted: CatalogObject) -> CatalogObject:
     if not new.part and new.kind == "schema" and wanted.schema == new.name:
         return replace(wanted, schema=old.name)
     if not new.part and new.kind != "schema" and same(replace(wanted, part=""), new):
-        return replace(wanted, name=old.name, schema=old.schema or wanted.schema)
+        moved = new.schema != old.schema
+        return replace(wanted, name=old.name, schema=old.schema if moved else wanted.schema)
     return wanted
 
 

@@ -50,7 +50,7 @@ def _belongs(item: CatalogObject, owner: CatalogObject) -> bool:
         return owner.name in {item.schema, item.name if item.kind == "schema" else ""}
     whole = replace(item, part="") if not owner.part else item
     kinds = owner.kind == item.kind or (bool(item.part) and not owner.part)
-    return kinds and same(whole, owner)
+    return kinds and (same(whole, owner) or same(owner, whole))
 
 
 def _renamed(item: CatalogObject, old: CatalogObject, new: CatalogObject) -> CatalogObject:
@@ -60,4 +60,5 @@ def _renamed(item: CatalogObject, old: CatalogObject, new: CatalogObject) -> Cat
         return replace(item, part=new.part)
     if old.kind == "schema":
         return replace(item, schema=new.name) if item.schema else new
-    return replace(item, name=new.name, schema=new.schema or item.schema)
+    moved = new.schema != old.schema
+    return replace(item, name=new.name, schema=new.schema if moved else item.schema)

@@ -104,7 +104,10 @@ def _verify(step: RunAlone, work: Work, place: Place) -> None:
         return
     place.at(step.statement)
     failure = StepFailedError(step.id, place)
-    failure.server = f"the statement ended without an error, but the catalogue shows: {after.seen}"
+    failure.server = (
+        f"the statement ended without an error, but the catalogue shows it as {after.seen}; "
+        "an invalid index that somebody else left has to be dropped first"
+    )
     failure.end = End.ABORTED if after.seen is Seen.NOT_DONE else End.RUNNING
     raise failure
 

@@ -76,7 +76,11 @@ class StepFailedError(Exception):
         self.server = _server_message(error)
         self.xid = place.xid
         self.end = End.UNKNOWN
-        super().__init__(self.sentence())
+        super().__init__(step)
+
+    def __str__(self) -> str:
+        """Return what failed."""
+        return self.sentence()
 
     @property
     def fate(self) -> Fate:
