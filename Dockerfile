@@ -31,6 +31,9 @@ RUN touch README.md \
         --disable-pip-version-check --no-deps --target /opt/code .
 
 FROM ${BASE_IMAGE}
+# kopf asks for the name of the user it runs as.
+RUN echo "whimbrel:x:65532:65532:whimbrel:/:/usr/sbin/nologin" >> /etc/passwd \
+    && echo "whimbrel:x:65532:" >> /etc/group
 LABEL org.opencontainers.image.title="whimbrel" \
       org.opencontainers.image.description="A Kubernetes operator for declarative database migrations" \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -230,12 +230,17 @@ def install_postgresql(cluster: Place) -> None:
 def install_whimbrel(cluster: Place, image: str) -> None:
     """Install the chart, or bring the release up to date, and wait until it is ready."""
     repository, _, tag = image.rpartition(":")
-    options = ["--namespace", "whimbrel-system", "--create-namespace", "--wait", "--timeout=180s"]
+    options = ["--namespace", "whimbrel-system", "--create-namespace", "--wait", "--timeout=120s"]
     for value in (f"repository={repository}", f"tag={tag}", "pullPolicy=IfNotPresent"):
         options += ["--set-string", f"image.{value}"]
     chart = str(ROOT / "charts/whimbrel")
     command = [str(helm()), "upgrade", "--install", "whimbrel", chart, *options]
-    run(cluster.command(*command), quiet=True)
+    try:
+        run(cluster.command(*command), quiet=True)
+    except subprocess.CalledProcessError:
+        logs = ("logs", "deploy/whimbrel", "-n", "whimbrel-system", "--tail=20")
+        subprocess.run(cluster.command("kubectl", *logs), check=False)
+        raise
 
 
 def up() -> None:
