@@ -64,7 +64,7 @@ def record_of(
 def begin_attempt(record: Record, errand: Errand) -> Record:
     """Return the record as it must be on disk before the attempt starts.
 
-    A run that was killed, waits or is held goes on with its id; everything else is a new run.
+    A run that was killed, waits or was resolved goes on with its id; everything else is a new run.
     """
     run = record.run
     if run is not None and _goes_on(run, record, errand):
@@ -120,9 +120,10 @@ def look_order(record: Record, spec: Spec, cluster: str, run: str) -> Order:
 def after_result(record: Record, result: Result, at: str) -> Record:
     """Return the record with the end of an attempt in it; `at` is now, RFC 3339."""
     run = record.run
-    over = result.outcome not in {Outcome.HELD, Outcome.NOT_FINISHED}
-    state = RunState.CLOSED if over else RunState.OPEN
     again = result.outcome is Outcome.NOT_FINISHED
+    # A held run is closed too, as in the cluster: only `whimbrel resolve` opens it again.
+    state = RunState.OPEN if again else RunState.CLOSED
+    over = not again and result.outcome is not Outcome.HELD
     return record.model_copy(
         update={
             "run": run and run.model_copy(update={"state": state}),

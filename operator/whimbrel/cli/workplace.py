@@ -17,6 +17,7 @@ from whimbrel.cli.record import EMBEDDED
 from whimbrel.cli.screen import Report, progress
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Tool as SpecTool
+from whimbrel.planning.sql_files import read_files
 from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.surroundings import Surroundings
@@ -61,9 +62,12 @@ def material(manifest: Manifest, project: Path | None) -> Material:
     """Return files or tool.
 
     Raises:
-        RefusedError: They are not at hand.
+        RefusedError: They are not at hand, or their names and pairs are wrong.
     """
-    return Material(sql_files(manifest, project), _tool(manifest, project))
+    files = sql_files(manifest, project)
+    if files is not None:
+        read_files(files)
+    return Material(files, _tool(manifest, project))
 
 
 def surroundings(place: Workplace, brought: Material) -> Surroundings:

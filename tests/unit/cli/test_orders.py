@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from whimbrel.cli.commands.resolve import Verdict, resolved
 from whimbrel.cli.manifest import Manifest
 from whimbrel.cli.orders import (
     Errand,
@@ -52,7 +53,7 @@ def test_the_first_attempt_of_a_new_object():
     [
         pytest.param(None, "new", 2, id="killed: goes on"),
         pytest.param(Outcome.NOT_FINISHED, "new", 2, id="not finished: goes on"),
-        pytest.param(Outcome.HELD, "new", 2, id="held: goes on"),
+        pytest.param(Outcome.HELD, "next", 1, id="held: another run, unless it is resolved"),
         pytest.param(Outcome.DONE, "next", 1, id="done: another run"),
         pytest.param(Outcome.FAILED, "next", 1, id="failed: another run"),
         pytest.param(Outcome.REFUSED, "next", 1, id="refused: another run"),
@@ -150,3 +151,13 @@ def test_an_approval_travels_only_where_a_gate_asks():
 def parse_spec_with_gate(wanted: Manifest):
     raw = wanted.spec.model_dump(mode="json", by_alias=True, exclude_none=True)
     return parse_spec(raw | {"approval": {"before": ["Start"]}})
+
+
+def test_an_answer_goes_on_with_the_run_that_is_held():
+    record = after_result(begin_attempt(seen(), UP), ended(Outcome.HELD), "now")
+    record = resolved(record, Verdict.LEDGER_ACCEPTED, "ada", "restored")
+    record = begin_attempt(seen(record), Errand(Segment.MIGRATE, run="next"))
+    assert record.run is not None
+    assert (record.run.id, record.run.attempt) == ("new", 2)
+    given = order_of(record, manifest().spec, "c", 0.0).resolution
+    assert given == Resolution(verdict="LedgerAccepted", run="new", by="ada", reason="restored")

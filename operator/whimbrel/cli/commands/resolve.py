@@ -12,6 +12,7 @@ from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import answer
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.order import Resolution
+from whimbrel.model.status import RunState
 
 app = command_app()
 
@@ -55,4 +56,5 @@ def resolved(record: Record, verdict: Verdict, by: str, reason: str) -> Record:
     if record.run is None:
         raise RefusedError("NothingHeld", f"{record.name} has no run that could be resolved")
     answered = Resolution(verdict=verdict, run=record.run.id, by=by, reason=reason)
-    return record.model_copy(update={"resolution": answered})
+    reopened = record.run.model_copy(update={"state": RunState.OPEN})
+    return record.model_copy(update={"resolution": answered, "run": reopened})
