@@ -11,7 +11,8 @@ import sys
 
 # `python -c` puts the working directory first, where a folder `alembic` would hide the package;
 # the command `alembic` does not have it at all. Last, it hides nothing.
-sys.path.sort(key=lambda entry: entry == "")
+if __name__ == "__main__":
+    sys.path.sort(key=lambda entry: entry == "")
 
 import ast
 import hashlib
@@ -45,10 +46,17 @@ def first_line(error: object) -> str:
     return (str(error).splitlines() or [""])[0][:500]
 
 
+def is_library(path: str) -> bool:
+    """Say whether a file belongs to Python or to a package, not to the project."""
+    known = (sys.modules.get(name) for name in ("os", "alembic", "sqlalchemy"))
+    folders = [str(Path(str(module.__file__)).parent) + os.sep for module in known if module]
+    return "-packages" in path or path.startswith(tuple(folders))
+
+
 def own_frame(trace: TracebackType | None) -> dict[str, Any]:
     """Return file and line of the innermost frame that belongs to the project."""
     for frame in reversed(traceback.extract_tb(trace)):
-        if "site-packages" not in frame.filename and Path(frame.filename).is_file():
+        if Path(frame.filename).is_file() and not is_library(frame.filename):
             return {"file": os.path.relpath(frame.filename), "line": frame.lineno}
     return {}
 
@@ -71,12 +79,15 @@ def report(kind: type[BaseException], error: BaseException, trace: TracebackType
     )
 
 
-sys.excepthook = report
+if __name__ == "__main__":
+    sys.excepthook = report
 try:
     from alembic import __version__ as alembic_version, command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 except ImportError as missing:
+    if __name__ != "__main__":
+        raise
     stop("AlembicMissing", text=first_line(missing), python=sys.executable)
 
 
