@@ -188,6 +188,9 @@ def _alter_table(tree: Tree) -> Iterator[Touch]:
         match command.subtype:
             case pg.AT_AddColumn:
                 yield Created(_column(table, getattr(command, "def").column_def.colname))
+            case pg.AT_DropColumn if table.kind == "type":
+                # Values of the type stand in columns that the statement does not name.
+                yield Dropped(table, cascade)
             case pg.AT_DropColumn:
                 yield Dropped(_column(table, command.name), cascade)
             case pg.AT_AlterColumnType:

@@ -65,6 +65,11 @@ def finish_step(ledger: Ledger, run: str, step: str) -> None:
     ledger.rows(statements.FINISH_STEP, run, step)
 
 
+def forget_step(ledger: Ledger, step: str) -> None:
+    """Record that nothing is left of a step outside a transaction that began and failed."""
+    ledger.rows(statements.FORGET_STEP, step)
+
+
 def steps_started(ledger: Ledger) -> frozenset[str]:
     """Return the steps outside a transaction that began, in whichever run, and did not end."""
     return frozenset(step for (step,) in ledger.rows(statements.READ_STARTED))

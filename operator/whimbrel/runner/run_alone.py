@@ -1,7 +1,7 @@
 """Carries out RunAlone: one statement outside a transaction whose effect can be looked up."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from whimbrel.planning.dialects.postgresql import SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_LOCK_TIMEOUT
 from whimbrel.runner.catalog import Identity, added, read_identities
 from whimbrel.runner.effects import Look, Seen, look, waits_without_blocking
-from whimbrel.runner.records import finish_step, start_step
+from whimbrel.runner.records import finish_step, forget_step, start_step, steps_started
 from whimbrel.runner.sessions import own
 from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
 from whimbrel.runner.transactions import End
@@ -53,7 +53,8 @@ def run_alone(step: RunAlone, work: Work) -> AloneDone:
 
 def _run(step: RunAlone, work: Work, place: Place) -> AloneDone:
     session = work.ledger.session
-    ours = step.id in work.started
+    # The ledger, not only the facts: an earlier try of this attempt may have begun it too.
+    ours = step.id in work.started | steps_started(work.ledger)
     before = look(session, step.effect)
     objects = _identities(work)
     if ours and before.seen is Seen.HALF_DONE:
@@ -86,8 +87,19 @@ def _send(step: RunAlone, work: Work, *, cleans: bool) -> None:
         if after.seen is Seen.HALF_DONE:
             after = _mend(after, step, work)
         # A cancel that came too late changes nothing: the effect is there.
-        if after.seen is not Seen.DONE:
-            raise
+        if after.seen is Seen.DONE:
+            return
+        _forget(step, work, after)
+        raise
+
+
+def _forget(step: RunAlone, work: Work, after: Look) -> None:
+    """Let nobody take for ours what somebody else makes under this name from now on."""
+    if after.seen is Seen.HALF_DONE or step.effect == _REPEATABLE:
+        return
+    with suppress(psycopg.Error), work.ledger.session.transaction():
+        work.guard(work.ledger.session)
+        forget_step(work.ledger, step.id)
 
 
 def _mend(half: Look, step: RunAlone, work: Work) -> Look:

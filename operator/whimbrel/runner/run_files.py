@@ -1,6 +1,7 @@
 """Carries out RunFiles: files, salvage and ledger rows in one transaction."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import psycopg
 
@@ -13,6 +14,8 @@ from whimbrel.runner.salvage import salvage_objects
 from whimbrel.runner.sessions import Session, own
 from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
 from whimbrel.runner.transactions import End
+
+_TOLD_EVERY: Final = 100  # statements; short files tell each
 
 
 @dataclass(frozen=True)
@@ -69,9 +72,10 @@ def _run_all(step: RunFiles, work: Work, place: Place, salvaged: list[str]) -> N
 
 
 def _run_statements(run: FileRun, work: Work, place: Place) -> None:
-    for statement in run.statements:
+    for number, statement in enumerate(run.statements):
         place.at(statement)
-        work.tell(f"{statement.file}, line {statement.line}")
+        if number % _TOLD_EVERY == 0 or len(run.statements) < _TOLD_EVERY:
+            work.tell(f"{statement.file}, line {statement.line}")
         run_statement(work.ledger.session, statement)
 
 

@@ -74,7 +74,7 @@ def salvage_objects(work: Work, objects: Iterable[CatalogObject]) -> tuple[str, 
         own(session, statements.lock_table(source.schema, source.table))
     # A policy must not hide rows from the copy: with `off` the server refuses instead.
     own(session, statements.ROW_SECURITY, "off")
-    made = sum(1 for each in read_salvage(work.ledger) if each.run == work.run)
+    made = _last_number(work)
     names: list[str] = []
     for source in sources:
         name = salvage_name(work.run, made + len(names) + 1)
@@ -99,6 +99,11 @@ def drop_expired(ledger: Ledger) -> tuple[str, ...]:
             own(ledger.session, statements.drop_table(ledger.schema, name))
             forget_salvage(ledger, name)
     return tuple(expired)
+
+
+def _last_number(work: Work) -> int:
+    names = [each.table_name for each in read_salvage(work.ledger) if each.run == work.run]
+    return max((int(name.rpartition("_")[2]) for name in names), default=0)
 
 
 def _sources(objects: Iterable[CatalogObject]) -> list[_Source]:

@@ -78,6 +78,7 @@ def lost(text):
             "DROP TYPE new_type CASCADE",
             "drops type new_type and, by CASCADE, whatever depends on it",
         ),
+        ("ALTER TYPE mood DROP ATTRIBUTE a", "drops type mood"),
         ("DROP OWNED BY app", "drops everything that a role owns"),
     ],
 )

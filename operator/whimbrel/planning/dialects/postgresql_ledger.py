@@ -214,6 +214,8 @@ READ_STARTED: Final = (
     " ORDER BY step, at DESC) newest WHERE state = 'started'"
 )
 
+FORGET_STEP: Final = "DELETE FROM {s}.step WHERE step = $1::text AND state = 'started'"
+
 READ_APPLIED: Final = (
     "SELECT history, version, name, checksum, owner, run, image, down, added FROM {s}.applied"
     " WHERE history = $1::text ORDER BY seq"
