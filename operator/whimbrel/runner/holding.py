@@ -11,6 +11,7 @@ import psycopg
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
+from whimbrel.planning.dialects.postgresql import TERMINATE_THEIRS, WHO_AM_I
 from whimbrel.runner.attempts import Attempt, open_attempt, read_attempts
 from whimbrel.runner.fence import Fence, fence_run
 from whimbrel.runner.findings import Findings
@@ -19,7 +20,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
 from whimbrel.runner.preflight import check_server
 from whimbrel.runner.runs import Over, Reserved, Waiting, may_take_over, open_run, reserve
-from whimbrel.runner.sessions import Manners, Session, application_name, open_session
+from whimbrel.runner.sessions import Manners, Session, application_name, open_session, own
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import Target
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -120,13 +121,23 @@ def _reserve(fence: Fence) -> Reserved | Waiting | Over:
         take_lock(ledger.session, patience=_LOCK_PATIENCE)
     except TransientError:
         holder = open_run(ledger)
-        if holder is None or not may_take_over(order, holder):
-            if holder is not None and holder.id != order.run:
-                return Waiting(holder.holder())
-            raise
-        fence_run(fence, holder.id)
+        if holder is not None and not may_take_over(order, holder):
+            return Waiting(holder.holder())
+        _end_lost_sessions(fence)
+        if holder is not None:
+            fence_run(fence, holder.id)
         take_lock(ledger.session, patience=_AFTER_FENCE)
     return reserve(ledger, order, lambda run: fence_run(fence, run))
+
+
+def _end_lost_sessions(fence: Fence) -> None:
+    """End what an earlier process of this very run left before it recorded its attempt.
+
+    Without an attempt in the ledger it has done no step, and will do none without the lock.
+    """
+    mine = manners_of(fence.order).application_name
+    login = own(fence.ledger.session, WHO_AM_I)[0][0]
+    own(fence.ledger.session, TERMINATE_THEIRS, mine, login, "", list(fence.spare))
 
 
 def _refuse_overtaken(ledger: Ledger, order: Order) -> None:

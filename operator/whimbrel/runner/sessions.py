@@ -24,7 +24,10 @@ Session = psycopg.Connection[TupleRow]
 Value = str | int | float | bool | list[int] | list[str] | None
 
 _CONNECT_SECONDS: Final = 5
-_IDLE_TRANSACTION: Final = "5min"
+_IDLE_TRANSACTION: Final = "5min"  # a tool may compute for a while between two statements
+# Ours never pause: the heartbeat speaks every 5 s. So a session whose runner is lost with its
+# node goes away by itself, even where nobody tells the server that the peer is dead.
+_OURS: Final = {"idle_in_transaction_session_timeout": "15s", "idle_session_timeout": "30s"}
 # A dead peer is noticed within 5 + 3 * 3 s when idle, and within 15 s with data in flight.
 _SOCKET: Final = {
     "keepalives": 1,
@@ -95,11 +98,17 @@ def open_session(target: Target, manners: Manners) -> Session:
     """
     session = connect(target, manners.application_name)
     try:
-        for name, value in settings(manners).items():
+        for name, value in {**settings(manners), **_OURS}.items():
             session.execute(SET_SESSION, [name, value])
     except psycopg.Error as error:
         session.close()
         raise connect_error(target, str(error)) from None
+    return session
+
+
+def pin(session: Session) -> Session:
+    """Pin the search path of a session that runs nothing but our own statements."""
+    session.execute(SET_SESSION, ["search_path", PINNED_SEARCH_PATH])
     return session
 
 
