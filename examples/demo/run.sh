@@ -2,6 +2,7 @@
 # The main job on a real, embedded PostgreSQL: apply, a failure that leaves nothing behind, a
 # rollback that loses nothing. Everything happens in a new directory that is removed at the end.
 set -euo pipefail
+exec 2>&1  # one stream: everything in its order
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 command -v whimbrel >/dev/null || whimbrel() { python -m whimbrel.cli "$@"; }
@@ -19,7 +20,7 @@ trap cleanup EXIT
 
 say() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 shown() { printf '\033[2m$ %s\033[0m\n' "$*"; "$@"; }
-query() { printf '\033[2m%s\033[0m\n' "$1"; eval "$psql" -q -c '"$1"'; }
+query() { printf '\033[2m%s\033[0m\n' "$1"; sh "$work/psql" -q -P pager=off -c "$1"; }
 
 cp -r "$here/shop.yaml" "$here/migrations" "$work/"
 cd "$work"
@@ -27,8 +28,9 @@ export WHIMBREL_STATE_DIR=$work/state
 
 say "1. Three migrations, on a PostgreSQL that is started for this"
 shown whimbrel plan shop.yaml --project migrations
-shown whimbrel run shop.yaml --project migrations --keep 2>&1 | tee connect
-psql=$(sed -n 's/.*connect: //p' connect)
+shown whimbrel run shop.yaml --project migrations --keep 2>&1 | tee said
+# The command that was printed, as a program of its own.
+printf 'exec env %s "$@"\n' "$(sed -n 's/.*connect: //p' said)" >psql
 query "INSERT INTO customers (email) VALUES ('ada@example.org'), ('ada@example.org')"
 query "SELECT version, name FROM whimbrel.applied ORDER BY version"
 
@@ -49,7 +51,7 @@ say "4. The new version turns out bad: back, and what it had written is kept"
 shown whimbrel rollback shop
 query "SELECT * FROM customers"
 shown whimbrel history shop
-for table in $(eval "$psql" -At -c '"SELECT table_name FROM whimbrel.salvage"'); do
+for table in $(sh psql -At -c "SELECT table_name FROM whimbrel.salvage"); do
     query "SELECT * FROM whimbrel.\"$table\""
 done
 

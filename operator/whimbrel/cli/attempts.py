@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -38,7 +38,14 @@ class Desk:
 def look(desk: Desk, record: Record) -> Result:
     """Return what the database shows and what would be done; nothing is touched or recorded."""
     order = look_order(record, desk.manifest.spec, local_cluster(), new_run_id())
-    return _until_it_answers(desk, lambda: desk.work(order, desk.surroundings))
+    # A look reports the plan's text for the log of a Job; here it is in the result.
+    quiet = replace(desk.surroundings, report=_say_nothing)
+    return _until_it_answers(desk, lambda: desk.work(order, quiet))
+
+
+def _say_nothing(line: str) -> None:
+    """Report nothing."""
+    del line
 
 
 def carry_through(desk: Desk, record: Record, errand: Errand) -> tuple[Record, Result]:

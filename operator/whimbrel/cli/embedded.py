@@ -19,7 +19,9 @@ from psycopg import sql
 from whimbrel.cli.postgres_package import VERSION, Installation, find_installation, is_reachable
 from whimbrel.model.errors import TransientError
 
-LOGIN: Final = "whimbrel"
+# Not "whimbrel": the search path begins with "$user", and that is the ledger's schema.
+LOGIN: Final = "postgres"
+DATABASE: Final = "whimbrel"
 _ROOTS_PLACE: Final = Path("/var/lib/whimbrel")
 _TRIES: Final = 5
 
@@ -41,13 +43,13 @@ class Embedded:
     @property
     def url(self) -> str:
         """Return the URL, with the password; never to be shown."""
-        return f"postgresql://{LOGIN}:{self.password}@127.0.0.1:{self.port}/{LOGIN}"
+        return f"postgresql://{LOGIN}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
 
     def psql(self) -> str:
         """Return the command that connects a person."""
         passwords = shlex.quote(str(self.home / "pgpass"))
         psql = shlex.quote(shutil.which("psql") or str(self.programs / "psql"))
-        return f"PGPASSFILE={passwords} {psql} -h 127.0.0.1 -p {self.port} -U {LOGIN} {LOGIN}"
+        return f"PGPASSFILE={passwords} {psql} -h 127.0.0.1 -p {self.port} -U {LOGIN} {DATABASE}"
 
 
 @contextmanager
@@ -170,11 +172,11 @@ def _start_on(port: int, home: Path, installation: Installation) -> None:
 
 
 def _create_database(server: Embedded) -> None:
-    url = server.url.removesuffix(LOGIN) + "postgres"
+    url = server.url.removesuffix(DATABASE) + "postgres"
     with psycopg.connect(url, autocommit=True) as session:
-        found = session.execute("SELECT FROM pg_database WHERE datname = %s", [LOGIN])
+        found = session.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE])
         if found.rowcount == 0:
-            session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(LOGIN)))
+            session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
 
 
 def _free_port() -> int:
@@ -195,6 +197,10 @@ def _stop_if_unused(home: Path, installation: Installation, users: IO[str]) -> N
     installation.run("pg_ctl", "stop", "-w", "-m", "fast", "-D", str(home / "data"))
 
 
-def describe(server: Embedded) -> str:
-    """Return the sentence that says where the server is and how a person connects."""
-    return f"embedded PostgreSQL {VERSION} (data in {server.home}); connect: {server.psql()}"
+def describe(server: Embedded, *, keep: bool) -> str:
+    """Return the sentence that says where the server is and, if it stays, how one connects."""
+    where = f"embedded PostgreSQL {VERSION} (data in {server.home})"
+    if not keep:
+        return where
+    pid = (server.home / "data" / "postmaster.pid").read_text(encoding="utf-8").split()[0]
+    return f"{where}, left running; stop it: kill -INT {pid}; connect: {server.psql()}"

@@ -21,7 +21,7 @@ def show_result(place: Place, record: Record, result: Result) -> None:
     for warning in result.warnings:
         say(f"warning: {warning}")
     if result.exit_code() == 0:
-        answer(place.form, as_data(record, result, command), as_text(result))
+        answer(place.form, as_data(record, result, command), f"{result.outcome}: {result.message}")
         return
     say(f"{result.outcome.value} ({result.reason}): {result.message}")
     if command:
@@ -29,15 +29,6 @@ def show_result(place: Place, record: Record, result: Result) -> None:
     if place.form != "table":
         answer(place.form, as_data(record, result, command), "")
     raise typer.Exit(result.exit_code())
-
-
-def as_text(result: Result) -> str:
-    """Return the lines of a good end."""
-    lines = [f"{result.outcome.value}: {result.message}"]
-    if result.revision:
-        lines.append(f"revision: {result.revision}")
-    lines += [f"salvaged: {name}" for name in result.salvage]
-    return "\n".join(lines)
 
 
 def as_data(record: Record, result: Result, command: str) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def workplace(connection: Connection, state_dir: Path) -> Iterator[Workplace]:
             yield Workplace(target, report, stopping)
             return
         with embedded_postgres(state_dir, keep=connection.keep) as server:
-            report(describe(server))
+            report(describe(server, keep=connection.keep))
             yield Workplace(parse_target(server.url), report, stopping)
 
 
