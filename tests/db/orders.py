@@ -9,8 +9,8 @@ from tests.postgres import Postgres
 from whimbrel.model.order import Known, Order, Resolution
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import parse_spec
-from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.known import open_ledger
+from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.sessions import Manners, Session, application_name, open_session
 from whimbrel.runner.target import Target, parse_target
 

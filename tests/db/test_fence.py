@@ -64,6 +64,26 @@ def test_an_attempt_that_the_runner_closed_needs_no_fence(database, ledger):
     assert read_meta(ledger).epoch == 1
 
 
+def long_step(ledger) -> None:
+    with ledger.session.transaction():
+        assert_step_may_run(ledger, 1)
+        ledger.session.execute("insert into t select 1 from pg_sleep(60)")
+
+
+def in_a_thread(work) -> tuple[threading.Thread, list[psycopg.Error]]:
+    errors = []
+
+    def run() -> None:
+        try:
+            work()
+        except psycopg.Error as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, errors
+
+
 def test_epoch_ends_the_sessions_of_a_runner_that_is_gone(any_database):
     """The old worker holds the lock and sits in a step; its statement must not come through."""
     with a_session(any_database) as old, a_session(any_database) as new:
@@ -72,18 +92,7 @@ def test_epoch_ends_the_sessions_of_a_runner_that_is_gone(any_database):
             an_attempt(opened)
         take_lock(old, patience=0)
         old.execute("create table t (n int)")
-        errors = []
-
-        def step() -> None:
-            try:
-                with old.transaction():
-                    assert_step_may_run(opened, 1)
-                    old.execute("insert into t select 1 from pg_sleep(60)")
-            except psycopg.Error as error:
-                errors.append(error)
-
-        working = threading.Thread(target=step)
-        working.start()
+        working, errors = in_a_thread(lambda: long_step(opened))
         until(lambda: sleeps(any_database, old))
         ledger = Ledger(new, "whimbrel")
         assert fence_run(fence_of(any_database, ledger), RUN) == "Epoch"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import psycopg
+from psycopg.pq import ExecStatus
 
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.planning.dialects.postgresql import (
@@ -69,16 +70,17 @@ def _check_pooler(first: Session, second: Session) -> None:
     gets another or waits. Under load A may meet its old one again, therefore several rounds.
     """
     end = time.monotonic() + PROBE_SECONDS
-    mine = _backend_pid(first, end)
-    for _ in range(_ROUNDS):
-        _ask(second, "BEGIN", end)
-        theirs = _backend_pid(second, end)
-        again = _backend_pid(first, end)
-        _ask(second, "COMMIT", end)
-        if theirs is None or again is None:
-            raise _waited(first, mine)
-        if mine == theirs or again != mine:
-            raise _pooler("a session changed its backend")
+    mine = None
+    try:
+        mine = _backend_pid(first, end)
+        for _ in range(_ROUNDS):
+            _ask(second, "BEGIN", end)
+            theirs, again = _backend_pid(second, end), _backend_pid(first, end)
+            if mine == theirs or again != mine:
+                raise _pooler("a session changed its backend")
+            _ask(second, "COMMIT", end)
+    except TimeoutError:
+        raise _waited(first, mine) from None
 
 
 def _waited(first: Session, mine: int | None) -> WhimbrelError:
@@ -89,6 +91,12 @@ def _waited(first: Session, mine: int | None) -> WhimbrelError:
     return _pooler("a query waited for another session")
 
 
+def _unexpected(text: str) -> WhimbrelError:
+    if "statement pooling" in text:
+        return _pooler("it allows no transaction at all")
+    return TransientError("ConnectionLost", f"the database answered: {text.strip()}")
+
+
 def _pooler(saw: str) -> RefusedError:
     return RefusedError(
         "PoolerInTransactionMode",
@@ -96,15 +104,17 @@ def _pooler(saw: str) -> RefusedError:
     )
 
 
-def _backend_pid(session: Session, end: float) -> int | None:
-    answer = _ask(session, BACKEND_PID, end)
-    return None if answer is None else int(answer)
+def _backend_pid(session: Session, end: float) -> int:
+    return int(_ask(session, BACKEND_PID, end))
 
 
-def _ask(session: Session, statement: str, end: float) -> str | None:
-    """Return the first value of an answer, "" for none; None when it is not there in time.
+def _ask(session: Session, statement: str, end: float) -> str:
+    """Return the first value of an answer, or "".
 
     psycopg waits for ever; a pooler without a free backend would let it.
+
+    Raises:
+        TimeoutError: The answer is not there in time; the session is of no use any more.
     """
     server = session.pgconn
     server.send_query(statement.encode())
@@ -112,11 +122,13 @@ def _ask(session: Session, statement: str, end: float) -> str | None:
     while True:
         while server.is_busy():
             if not select.select([server.socket], [], [], max(0.0, end - time.monotonic()))[0]:
-                return None
+                raise TimeoutError
             server.consume_input()
         result = server.get_result()
         if result is None:
             return value
+        if result.status == ExecStatus.FATAL_ERROR:
+            raise _unexpected(result.error_message.decode(errors="replace"))
         if result.ntuples:
             value = (result.get_value(0, 0) or b"").decode()
 

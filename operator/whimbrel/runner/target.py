@@ -104,7 +104,7 @@ def _refuse_parameters(plain: str) -> None:
 def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
     for name, word in (("host", "a host"), ("user", "a login"), ("dbname", "a database")):
         if not parts.get(name):
-            raise _refused(f"{word} is missing")
+            raise _refused(f"{word} is missing" + _ENCODE)
     if any("\0" in value for value in parts.values()):
         raise _refused("it holds a NUL character")
     host = parts["host"]

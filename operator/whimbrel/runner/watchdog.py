@@ -21,7 +21,7 @@ from whimbrel.planning.dialects.postgresql import (
     WATCHED,
     first_words,
 )
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.sessions import Session, Value, pin
 
 _QUIET_SECONDS: Final = 0.05  # nothing of ours is active
 _LONGEST_TICK: Final = 0.2
@@ -117,7 +117,7 @@ class Watchdog:
         self._connect = connect
         self._watched = watched
         self._limits = limits
-        self._session = connect()
+        self._session = pin(connect())
         self._stopped = threading.Event()
         self._seen: dict[int, Sighting] = {}
         self._first_stop: dict[int, float] = {}
@@ -171,7 +171,7 @@ class Watchdog:
     def _reconnect(self) -> float:
         self._session.close()
         with contextlib.suppress(TransientError):
-            self._session = self._connect()
+            self._session = pin(self._connect())
             return 0.0
         return _RECONNECT_SECONDS
 
@@ -179,32 +179,38 @@ class Watchdog:
         """Look once; return the seconds until the next look."""
         watched = self._watched
         who = (watched.application_name, watched.role, list(watched.pids))
-        ours: dict[int, str] = dict(own(self._session, WATCHED, *who))
+        ours: dict[int, str] = dict(self._ask(WATCHED, *who))
         if not ours:
             return _QUIET_SECONDS
         tick = min(self._limits.wait / 4, _LONGEST_TICK)
-        for sighting in sightings_of(ours, own(self._session, WAITERS)):
+        for sighting in sightings_of(ours, self._ask(WAITERS)):
             tick = min(tick, self._judge(sighting, ours[sighting.pid]))
         return tick
 
     def _judge(self, sighting: Sighting, state: str) -> float:
         limit = self._limits.wait if sighting.waited else self._limits.hold
         over = sighting.seconds >= limit
-        facts = own(self._session, SESSION_FACTS, [other.pid for other in sighting.others])
-        others = tuple(_other(row) for row in facts)
-        self._seen[sighting.pid] = Sighting(
-            sighting.pid, sighting.waited, sighting.seconds, others, over
-        )
+        # Remembered before it is stopped: the worker asks why as soon as its statement fails.
+        self._seen[sighting.pid] = replace(sighting, others=self._describe(sighting), stopped=over)
         if not over:
             return max(0.001, limit - sighting.seconds)
         self._stop(sighting.pid, state)
         return self._limits.wait / 4
 
+    def _describe(self, sighting: Sighting) -> tuple[Other, ...]:
+        before = self._seen.get(sighting.pid)
+        if before is not None and _pids(before) == _pids(sighting):
+            return before.others  # no question between a limit that is passed and the cancel
+        return tuple(_other(row) for row in self._ask(SESSION_FACTS, _pids(sighting)))
+
     def _stop(self, pid: int, state: str) -> None:
         """Cancel; terminate what cannot be cancelled: it holds locks and runs no statement."""
         first = self._first_stop.setdefault(pid, time.monotonic())
         persists = time.monotonic() - first > _SECOND_TRY
-        own(self._session, TERMINATE if state != "active" or persists else CANCEL, pid)
+        self._ask(TERMINATE if state != "active" or persists else CANCEL, pid)
+
+    def _ask(self, statement: str, *values: Value) -> list[TupleRow]:
+        return self._session.execute(statement, values or None).fetchall()
 
 
 def sightings_of(
@@ -234,6 +240,10 @@ def sightings_of(
 def _other(row: TupleRow) -> Other:
     values = (*row[:5], first_words(row[5]))
     return Other(*values)
+
+
+def _pids(sighting: Sighting) -> list[int]:
+    return sorted(other.pid for other in sighting.others)
 
 
 def _named(pids: list[int]) -> tuple[Other, ...]:
