@@ -42,20 +42,22 @@ class Proxy:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _listener: socket.socket | None = None
     _kept: list[socket.socket] = field(default_factory=list)
+    _threads: list[threading.Thread] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Listen on a free port."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self.start(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop listening and cut every connection that was kept."""
         assert self._listener is not None
-        self._listener.close()
-        for each in self._kept:
-            each.close()
+        for each in (self._listener, *self._kept):
+            close(each)
+        for thread in self._threads:
+            thread.join()
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -66,8 +68,14 @@ class Proxy:
                 return
             server = socket.create_connection(("127.0.0.1", self.server_port))
             pair = Pair(self, client, server)
-            threading.Thread(target=pair.forward_requests, daemon=True).start()
-            threading.Thread(target=pair.forward_answers, daemon=True).start()
+            self.start(pair.forward_requests)
+            self.start(pair.forward_answers)
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Run something beside the test until it ends by itself."""
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def count(self) -> Moment | None:
         """Count one request; return the moment when it is the one to strike at."""
@@ -112,8 +120,7 @@ class Pair:
                 self.server.sendall(data)
         except OSError:
             pass
-        if self.server not in self.proxy._kept:
-            self._cut()
+        self._cut()
 
     def forward_answers(self) -> None:
         """Copy server to client; an answer to the fatal request is swallowed."""
@@ -125,8 +132,7 @@ class Pair:
                 self.client.sendall(data)
         except OSError:
             pass
-        if self.server not in self.proxy._kept:
-            self._cut()
+        self._cut()
 
     def _look(self, data: bytes) -> Moment | None:
         self.rest += data
@@ -151,7 +157,14 @@ class Pair:
         return kind
 
     def _cut(self) -> None:
-        for each in (self.client, self.server):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+        """Close both ends; the server's stays open where it must not notice."""
+        ends = [self.client] if self.server in self.proxy._kept else [self.client, self.server]
+        for each in ends:
+            close(each)
+
+
+def close(end: socket.socket) -> None:
+    """Close a socket that another thread may be reading."""
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
+    end.close()
