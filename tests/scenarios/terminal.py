@@ -10,6 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from tests.postgres import Postgres
+
 ROOT = Path(__file__).parents[2]
 COMMAND = re.compile(r"^(?:do|.*go on with): (whimbrel .*)$", re.MULTILINE)
 # As a URL's password in a Secret: with the characters that break careless code.
@@ -98,3 +100,14 @@ class Terminal:
         }
         (self.home / f"{name}.yaml").write_text(yaml.safe_dump(body))
         return shlex.quote(f"{name}.yaml")
+
+
+def await_sleeper(database: Postgres) -> None:
+    """Wait until the server itself says that the long statement runs."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query ~ '60'"
+    with database.connect() as session:
+        for _ in range(2_000):
+            if session.execute(asked).fetchone() == (1,):
+                return
+            session.execute("SELECT pg_sleep(0.02)")
+    raise AssertionError("the statement never ran")

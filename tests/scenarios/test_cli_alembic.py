@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres
-from tests.scenarios.terminal import ROOT, Terminal
+from tests.scenarios.terminal import ROOT, Terminal, await_sleeper
 
 SLOW = '''"""one that takes its time"""
 
@@ -38,16 +38,6 @@ def manifest(terminal: Terminal, **migrations: object) -> str:
     source = {"tool": "alembic", "image": "shop:1", "workingDir": "/app"}
     psycopg = {"databaseURL": {"scheme": "postgresql+psycopg"}}
     return terminal.manifest({}, migrations=source | psycopg | migrations)
-
-
-def await_sleeper(database: Postgres) -> None:
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query ~ '60'"
-    with database.connect() as session:
-        for _ in range(2_000):
-            if session.execute(asked).fetchone() == (1,):
-                return
-            session.execute("SELECT pg_sleep(0.02)")
-    raise AssertionError("the statement never ran")
 
 
 def test_up_and_back(terminal: Terminal, database: Postgres):

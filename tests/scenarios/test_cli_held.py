@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres
-from tests.scenarios.terminal import Said, Terminal
+from tests.scenarios.terminal import Said, Terminal, await_sleeper
 
 FILES = {
     "001_users.up.sql": "CREATE TABLE users (id int); INSERT INTO users VALUES (1);",
@@ -73,6 +73,24 @@ def test_was_rolled_back(terminal: Terminal, database: Postgres):
     assert said.code in {2, 3}, said
     done = obey(terminal, said)
     assert done.code == 0, done
+    assert database.run("SELECT count(*) FROM users") == [(1,)]
+
+
+def test_another_run_holds_the_database(terminal: Terminal, database: Postgres):
+    database.run("CREATE TABLE gate (n int)")
+    database.run("INSERT INTO gate VALUES (1)")
+    slow = {"001_a.up.sql": "SELECT pg_sleep(60) FROM gate;"}
+    first = terminal.start(f"whimbrel run {terminal.manifest(slow, 'slow')}")
+    await_sleeper(database)
+    first.kill()
+    first.communicate(timeout=10)
+    file = terminal.manifest(FILES, migrations={"history": "other"})
+    said = terminal.type(f"whimbrel run {file} --wait 5s")
+    assert (said.code, "team/slow" in said.err) == (75, True), said
+    resolve = said.err.partition("if that run is gone for good: ")[2]
+    done = terminal.type(terminal.type(resolve.strip()).command)
+    assert done.code == 0, done
+    assert database.run("SELECT verdict FROM whimbrel.resolution") == [("TakeOver",)]
     assert database.run("SELECT count(*) FROM users") == [(1,)]
 
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.postgres import Postgres
-from tests.scenarios.terminal import Terminal
+from tests.scenarios.terminal import Terminal, await_sleeper
 
 FILES = {
     "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY);",
@@ -119,17 +119,6 @@ def slow(database: Postgres) -> dict[str, str]:
         "001_a.up.sql": "CREATE TABLE counted (n int); INSERT INTO counted VALUES (1);",
         "002_b.up.sql": f"{wait} UPDATE counted SET n = n + 1;",
     }
-
-
-def await_sleeper(database: Postgres) -> None:
-    """Wait until the server itself says that the long statement runs."""
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query ~ '60'"
-    with database.connect() as session:
-        for _ in range(2_000):
-            if session.execute(asked).fetchone() == (1,):
-                return
-            session.execute("SELECT pg_sleep(0.02)")
-    raise AssertionError("the statement never ran")
 
 
 @pytest.mark.parametrize("fault", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])

@@ -26,6 +26,8 @@ def show_result(place: Place, record: Record, result: Result) -> None:
     say(f"{result.outcome.value} ({result.reason}): {result.message}")
     if command:
         say(f"do: {command}")
+    if result.holder is not None:
+        say(f"if that run is gone for good: {_take_over(place, record)}")
     if place.form != "table":
         answer(place.form, as_data(record, result, command), "")
     raise typer.Exit(result.exit_code())
@@ -46,6 +48,11 @@ def command_here(place: Place, record: Record, result: Result) -> str:
     if result.command.startswith("whimbrel "):
         return result.command + state_dir_option(place)
     return result.command
+
+
+def _take_over(place: Place, record: Record) -> str:
+    words = ("whimbrel", "resolve", record.name, "-n", record.namespace, "--as", "TakeOver")
+    return shlex.join([*words, "--by", "WHO", "--reason", "TEXT"]) + state_dir_option(place)
 
 
 def going_on(place: Place, record: Record) -> str:

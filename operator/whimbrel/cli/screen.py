@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import yaml
 from rich.console import Console
-from rich.status import Status
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from whimbrel.cli.options import Form
@@ -34,21 +34,16 @@ def progress() -> Iterator[Report]:
         yield say
         return
     console = Console(stderr=True, highlight=False, markup=False, emoji=False)
-    with Status("", console=console) as status:
-        yield LiveReport(console, status)
+    columns = (SpinnerColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True) as live:
+        task = live.add_task("starting")
 
+        def report(line: str, /) -> None:
+            live.print(line.rstrip(), markup=False, soft_wrap=True)
+            # The time is that of the newest line: a long statement shows for how long it runs.
+            live.reset(task, description=line.partition("\n")[0])
 
-class LiveReport:
-    """Lines that stay above a spinner with the newest one."""
-
-    def __init__(self, console: Console, status: Status) -> None:
-        self._console = console
-        self._status = status
-
-    def __call__(self, line: str, /) -> None:
-        """Show the line."""
-        self._console.print(line.rstrip(), markup=False, soft_wrap=True)
-        self._status.update(line.splitlines()[0].replace("[", r"\[") if line else "")
+        yield report
 
 
 def answer(form: Form, content: Mapping[str, Any] | Sequence[Any], text: str) -> None:
