@@ -1,7 +1,5 @@
 """Numbers for Prometheus, prefix whimbrel_."""
 
-from typing import Final
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from whimbrel import __version__
@@ -11,47 +9,37 @@ class Metrics:
     """All numbers of one operator."""
 
     def __init__(self) -> None:
-        self.registry: Final = CollectorRegistry()
+        known = self.registry = CollectorRegistry()
         self.turns = Counter(
             "whimbrel_reconcile",
             "Turns by the decision that came out.",
             ["decision"],
-            registry=self.registry,
+            registry=known,
         )
         self.errors = Counter(
             "whimbrel_reconcile_errors",
-            "Turns that ended with an error and are tried again.",
+            "Turns that failed, tried again.",
             ["error"],
-            registry=self.registry,
+            registry=known,
         )
         self.seconds = Histogram(
-            "whimbrel_reconcile_duration_seconds", "Length of a turn.", registry=self.registry
+            "whimbrel_reconcile_duration_seconds", "Length of a turn.", registry=known
         )
         self.waiting = Gauge(
-            "whimbrel_workqueue_depth", "Objects that wait for a turn.", registry=self.registry
+            "whimbrel_workqueue_depth", "Objects that wait for a turn.", registry=known
         )
         self.answers = Counter(
-            "whimbrel_job_answers",
-            "Ends of Jobs by outcome.",
-            ["segment", "outcome"],
-            registry=self.registry,
+            "whimbrel_job_answers", "Ends of Jobs.", ["segment", "outcome"], registry=known
         )
         self.requests = Counter(
-            "whimbrel_api_requests",
-            "Requests to the API server.",
-            ["verb", "code"],
-            registry=self.registry,
+            "whimbrel_api_requests", "Requests to the API server.", ["verb", "code"], registry=known
         )
         self.migrations = Gauge(
-            "whimbrel_migrations", "Objects by phase.", ["phase"], registry=self.registry
+            "whimbrel_migrations", "Objects by phase.", ["phase"], registry=known
         )
-        self.leader = Gauge(
-            "whimbrel_leader", "1 while this process leads.", registry=self.registry
-        )
+        self.leader = Gauge("whimbrel_leader", "1 while this process leads.", registry=known)
         self._phases: dict[tuple[str, str], str] = {}
-        build = Gauge(
-            "whimbrel_build_info", "Version of this process.", ["version"], registry=self.registry
-        )
+        build = Gauge("whimbrel_build_info", "Version.", ["version"], registry=known)
         build.labels(__version__).set(1)
 
     def show_phase(self, key: tuple[str, str], phase: str) -> None:
