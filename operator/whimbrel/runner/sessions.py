@@ -11,8 +11,8 @@ from psycopg.rows import TupleRow
 
 from whimbrel.model.errors import FailedError, TransientError, WhimbrelError
 from whimbrel.planning.dialects.postgresql import (
+    PIN_SEARCH_PATH,
     PINNED_SEARCH_PATH,
-    READ_SEARCH_PATH,
     SET_LOCAL_SEARCH_PATH,
     SET_SESSION,
 )
@@ -123,17 +123,17 @@ def own(session: Session, statement: str, *values: Value) -> list[TupleRow]:
     """
     if session.info.transaction_status == TransactionStatus.IDLE:
         with session.transaction():
-            return _pinned(session, statement, values)
-    return _pinned(session, statement, values)
-
-
-def _pinned(session: Session, statement: str, values: tuple[Value, ...]) -> list[TupleRow]:
-    ((before,),) = session.execute(READ_SEARCH_PATH).fetchall()
-    session.execute(SET_LOCAL_SEARCH_PATH, [PINNED_SEARCH_PATH])
-    cursor = session.execute(statement, values or None)
-    rows = cursor.fetchall() if cursor.description else []
+            session.execute(PIN_SEARCH_PATH, [PINNED_SEARCH_PATH])
+            return _rows(session, statement, values)
+    ((before, _),) = session.execute(PIN_SEARCH_PATH, [PINNED_SEARCH_PATH]).fetchall()
+    found = _rows(session, statement, values)
     session.execute(SET_LOCAL_SEARCH_PATH, [before])
-    return rows
+    return found
+
+
+def _rows(session: Session, statement: str, values: tuple[Value, ...]) -> list[TupleRow]:
+    cursor = session.execute(statement, values or None)
+    return cursor.fetchall() if cursor.description else []
 
 
 def as_json(value: object) -> str:

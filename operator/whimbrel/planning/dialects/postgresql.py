@@ -21,6 +21,11 @@ MIGRATOR_KEY: Final = 1
 BOOTSTRAP_KEY: Final = 2
 
 READ_SEARCH_PATH: Final = "SELECT pg_catalog.current_setting('search_path')"
+# One round trip: the list of a SELECT is evaluated from left to right.
+PIN_SEARCH_PATH: Final = (
+    "SELECT pg_catalog.current_setting('search_path'),"
+    " pg_catalog.set_config('search_path', $1, true)"
+)
 SET_LOCAL_SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', $1, true)"
 # pg_temp last: it is searched first unless it is named.
 PINNED_SEARCH_PATH: Final = "pg_catalog, pg_temp"
