@@ -85,7 +85,10 @@ def _by_epoch(_: Fence, attempt: Attempt) -> bool:
 
 def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
     """The kubelet reported the container as terminated."""
-    return attempt.run == fence.order.run and attempt.key() in fence.order.ended
+    own = attempt.run == fence.order.run
+    # Attempts of earlier runs of the object carry the run in front.
+    key = attempt.key() if own else f"{attempt.run}/{attempt.key()}"
+    return key in fence.order.ended
 
 
 def _by_process(_: Fence, attempt: Attempt) -> bool:

@@ -1,5 +1,6 @@
 """The segment Look: what the database shows now, and what would be done. Writes nothing."""
 
+import hashlib
 from collections.abc import Callable
 from contextlib import closing
 from typing import Final
@@ -54,4 +55,6 @@ def look(
     place.report(f"{PLAN_BEGIN}\n{text}\n{PLAN_END}")
     outcome = Outcome.DONE if plan.steps else Outcome.NOTHING_TO_DO
     told = f"{len(plan.steps)} steps to {plan.to or 'nothing'}" if plan.steps else "nothing to do"
-    return findings.result(outcome, "Looked", told, plan=pack_text(text))
+    # Text that does not fit the message is read from the log, and must have this digest.
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    return findings.result(outcome, "Looked", told, plan=pack_text(text), plan_sha256=sha256)
