@@ -206,3 +206,27 @@ def test_way_back_that_destroys_older_rows_is_held(shop):
     shop.down(files, rollback={"allowDataLoss": {"by": "ann", "reason": "test"}})
     assert shop.versions() == []
     assert shop.run("SELECT count(*) FROM old") == [(0,)]
+
+
+def test_what_a_file_added_is_known_across_subtransactions_and_renames(shop):
+    shop.run("CREATE TABLE old (id int)")
+    files = {
+        "001_a.up.sql": "CREATE TABLE first (id int);\n"
+        "DO $$ BEGIN CREATE TABLE inner_t (x int); EXCEPTION WHEN OTHERS THEN NULL; END $$;",
+        "002_b.up.sql": "ALTER TABLE old RENAME TO renamed; ALTER TABLE first ADD COLUMN more int;",
+        "003_c.up.sql": "DROP TABLE first; CREATE TABLE first (id int);",
+        "004_d.up.sql": "SELECT 1;",
+    }
+    shop.up(files)
+    added = {row.version: {str(each) for each in row.added} for row in shop.facts().applied}
+    assert added == {
+        "001": {
+            "table public.first",
+            "column public.first (id)",
+            "table public.inner_t",
+            "column public.inner_t (x)",
+        },
+        "002": {"column public.first (more)"},
+        "003": {"table public.first", "column public.first (id)"},
+        "004": set(),
+    }

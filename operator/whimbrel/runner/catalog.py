@@ -3,8 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from psycopg.rows import TupleRow
+
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects.postgresql_catalog import READ_OBJECTS, READ_SHAPE
+from whimbrel.planning.dialects.postgresql_catalog import READ_NEW_OBJECTS, READ_OBJECTS, READ_SHAPE
 from whimbrel.runner.sessions import Session, own
 
 # oid and attribute number: they stay when a name changes.
@@ -18,7 +20,22 @@ def read_catalog(session: Session, ledger_schema: str) -> frozenset[CatalogObjec
 
 def read_identities(session: Session, ledger_schema: str) -> dict[CatalogObject, Identity]:
     """Return everything outside of system schemas and the ledger, with what outlives a rename."""
-    rows = own(session, READ_OBJECTS, ledger_schema)
+    return _identities(own(session, READ_OBJECTS, ledger_schema))
+
+
+def read_new_identities(
+    session: Session, ledger_schema: str, xid: str
+) -> dict[CatalogObject, Identity]:
+    """Return what was made or changed since a transaction began, the one that is open.
+
+    It costs little however much the database holds: locks are held meanwhile.
+    """
+    # The 32 bits of an xid as the catalogue's rows carry it, without the epoch.
+    plain = str(int(xid) & 0xFFFFFFFF)
+    return _identities(own(session, READ_NEW_OBJECTS, ledger_schema, plain))
+
+
+def _identities(rows: list[TupleRow]) -> dict[CatalogObject, Identity]:
     return {
         CatalogObject(kind, schema, name, part): (kind, oid, number)
         for kind, schema, name, part, oid, number in rows

@@ -8,7 +8,7 @@ import psycopg
 from whimbrel.model.steps import CatalogObject, Direction, FileRun, RunFiles
 from whimbrel.planning.dialects.postgresql import READ_SEARCH_PATH, SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_SETTINGS
-from whimbrel.runner.catalog import Identity, added, read_identities
+from whimbrel.runner.catalog import Identity, read_identities, read_new_identities
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.salvage import salvage_objects
 from whimbrel.runner.sessions import Session, own
@@ -56,19 +56,38 @@ def _run_all(step: RunFiles, work: Work, place: Place, salvaged: list[str]) -> N
     session = work.ledger.session
     work.guard(session)
     place.xid = own(session, CURRENT_XID)[0][0]
+    # Before any lock is taken: with many objects this takes a while.
+    known = _known(step, work)
     if step.salvage:
         place.between("the copy of what would be lost (salvage)")
         salvaged += salvage_objects(work, step.salvage)
     settings = _settings(session)
-    before = _identities(work)
     for run in step.files:
         _run_statements(run, work, place)
         place.between(f"the end of {run.file.name}")
         _restore(session, settings)
-        after = _identities(work) if step.direction is Direction.UP else before
-        record_file(work, step.direction, run.file, added(before, after))
-        before = after
+        new = _added(step, work, place, known)
+        record_file(work, step.direction, run.file, new)
     finish_step(work.ledger, work.run, step.id)
+
+
+def _known(step: RunFiles, work: Work) -> set[Identity]:
+    if step.direction is Direction.DOWN:
+        return set()
+    return set(read_identities(work.ledger.session, work.ledger.schema).values())
+
+
+def _added(
+    step: RunFiles, work: Work, place: Place, known: set[Identity]
+) -> frozenset[CatalogObject]:
+    """Return what the last file added; `known` grows by it."""
+    if step.direction is Direction.DOWN:
+        return frozenset()
+    ledger = work.ledger
+    changed = read_new_identities(ledger.session, ledger.schema, place.xid)
+    new = frozenset(each for each, identity in changed.items() if identity not in known)
+    known.update(changed.values())
+    return new
 
 
 def _run_statements(run: FileRun, work: Work, place: Place) -> None:
@@ -77,10 +96,6 @@ def _run_statements(run: FileRun, work: Work, place: Place) -> None:
         if number % _TOLD_EVERY == 0 or len(run.statements) < _TOLD_EVERY:
             work.tell(f"{statement.file}, line {statement.line}")
         run_statement(work.ledger.session, statement)
-
-
-def _identities(work: Work) -> dict[CatalogObject, Identity]:
-    return read_identities(work.ledger.session, work.ledger.schema)
 
 
 def _settings(session: Session) -> dict[str, str]:

@@ -7,7 +7,7 @@ from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
 
 # $1 is the ledger's schema. Schemas that begin with pg_ are reserved (manual, CREATE SCHEMA).
 _SCHEMAS: Final = (
-    "(SELECT oid, nspname FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'"
+    "(SELECT oid, nspname, xmin AS made FROM pg_catalog.pg_namespace WHERE nspname !~ '^pg_'"
     " AND nspname <> 'information_schema' AND nspname <> $1::text) s"
 )
 _RELATION_KIND: Final = (
@@ -16,37 +16,43 @@ _RELATION_KIND: Final = (
     " WHEN 'S' THEN 'sequence' ELSE 'foreign table' END"
 )
 # kind, schema, name, part, oid, attribute number: the last two stay when a name changes.
-READ_OBJECTS: Final = f"""
-SELECT 'schema', '', s.nspname::text, '', s.oid, 0 FROM {_SCHEMAS}
+_OBJECTS: Final = f"""
+SELECT 'schema', '', s.nspname::text, '', s.oid, 0, s.made FROM {_SCHEMAS}
 UNION ALL
-SELECT 'extension', '', e.extname::text, '', e.oid, 0 FROM pg_catalog.pg_extension e
+SELECT 'extension', '', e.extname::text, '', e.oid, 0, e.xmin FROM pg_catalog.pg_extension e
 UNION ALL
-SELECT {_RELATION_KIND}, s.nspname::text, c.relname::text, '', c.oid, 0
+SELECT {_RELATION_KIND}, s.nspname::text, c.relname::text, '', c.oid, 0, c.xmin
 FROM pg_catalog.pg_class c JOIN {_SCHEMAS} ON s.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'i', 'I', 'S', 'f')
 UNION ALL
-SELECT 'column', s.nspname::text, c.relname::text, a.attname::text, c.oid, a.attnum
+SELECT 'column', s.nspname::text, c.relname::text, a.attname::text, c.oid, a.attnum, a.xmin
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
 JOIN {_SCHEMAS} ON s.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f') AND a.attnum > 0 AND NOT a.attisdropped
 UNION ALL
 SELECT 'function', s.nspname::text, p.proname::text,
-pg_catalog.pg_get_function_identity_arguments(p.oid), p.oid, 0
+pg_catalog.pg_get_function_identity_arguments(p.oid), p.oid, 0, p.xmin
 FROM pg_catalog.pg_proc p JOIN {_SCHEMAS} ON s.oid = p.pronamespace
 UNION ALL
-SELECT 'type', s.nspname::text, t.typname::text, '', t.oid, 0
+SELECT 'type', s.nspname::text, t.typname::text, '', t.oid, 0, t.xmin
 FROM pg_catalog.pg_type t JOIN {_SCHEMAS} ON s.oid = t.typnamespace
 LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid
 WHERE t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
 UNION ALL
-SELECT 'trigger', s.nspname::text, c.relname::text, g.tgname::text, g.oid, 0
+SELECT 'trigger', s.nspname::text, c.relname::text, g.tgname::text, g.oid, 0, g.xmin
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
 JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE NOT g.tgisinternal
 UNION ALL
-SELECT 'constraint', s.nspname::text, c.relname::text, k.conname::text, k.oid, 0
+SELECT 'constraint', s.nspname::text, c.relname::text, k.conname::text, k.oid, 0, k.xmin
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
 JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE k.contype <> 'n'
 """
+_NAMED: Final = f"({_OBJECTS}) AS o (kind, schema_name, name, part, id, number, made)"
+READ_OBJECTS: Final = f"SELECT kind, schema_name, name, part, id, number FROM {_NAMED}"
+# $2: an open transaction. Rows that it or anybody later wrote; its subtransactions are later too.
+READ_NEW_OBJECTS: Final = (
+    f"{READ_OBJECTS} WHERE pg_catalog.age(made) <= pg_catalog.age($2::text::xid)"
+)
 
 # $1 schemas, $2 names of relations, pairwise. Each row is one line of the fingerprint.
 _WANTED: Final = """
