@@ -28,7 +28,11 @@ def spec(files=None, *, rollback=None, **migrations):
     return parse_spec(
         {
             "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
-            "migrations": {"tool": "sql", "inline": {"files": files or {"001_x.up.sql": "SELECT 1"}}, **migrations},
+            "migrations": {
+                "tool": "sql",
+                "inline": {"files": files or {"001_x.up.sql": "SELECT 1"}},
+                **migrations,
+            },
             "rollback": rollback or {},
         }
     )
