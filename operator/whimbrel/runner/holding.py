@@ -1,7 +1,9 @@
 """Holding the database: sessions, ledger, lock, reservation, fence and epoch, in that order."""
 
 import contextlib
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ from whimbrel.runner.watchdog import Limits, Watchdog, Watched
 
 _LOCK_PATIENCE: Final = 2.0  # seconds; longer waits are the controller's, which names the holder
 _AFTER_FENCE: Final = 10.0
+_TOOL_GRACE: Final = 5.0  # seconds between SIGTERM and SIGKILL for a foreign tool
 _CANCEL_AGAIN: Final = 0.5  # seconds; a cancel between two statements hits nothing
 
 
@@ -156,12 +159,15 @@ def _stopped_when_told(place: Surroundings, session: Session) -> Iterator[thread
 
     def cancel() -> None:
         while not over.wait(_CANCEL_AGAIN / 5):
-            if not (place.stopping.is_set() or lost.is_set()):
-                continue
+            if place.stopping.is_set() or lost.is_set():
+                break
+        end = time.monotonic() + _TOOL_GRACE
+        while not over.is_set():
             with contextlib.suppress(psycopg.Error):
                 session.cancel_safe(timeout=_CANCEL_AGAIN)
             if place.tool is not None:
-                place.tool.signal(15)
+                late = time.monotonic() > end
+                place.tool.signal(signal.SIGKILL if late else signal.SIGTERM)
             over.wait(_CANCEL_AGAIN)
 
     thread = threading.Thread(target=cancel, name="stop", daemon=True)

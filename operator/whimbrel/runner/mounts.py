@@ -64,7 +64,15 @@ def read_files(spec: Spec, root: Path = ROOT) -> dict[str, str] | None:
                 "empty; create it, the run goes on by itself",
             )
         return files
-    return read_directory(root / "shared/files")
+    return _copied_from_image(root / "shared/files")
+
+
+def _copied_from_image(folder: Path) -> dict[str, str]:
+    """Read what the launcher copied out of the user's image, or say why it could not."""
+    problem = folder.with_name(folder.name + ".error")
+    if problem.is_file():
+        raise RefusedError("FilesNotInImage", problem.read_text(encoding="utf-8").strip())
+    return read_directory(folder)
 
 
 def read_directory(folder: Path) -> dict[str, str]:

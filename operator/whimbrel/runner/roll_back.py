@@ -9,11 +9,11 @@ from whimbrel.model.errors import (
 )
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
-from whimbrel.model.spec import OnFailure
+from whimbrel.model.spec import OnFailure, Tool
 from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
-from whimbrel.runner.records import record_rolled_back
+from whimbrel.runner.records import read_tool_runs, record_rolled_back
 from whimbrel.runner.runs import set_run_plan
 from whimbrel.runner.verify import verify
 
@@ -46,14 +46,15 @@ def take_back_this_run(error: WhimbrelError, bench: Bench) -> Result:
     (`Manual`). An error that heals takes nothing back: the next attempt goes on.
     """
     findings = bench.findings
-    if isinstance(error, TransientError | RefusedError):
+    if isinstance(error, TransientError | RefusedError | HeldError):
         return findings.failure(error)
     applied = _applied_by_this_run(bench)
-    if not applied:
-        findings.revision = verify(None, bench)
+    findings.revision = verify(None, bench)
+    if not applied and not findings.applied:
         return findings.failure(_as_before(error))
+    if not applied:
+        return findings.failure(_half_back(error, bench))
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
-        findings.revision = verify(None, bench)
         return findings.failure(_stays(error, bench, applied))
     return _take_back_and_say(error, bench)
 
@@ -102,9 +103,12 @@ def _remember(bench: Bench) -> None:
 
 
 def _applied_by_this_run(bench: Bench) -> tuple[str, ...]:
-    facts, run = bench.facts(), bench.order.run
-    files = tuple(row.version for row in facts.applied if row.run == run)
-    return files or (facts.revisions if bench.findings.applied else ())
+    facts, order = bench.facts(), bench.order
+    if order.spec.migrations.tool is Tool.SQL:
+        return tuple(row.version for row in facts.applied if row.run == order.run)
+    runs = read_tool_runs(bench.holding.ledger, order.spec.migrations.history)
+    mine = [run for run in runs if run.run == order.run and run.after is not None]
+    return facts.revisions if mine and facts.revisions != mine[0].before else ()
 
 
 def _as_before(error: WhimbrelError) -> FailedError:
@@ -113,6 +117,16 @@ def _as_before(error: WhimbrelError) -> FailedError:
         f"{error.message}; the database is as before this run; nothing is tried again until the "
         "object changes",
         command=error.command,
+    )
+
+
+def _half_back(error: WhimbrelError, bench: Bench) -> HeldError:
+    order = bench.order
+    return HeldError(
+        error.reason,
+        f"{error.message}; earlier transactions of this way back stay: the database is at "
+        f"{bench.findings.revision or 'nothing'}; mend the down and go on",
+        command=f"whimbrel retry {order.name} -n {order.namespace}",
     )
 
 

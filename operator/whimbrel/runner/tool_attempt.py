@@ -8,9 +8,10 @@ from typing import Final
 
 import psycopg
 
-from whimbrel.model.errors import FailedError, TransientError
+from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
 from whimbrel.model.steps import Direction, RunTool
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
+from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.runner.attempts import record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
@@ -53,7 +54,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
             place = tool_place(bench, login)
             bench.findings.warnings += run_tool(place, step, read)
         except ToolFailedError as failure:
-            raise _judged(failure, row, bench) from failure
+            raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
     new = added(before, after) if step.direction is Direction.UP else frozenset()
     shape = fingerprint(ledger.session, after)
@@ -140,17 +141,44 @@ def _await_no_session(bench: Bench, login: Login | None, watchdog: Watchdog) -> 
         time.sleep(_POLL_SECONDS)
 
 
-def _judged(failure: ToolFailedError, row: ToolRun, bench: Bench) -> Exception:
+def _judged(
+    failure: ToolFailedError, row: ToolRun, bench: Bench, watchdog: Watchdog
+) -> WhimbrelError:
+    """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
-    if bench.place.stopping.is_set():
-        return TransientError("Stopped", f"stopped on request: {failure.message}", retry_after=1.0)
     if not failure.gone:
         return TransientError("ToolLost", failure.message)
-    now = read_identities(ledger.session, ledger.schema)
-    same = fingerprint(ledger.session, now) == row.fingerprint_before
-    if same and failure.after == failure.before:
-        state = "bookkeeping and fingerprint are as before: nothing stayed"
-    else:
-        state = f"the database shows {', '.join(failure.after) or 'no revision'} now"
     record_tool_run(ledger, ToolRun(**{**vars(row), "after": failure.after}))
+    shape = fingerprint(ledger.session, read_identities(ledger.session, ledger.schema))
+    if failure.after != failure.before:
+        shown = ", ".join(failure.after) or "no revision"
+        return FailedError("ToolFailed", f"{failure.message}; the database shows {shown}")
+    if shape != row.fingerprint_before:
+        return _half_done(failure, bench)
+    return _untouched(failure, bench, watchdog)
+
+
+def _untouched(failure: ToolFailedError, bench: Bench, watchdog: Watchdog) -> WhimbrelError:
+    state = "bookkeeping and fingerprint are as before: nothing stayed"
+    if bench.place.stopping.is_set():
+        told = f"stopped on request: {failure.message}; {state}"
+        return TransientError("Stopped", told, retry_after=1.0)
+    stops = [each for each in watchdog.sightings() if each.stopped]
+    told = "".join(f"; the tool {each.sentence()}" for each in stops[:1])
+    if stops and not stops[0].waited:
+        return FailedError(
+            "LockHeldTooLong", f"{failure.message}{told}, more than limits.lockHold; {state}"
+        )
+    if stops or (failure.sqlstate and fate_of(failure.sqlstate) is Fate.HEALS):
+        return TransientError("Blocked", f"{failure.message}{told}; {state}", retry_after=5.0)
     return FailedError("ToolFailed", f"{failure.message}; {state}")
+
+
+def _half_done(failure: ToolFailedError, bench: Bench) -> HeldError:
+    order = bench.order
+    return HeldError(
+        "HalfDone",
+        f"{failure.message}; bookkeeping is as before, but the catalogue is not: the migration "
+        "committed a part of its work; undo that part by hand, then retry",
+        command=f"whimbrel retry {order.name} -n {order.namespace}",
+    )
