@@ -1,5 +1,6 @@
 """A node whose Jobs are answered by a runner that keeps the rules of the ledger."""
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,7 @@ class Ledger:
     applied: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)  # everything that was ever carried out
     open_run: str = ""
+    long_plan: str = ""  # one that does not fit the termination message
     holder: Holder | None = None
     stored: dict[tuple[str, str], Result] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
@@ -73,7 +75,11 @@ class Ledger:
         news = [version for version in self.pending if version not in self.applied]
         outcome = Outcome.DONE if news else Outcome.NOTHING_TO_DO
         found = self._result(order, outcome, "Looked")
-        return found.model_copy(update={"plan_digest": DIGEST, "plan": pack_text("the plan")})
+        shown = {"plan_digest": DIGEST, "plan": pack_text("the plan")}
+        if self.long_plan:
+            sha256 = hashlib.sha256(self.long_plan.encode()).hexdigest()
+            shown = {"plan_digest": DIGEST, "plan_sha256": sha256}
+        return found.model_copy(update=shown)
 
     def _end(self, order: Order, outcome: Outcome, reason: str) -> Result:
         self.open_run = ""

@@ -1,10 +1,16 @@
 """The life of one object against an API server that keeps the rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.fake_cluster import KEY, PATH, FakeCluster, spec
 from tests.fake_runner import DIGEST
 from whimbrel.controller import paths
+from whimbrel.controller.act import carry_out
+from whimbrel.controller.client import ConflictError
+from whimbrel.controller.observe import BEGIN, END, observe
+from whimbrel.machine.decide import decide
 from whimbrel.machine.names import FINALIZER, object_label
 from whimbrel.model.result import Holder
 
@@ -378,3 +384,32 @@ async def test_jobs_carry_our_labels_only():
         "app.kubernetes.io/managed-by": "whimbrel",
         "whimbrel.dev/object": object_label(KEY[1], uid),
     }
+
+
+async def test_finalizer_is_not_put_back_by_a_leader_with_an_old_view():
+    cluster = await applied()
+    await cluster.turn()
+    look = await observe(cluster.world, KEY)
+    decision = decide(look.seen)
+    assert type(decision).__name__ == "AddFinalizer"
+    await cluster.run()
+    with pytest.raises(ConflictError):
+        await carry_out(cluster.world, look, decision)
+    assert FINALIZER not in finalizers(cluster)
+
+
+async def test_long_plan_comes_from_the_log_and_only_with_its_digest():
+    cluster = await applied(**GATED)
+    cluster.world.settings = replace(cluster.world.settings, pod_logs=True)
+    cluster.ledger.long_plan = "a very long plan"
+    await cluster.run(lambda: cluster.status().get("phase") == "AwaitingApproval")
+    assert cluster.status()["gate"]["token"] == ""
+    await cluster.turn()
+    assert "cannot be approved here" in cluster.status()["message"]
+    pod = next(path for path in cluster.api.objects if "/pods/" in path)
+    cluster.api.logs[f"{pod}/log"] = f"x\n{BEGIN}another plan{END}\n"
+    await cluster.turn()
+    assert cluster.status()["gate"]["token"] == ""
+    cluster.api.logs[f"{pod}/log"] = f"x\n{BEGIN}a very long plan{END}\n"
+    await cluster.turn()
+    assert cluster.status()["gate"]["token"] == f"Start:{DIGEST[:12]}"

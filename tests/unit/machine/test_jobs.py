@@ -201,3 +201,13 @@ def test_names_of_jobs_are_legal_and_different(segment: Segment, name: str):
 
 def test_job_is_json():
     assert json.loads(json.dumps(job(ALEMBIC)))
+
+
+def test_same_question_is_the_same_run():
+    assert names.run_id("uid", 1, "") == names.run_id("uid", 1, "")
+    others = {
+        names.run_id("uid", 1, "retry:x"),
+        names.run_id("uid", 2, ""),
+        names.run_id("u", 1, ""),
+    }
+    assert len(others - {names.run_id("uid", 1, "")}) == 3
