@@ -99,10 +99,9 @@ def running_postgres(version: int, *settings: str) -> Iterator[Postgres]:
     password.chmod(0o644)
     server = Postgres(version, home, free_port())
     bin_dir = BINARIES[version]
-    run_unprivileged(
-        [str(bin_dir / "initdb"), "-D", str(home / "data"), "-U", "postgres", "--no-sync"]
-        + ["-A", "scram-sha-256", f"--pwfile={password}", "-E", "UTF8", "--locale=C"]
-    )
+    access = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password}"]
+    words = ["-D", str(home / "data"), "--no-sync", *access, "-E", "UTF8", "--locale=C"]
+    run_unprivileged([str(bin_dir / "initdb"), *words])
     base = [f"port={server.port}", "listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"]
     options = " ".join(
         f"-c {each}" for each in (*base, f"unix_socket_directories={home}", *settings)
