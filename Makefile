@@ -38,6 +38,15 @@ $(VENV)/.complete: pyproject.toml
 		--editable '.[local]' --group dev
 	@touch $@
 
+# What `whimbrel run` needs and nothing else: a third of the time, and bytecode only where it is used.
+$(VENV)/.local: pyproject.toml
+	@bash tests/system_packages.sh python
+	@test -e $(VENV)/.complete || echo "setting up $(VENV) with what whimbrel itself needs"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -e $(VENV)/.complete || $(BIN)/python -m pip install --quiet --no-compile \
+		--disable-pip-version-check --editable '.[local]'
+	@touch $@
+
 .PHONY: system
 system: ## Install the Debian packages that the tests need, where they are missing
 	@bash tests/system_packages.sh tests
@@ -113,7 +122,7 @@ soak: venv system launcher cluster-up ## Every fault point (long)
 ##@ Looking
 
 .PHONY: demo
-demo: venv ## Show the main job on an embedded PostgreSQL, in three minutes
+demo: $(VENV)/.local ## Show the main job on an embedded PostgreSQL, in three minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo/run.sh
 
 ##@ Cluster
