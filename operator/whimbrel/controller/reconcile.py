@@ -43,7 +43,9 @@ async def reconcile(world: World, key: Key) -> float | None:
 async def _turn(world: World, look: Snapshot, key: Key) -> float | None:
     decision = decide(look.seen)
     world.metrics.turns.labels(type(decision).__name__).inc()
-    log.info("%s", _sentence(decision))
+    # A wait that goes on is looked at with every event of its Pod: said once is enough.
+    said = getattr(decision, "message", "") == look.seen.status.message != ""
+    log.log(logging.DEBUG if said else logging.INFO, "%s", _sentence(decision))
     try:
         again = await carry_out(world, look, decision)
     except ConflictError:
