@@ -176,6 +176,9 @@ def test_nothing_proves_the_end_of_a_tool_then_a_person_decides(database, ledger
     ("changes", "proof"),
     [
         pytest.param({"ended": ("Migrate/1",)}, "Kubelet", id="the kubelet saw it end"),
+        pytest.param(
+            {"ended": (f"{RUN}/Migrate/1",), "run": "run-3"}, "Kubelet", id="it saw that run's end"
+        ),
         pytest.param({"ended": ("Migrate/2", "Rollback/1")}, None, id="it saw others end"),
         pytest.param(
             {"ended": ("Migrate/1",), "run": "run-3"}, None, id="the same number of another run"

@@ -229,11 +229,11 @@ def test_a_step_ends_with_its_transaction(database):
     with a_ledger(database) as ledger:
         reserve(ledger, an_order(), no_fence)
         start_step(ledger, RUN, "index")
-        assert steps_started(ledger, RUN) == {"index"}
+        assert steps_started(ledger) == {"index"}
         with ledger.session.transaction():
             finish_step(ledger, RUN, "index")
             xid = ledger.session.execute("select pg_current_xact_id()::text").fetchone()[0]
-        assert steps_started(ledger, RUN) == frozenset()
+        assert steps_started(ledger) == frozenset()
         assert steps_done(ledger, RUN) == {"index": xid}
         with ledger.session.transaction(force_rollback=True):
             finish_step(ledger, RUN, "other")

@@ -53,6 +53,11 @@ def refused(target, login) -> bool:
     return False
 
 
+def may_log_in(session, role: str) -> bool:
+    asked = "select rolcanlogin from pg_roles where rolname = $1"
+    return session.execute(asked, [role]).fetchone()[0]
+
+
 def test_an_owner_cannot_make_roles_and_is_told_both_ways(any_database):
     with a_session(any_database) as session:
         assert not may_make_roles(session)
@@ -127,6 +132,7 @@ def test_the_role_proves_that_a_tool_is_gone_and_stays_gone(deploy):
             with pytest.raises(psycopg.OperationalError):
                 zombie.execute("create table late (n int)")
         assert refused(target, login)
+        assert not may_log_in(ledger.session, name)
         assert read_attempts(ledger, RUN)[0].fence == "Role"
         count = ledger.session.execute(
             "select count(*) from pg_stat_activity where usename = $1", [name]
@@ -200,6 +206,7 @@ def test_a_prepared_login_proves_the_end_of_its_tool(any_database, prepared):
             with pytest.raises(psycopg.OperationalError):
                 zombie.execute("select 1")
         assert refused(target, login)
+        assert not may_log_in(ledger.session, prepared)
         # and the next attempt can use it again
         assert not refused(target, refresh_prepared(ledger.session, "whimbrel", prepared))
 

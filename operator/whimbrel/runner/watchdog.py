@@ -23,7 +23,7 @@ from whimbrel.planning.dialects.postgresql import (
 )
 from whimbrel.runner.sessions import Session, Value, pin
 
-_QUIET_SECONDS: Final = 0.05  # nothing of ours is active
+_QUIET_SECONDS: Final = 0.025  # nothing of ours is active
 _LONGEST_TICK: Final = 0.2
 _SECOND_TRY: Final = 1.0  # a session that was cancelled and still blocks is terminated after that
 _RECONNECT_SECONDS: Final = 1.0
