@@ -11,7 +11,10 @@ BIN := $(VENV)/bin
 export PYTHONPATH := $(CURDIR)/operator
 
 # One number chooses the faults and the examples that this run tries. Give it again to repeat a run.
-WHIMBREL_SEED ?= $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+# (Not `?=`: that would draw another number each time the variable is read.)
+ifndef WHIMBREL_SEED
+WHIMBREL_SEED := $(shell od -An -N3 -tu4 /dev/urandom | tr -d ' ')
+endif
 export WHIMBREL_SEED
 export WHIMBREL_CLUSTER ?= whimbrel
 
