@@ -139,7 +139,7 @@ def test_rollback_with_salvage_and_forward_again(shop: Namespace):
     wait_until("revision 002", lambda: shop.status("shop").get("revision") == "002")
     shop.wait("shop")
     table = shop.status("shop")["salvage"][0]
-    assert "written by the new version" in shop.sql(f"SELECT note FROM {table}")
+    assert "written by the new version" in shop.sql(f"SELECT note FROM whimbrel.{table}")
     assert applied(shop) == "001,002"
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.machine.attempts import gave_up, progressing
-from whimbrel.machine.decisions import Decision, Done, Hold, Ignore, Wait
+from whimbrel.machine.decisions import Decision, Done, Hold, Ignore, StartRun, Wait
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
@@ -44,6 +44,9 @@ def view(seen: Observed, decision: Decision) -> View:
             return _held(hold)
         case Done(reason, message):
             return View(Phase.COMPLETED, "True", reason, message, completed=True)
+        case StartRun(run):
+            # The end of the run before is not the state of a generation that nobody looked at.
+            return _waiting(progressing(seen, run))
         case Ignore():
             return View(Phase.PENDING, "Unknown", "Deleting", "deleted", reconciling=True)
         case _:

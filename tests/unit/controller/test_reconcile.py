@@ -200,6 +200,20 @@ async def test_new_generation_waits_for_the_run_that_works():
     assert len(cluster.jobs()) == 2
 
 
+@pytest.mark.parametrize("script", [[], ["fail"]], ids=["it succeeds", "it fails"])
+async def test_end_of_a_run_is_not_shown_as_the_end_of_a_newer_generation(script: list[str]):
+    cluster = await applied(script)
+    cluster.node.hold = True
+    await cluster.run(lambda: works(cluster))
+    await cluster.apply(**BUMPED)
+    cluster.node.hold = False
+    await cluster.run()
+    for status in cluster.shown:
+        over = {each["type"] for each in status["conditions"] if each["status"] == "True"}
+        if status["observedGeneration"] == 2 and over & {"Ready", "Stalled", "Completed"}:
+            assert status["run"]["generation"] == 2
+
+
 async def test_new_generation_does_not_wait_for_an_image_that_cannot_be_pulled():
     cluster = await applied()
     cluster.node.image_is_there = False
