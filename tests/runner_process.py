@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.postgres import Postgres
+from tests.processes import built_launcher
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +21,8 @@ class Attempt:
     folder: Path
     url: str
     files: tuple[tuple[str, str], ...]
+    project: Path | None = None
+    machine: str = ""  # host name of another machine, where the runner seems to run
     run: str = "run1"
     attempt: int = 1
     segment: str = "Migrate"
@@ -38,6 +41,9 @@ class Attempt:
             "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
             "migrations": {"tool": "sql", "inline": {"files": dict(self.files)}},
         }
+        if self.project is not None:
+            spec["migrations"] = {"tool": "alembic", "image": "shop:1"}
+            spec["migrations"]["databaseURL"] = {"scheme": "postgresql+psycopg"}
         for path, value in self.spec:
             *parents, leaf = path.split(".")
             place = spec
@@ -59,7 +65,7 @@ class Attempt:
     def start(self) -> "RunnerProcess":
         """Start the runner; `finish` gives its answer."""
         root = self.folder / f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
-        for part in ("order", "database"):
+        for part in ("order", "database", "shared"):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "order/order.json").write_text(json.dumps(self.body()))
         (root / "database/url").write_text(self.url + "\n")
@@ -70,14 +76,29 @@ class Attempt:
             "WHIMBREL_ROOT": str(root),
             "WHIMBREL_TERMINATION_LOG": str(message),
         }
+        command = [sys.executable, "-m", "whimbrel.runner"]
+        if self.machine:
+            script = 'hostname "$0" && exec "$@"'
+            command = ["unshare", "--uts", "sh", "-c", script, self.machine, *command]
         process = subprocess.Popen(
-            [sys.executable, "-m", "whimbrel.runner"],
+            command,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        return RunnerProcess(process, message)
+        return RunnerProcess(process, message, self._start_tool(root))
+
+    def _start_tool(self, root: Path) -> subprocess.Popen | None:
+        """Start the launcher, as the container of the user's image does."""
+        if self.project is None:
+            return None
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            [built_launcher(), "serve", str(root / "shared/tool.sock")],
+            cwd=self.project,
+            env={"PATH": path, "HOME": str(root), "LANG": "C.UTF-8"},
+        )
 
     def run_to_end(self) -> "Answer":
         """Start the runner and wait for its end."""
@@ -99,10 +120,17 @@ class RunnerProcess:
 
     process: subprocess.Popen
     message: Path
+    tool: subprocess.Popen | None = None
 
     def finish(self, seconds: float = 60) -> Answer:
         """Wait for the end."""
-        log, _ = self.process.communicate(timeout=seconds)
+        try:
+            log, _ = self.process.communicate(timeout=seconds)
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+        if self.tool is not None:
+            self.tool.wait(timeout=10)
         text = self.message.read_text()
         return Answer(self.process.returncode, json.loads(text) if text else {}, log)
 

@@ -118,3 +118,11 @@ def test_bad_input_is_refused_in_one_sentence(
     assert answer.code == 2, answer
     assert words in answer.result["message"]
     assert "Traceback" not in answer.log
+
+
+def test_login_named_like_the_ledger_is_refused(database: Postgres, tmp_path: Path):
+    spec = (("database.ledgerSchema", database.user),)
+    answer = attempt_on(database, tmp_path, FILES, spec=spec).run_to_end()
+    assert (answer.code, answer.result["reason"]) == (2, "LedgerIsHome"), answer
+    count = "SELECT count(*) FROM pg_namespace WHERE nspname = current_user"
+    assert database.run(count) == [(0,)]

@@ -92,8 +92,8 @@ def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
 
 
 def _by_process(_: Fence, attempt: Attempt) -> bool:
-    """Runner and tool ran on this machine, and both are gone."""
-    return attempt.tool_pid > 0 and process_is_gone(attempt.process, attempt.tool_pid)
+    """Runner and tool ran on this machine, and nothing of either is left."""
+    return process_is_gone(attempt.process, attempt.tool_pid, mark=attempt.application_name)
 
 
 def _by_person(fence: Fence, attempt: Attempt) -> bool:

@@ -20,7 +20,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
-from whimbrel.runner.preflight import check_server
+from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
 from whimbrel.runner.runs import Over, Reserved, Waiting, may_take_over, open_run, reserve
 from whimbrel.runner.sessions import Manners, Session, application_name, open_session, own
 from whimbrel.runner.surroundings import Surroundings
@@ -39,7 +39,7 @@ class Holding:
 
     Attributes:
         ledger: Seen through the worker's session, which holds the lock.
-        target: The login of the worker: `database.runRole` where one was prepared.
+        target: The database and the login of our own sessions.
         attempt: Our row in the ledger, with our epoch.
         lost: Set when the lock, or its session, is gone.
     """
@@ -85,6 +85,7 @@ def holding(
     findings.warnings += server.warnings
     with closing(open_session(place.target, manners)) as session:
         ledger = Ledger(session, order.spec.database.ledger_schema)
+        refuse_ledger_as_home(session, ledger.schema)
         _read_ledger(ledger, order, findings)
         with _watching(order, place, manners, session) as watchdog:
             taken = _reserve(Fence(ledger, place.target, order, (watchdog.backend_pid,)))

@@ -14,7 +14,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of
 from whimbrel.runner.known import look_at_ledger
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.preflight import check_server
+from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
 from whimbrel.runner.project import read_source
 from whimbrel.runner.sessions import open_session
 from whimbrel.runner.surroundings import Surroundings
@@ -42,6 +42,7 @@ def look(
     with closing(open_session(place.target, manners)) as session:
         session.execute(_READ_ONLY)
         ledger = Ledger(session, order.spec.database.ledger_schema)
+        refuse_ledger_as_home(session, ledger.schema)
         opened = look_at_ledger(ledger, order)
         findings.warnings += opened.warnings
         if opened.meta is not None:

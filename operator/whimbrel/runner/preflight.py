@@ -12,6 +12,7 @@ from psycopg.pq import ExecStatus
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.planning.dialects.postgresql import (
     BACKEND_PID,
+    HOME_SCHEMA,
     NEWEST_SERVER,
     OLDEST_SERVER,
     SERVER,
@@ -61,6 +62,25 @@ def check_server(target: Target, name: str) -> Server:
     number, standby, read_only, database = row
     _check_writable(target, standby=standby, read_only=read_only)
     return Server(number // 10000, database, (*target.warnings, *_check_version(number // 10000)))
+
+
+def refuse_ledger_as_home(session: Session, schema: str) -> None:
+    """Refuse where the author's unqualified names would land in the ledger's schema.
+
+    With a login named like the ledger's schema, `"$user"` in the search path does just that: the
+    tables of a migration would count as ours, and a way back would not salvage them.
+
+    Raises:
+        RefusedError: They would.
+    """
+    row = session.execute(HOME_SCHEMA).fetchone()
+    if row is not None and schema in (row[0], row[1]):
+        raise RefusedError(
+            "LedgerIsHome",
+            f"unqualified names of this login ({row[2]}) belong to the schema {schema}, which is "
+            "the ledger's: set database.ledgerSchema to another name, or give the login another "
+            "search_path",
+        )
 
 
 def _check_pooler(first: Session, second: Session) -> None:

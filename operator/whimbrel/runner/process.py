@@ -34,17 +34,24 @@ def this_process() -> Process:
     return Process(_host(), _read(_PROC / "sys/kernel/random/boot_id"), pid, _start_of(pid))
 
 
-def process_is_gone(process: Process, group: int = 0) -> bool:
-    """Return whether a process of this machine is proven to be gone, with its process group.
+def process_is_gone(process: Process, group: int = 0, *, mark: str = "") -> bool:
+    """Return whether a process of this machine is proven to be gone, and all that it started.
 
     False also means "not known": another machine, another boot, no /proc.
+
+    Args:
+        process: The process.
+        group: A process group that must be empty, or 0.
+        mark: The PGAPPNAME that whatever it started has in its environment, or "".
     """
     here = this_process()
     if not here.boot_id or not here.start or process.start == 0:
         return False
     if (process.host, process.boot_id) != (here.host, here.boot_id):
         return False
-    return _start_of(process.pid) != process.start and (group == 0 or not _group_lives(group))
+    if _start_of(process.pid) == process.start:
+        return False
+    return not (group and _group_lives(group)) and not (mark and _marked_lives(mark))
 
 
 def _host() -> str:
@@ -66,6 +73,12 @@ def _group_lives(group: int) -> bool:
     return any(each and each[0] not in "ZX" and int(each[_GROUP]) == group for each in every)
 
 
+def _marked_lives(mark: str) -> bool:
+    """Tell whether a process inherited the mark, however far it went from its parents."""
+    wanted = f"PGAPPNAME={mark}"
+    return any(wanted in _read(path).split("\0") for path in _PROC.glob("[0-9]*/environ"))
+
+
 def _fields(path: Path) -> list[str]:
     # The name is in parentheses and may hold anything, parentheses too.
     return _read(path).rpartition(")")[2].split()
@@ -73,6 +86,6 @@ def _fields(path: Path) -> list[str]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text().strip()
+        return path.read_text(errors="replace").strip()
     except OSError:
         return ""

@@ -12,6 +12,7 @@ from whimbrel.model.errors import FailedError, HeldError, TransientError, Whimbr
 from whimbrel.model.steps import Direction, RunTool
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
+from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
 from whimbrel.runner.attempts import record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
@@ -25,7 +26,7 @@ from whimbrel.runner.run_role import (
     role_name,
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, run_tool
-from whimbrel.runner.sessions import open_session, own
+from whimbrel.runner.sessions import Session, open_session, own
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
 
@@ -119,8 +120,15 @@ def _watching(bench: Bench, login: Login | None) -> Watchdog:
     """Watch the tool's sessions too; only its own login may cancel them (PostgreSQL 16+)."""
     target = bench.place.target if login is None else with_login(bench.place.target, login)
     manners, limits = bench.holding.manners, bench.order.spec.limits
+
+    def connect() -> Session:
+        session = open_session(target, manners)
+        # The login's default role is the owner, who may not cancel what the login does.
+        session.execute(SESSION_NO_ROLE)
+        return session
+
     return Watchdog(
-        lambda: open_session(target, manners),
+        connect,
         Watched(manners.application_name, role=login.user if login else ""),
         Limits(wait=limits.lock_timeout, hold=limits.lock_hold),
     )

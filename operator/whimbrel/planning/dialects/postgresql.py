@@ -20,6 +20,11 @@ LOCK_CLASS: Final = 0x77686D62
 MIGRATOR_KEY: Final = 1
 BOOTSTRAP_KEY: Final = 2
 
+# Where unqualified names go now, and where "$user" would send them once that schema exists.
+HOME_SCHEMA: Final = (
+    "SELECT pg_catalog.current_schema(), CASE WHEN pg_catalog.current_setting('search_path')"
+    " LIKE '%$user%' THEN current_user END, current_user"
+)
 READ_SEARCH_PATH: Final = "SELECT pg_catalog.current_setting('search_path')"
 # One round trip: the list of a SELECT is evaluated from left to right.
 PIN_SEARCH_PATH: Final = (

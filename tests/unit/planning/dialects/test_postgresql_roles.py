@@ -5,7 +5,7 @@ from whimbrel.planning.dialects import postgresql_roles as roles
 
 def test_the_login_belongs_to_the_owner():
     assert roles.create_role("run_1", "SCRAM-SHA-256$x", "shop") == (
-        "CREATE ROLE \"run_1\" LOGIN PASSWORD 'SCRAM-SHA-256$x' IN ROLE \"shop\"",
+        'CREATE ROLE "run_1" LOGIN PASSWORD \'SCRAM-SHA-256$x\' IN ROLE "shop"',
         "ALTER ROLE \"run_1\" SET role = 'shop'",
     )
 
