@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cluster.kube import PSQL, Namespace, kubectl
+from tests.cluster.one_node import is_one_node, provide_example
 
 NUMBERS = itertools.count(1)
 TAG = uuid.uuid4().hex[:5]
@@ -24,6 +25,19 @@ def shop() -> Iterator[Namespace]:
     namespace.secret(password=PASSWORD)
     yield namespace
     kubectl("delete", "namespace", name, "--wait=false", fine=False)
+
+
+@pytest.fixture(scope="session")
+def alembic() -> str:
+    """The image of examples/tools/alembic, as its author would build it."""
+    return provide_example("alembic", "whimbrel-example-alembic:1")
+
+
+@pytest.fixture(scope="session")
+def one_node() -> None:
+    """Skip where the node's containers and components are out of reach."""
+    if not is_one_node():
+        pytest.skip("needs the one-node cluster of tests/cluster/node: it kills what runs there")
 
 
 def make_database(name: str) -> None:

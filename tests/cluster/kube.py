@@ -99,6 +99,19 @@ class Namespace:
         target = database or self.database
         return kubectl(*self.server, "-d", target, "-c", statement).strip()
 
+    def active(self, pattern: str) -> bool:
+        """Tell whether a statement like this runs in this test's database right now."""
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            f"AND state = 'active' AND query LIKE '{pattern}' AND pid <> pg_backend_pid()"
+        )
+        return self.sql(query) != "0"
+
+    def at_revision(self, name: str, revision: str) -> None:
+        """Wait until a revision was read back and the newest generation is Ready."""
+        wait_until(revision, lambda: self.status(name).get("revision") == revision, seconds=120)
+        self.wait(name)
+
     def secret(self, name: str = "db", *, password: str = "secret%40#@word") -> None:
         """Create the Secret with the database's URL."""
         url = f"postgresql://{self.database}:{quoted(password)}@{SERVICE}:5432/{self.database}"

@@ -1,12 +1,9 @@
 """The operator is stopped and upgraded, Pods and namespaces go away: everything runs once."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
-from tests.cluster.kube import NODE, Namespace, kubectl, migration, wait_until
+from tests.cluster.kube import Namespace, kubectl, migration, wait_until
+from tests.cluster.one_node import stop_and_start
 from tests.cluster.test_sql_stories import SLOW, USERS, applied, pods, sleeping
 
 pytestmark = pytest.mark.cluster
@@ -77,22 +74,10 @@ def test_operator_may_not_read_secrets_or_configmaps(shop: Namespace):
     assert "yes" in kubectl("auth", "can-i", "create", "jobs", f"--as={account}", "-A")
 
 
-def test_api_server_away_while_a_migration_runs(shop: Namespace):
-    if not is_one_node():
-        pytest.fail("needs the one-node cluster of tests/cluster/node to stop its API server")
+def test_api_server_away_while_a_migration_runs(shop: Namespace, one_node: None):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
-    node("stop-component", "kube-apiserver")
-    node("start-component", "kube-apiserver")
+    stop_and_start("kube-apiserver")
     wait_until("the API server is back", lambda: "ok" in kubectl("get", "--raw", "/readyz"))
     shop.wait("shop", seconds=120)
     assert shop.sql("SELECT n FROM counted") == "2"
-
-
-def is_one_node() -> bool:
-    return "198.18.0.1" in kubectl("get", "nodes", "-o", "wide")
-
-
-def node(command: str, component: str) -> None:
-    name = os.environ.get("WHIMBREL_CLUSTER", "whimbrel")
-    subprocess.run([sys.executable, str(NODE), command, name, component], check=True)

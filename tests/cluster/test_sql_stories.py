@@ -98,11 +98,7 @@ def test_spec_edit_while_running_waits_for_its_turn(shop: Namespace):
 
 def sleeping(shop: Namespace) -> bool:
     """Tell whether our migration's pg_sleep runs right now."""
-    query = (
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND state = 'active' AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
-    )
-    return shop.sql(query) != "0"
+    return shop.active("%pg_sleep%")
 
 
 def test_two_objects_for_one_database_take_turns(shop: Namespace):

@@ -1,0 +1,52 @@
+"""What tests do to the node itself, where kubectl has no word for it: stop, kill, load an image."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.cluster.kube import NODE, ROOT, Namespace, kubectl
+from tests.cluster.node.onenode import images, places
+
+NAME = os.environ.get("WHIMBREL_CLUSTER", "whimbrel")
+
+
+def is_one_node() -> bool:
+    """Tell whether the cluster is the one of tests/cluster/node."""
+    return places.NODE_ADDRESS in kubectl("get", "nodes", "-o", "wide")
+
+
+def stop_and_start(component: str) -> None:
+    """Kill a component of the control plane and bring it back."""
+    for command in ("stop-component", "start-component"):
+        subprocess.run([sys.executable, str(NODE), command, NAME, component], check=True)
+
+
+def kill_container(shop: Namespace, pod: str, container: str) -> None:
+    """SIGKILL every process of a container, as the kernel does when memory is short."""
+    states = shop.get("pod", pod)["status"]["containerStatuses"]
+    uri = next(each["containerID"] for each in states if each["name"] == container)
+    address = str(places.cluster(NAME).containerd_socket)
+    task = ("tasks", "kill", "--all", "--signal", "SIGKILL", uri.removeprefix("containerd://"))
+    subprocess.run(["ctr", "--address", address, "--namespace", "k8s.io", *task], check=True)
+
+
+def provide_example(folder: str, tag: str) -> str:
+    """Build an example's image, give it to the cluster, and return its name.
+
+    A cluster that is not ours pulls the image that WHIMBREL_TEST_ALEMBIC_IMAGE names.
+    """
+    context = ROOT / "examples/tools" / folder
+    if is_one_node():
+        images.build_image(tag, context)
+        images.load_image(places.cluster(NAME), tag)
+        return tag
+    if given := os.environ.get("WHIMBREL_TEST_ALEMBIC_IMAGE"):
+        return given
+    return _provide_by_docker(context, tag)
+
+
+def _provide_by_docker(context: Path, tag: str) -> str:
+    subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True)
+    subprocess.run(["kind", "load", "docker-image", "--name", NAME, tag], check=True)
+    return tag
