@@ -16,7 +16,7 @@ from pathlib import Path
 
 FUNCTION_MEDIAN, FUNCTION_P95, FUNCTION_MOST = 8, 25, 40
 MODULE_P95, MODULE_MOST = 300, 400
-PACKAGE_MOST = 10_000
+PACKAGE_MOST = 12_000  # docs/adr/0002: lines of code, not of explanation
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 NOT_CODE = {

@@ -279,11 +279,18 @@ def test_process_is_the_proof_in_the_cli(database, ledger, lives):
     assert fence_run(fence_of(database, ledger), RUN) == "Process"
 
 
-def test_a_tool_whose_process_was_not_recorded_yet_is_not_proven_by_process(database, ledger):
+def test_whatever_carries_the_attempts_mark_must_be_gone_too(database, ledger):
+    """A tool's grandchild that went away from its group and session still has its environment."""
     an_attempt(ledger, tool=True)
     ledger.rows("update {s}.attempt set pid = 4194400, pid_start = 5")
-    with pytest.raises(HeldError):
-        fence_run(fence_of(database, ledger), RUN)
+    marked = subprocess.Popen(["sleep", "60"], env={"PGAPPNAME": NAME}, start_new_session=True)
+    try:
+        with pytest.raises(HeldError):
+            fence_run(fence_of(database, ledger), RUN)
+    finally:
+        marked.kill()
+        marked.wait()
+    assert fence_run(fence_of(database, ledger), RUN) == "Process"
 
 
 def test_a_fence_that_cannot_see_none_is_tried_again_later(database, ledger, monkeypatch):

@@ -1,13 +1,10 @@
-"""Who we are without a cluster: the object's uid, the host, and this very process."""
+"""Who we are without a cluster: the object's uid, and the host."""
 
 import socket
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-
-from whimbrel.runner import process
-from whimbrel.runner.surroundings import ProcessIdentity
 
 NAMESPACE: Final = uuid.UUID("6f2f4a86-3b1d-5f0e-9c57-2a8d6f1b7c10")
 
@@ -20,12 +17,6 @@ def object_uid(state_dir: Path, owner: str) -> str:
 def local_cluster() -> str:
     """Return the word that stands for the cluster in the ledger."""
     return f"local:{socket.gethostname()}"
-
-
-def this_process() -> ProcessIdentity:
-    """Return the identity that the fence proof `Process` needs."""
-    seen = process.this_process()
-    return ProcessIdentity(seen.host, seen.boot_id, seen.pid, seen.start)
 
 
 def new_run_id() -> str:

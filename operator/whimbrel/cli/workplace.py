@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel.cli.embedded import describe, embedded_postgres
-from whimbrel.cli.local_identity import this_process
 from whimbrel.cli.manifest import Manifest
 from whimbrel.cli.options import Connection
 from whimbrel.cli.project import sql_files, variables
@@ -80,7 +79,6 @@ def surroundings(place: Workplace, brought: Material) -> Surroundings:
         tool=brought.tool,
         report=place.report,
         stopping=place.stopping,
-        process=this_process(),
     )
 
 

@@ -9,21 +9,6 @@ from whimbrel.runner.tool import Tool
 
 
 @dataclass(frozen=True)
-class ProcessIdentity:
-    """The process that carries out an attempt at a terminal (fence proof `Process`).
-
-    Attributes:
-        boot_id: Of the running kernel; a rebooted host has no process of before.
-        start: Clock ticks after boot at which the process started; tells a recycled pid.
-    """
-
-    host: str
-    boot_id: str
-    pid: int
-    start: int
-
-
-@dataclass(frozen=True)
 class Surroundings:
     """The place of a run: a Job's Pod, or a terminal.
 
@@ -34,7 +19,6 @@ class Surroundings:
         tool: The foreign tool, already there (its launcher said hello), or None.
         report: Shows one line of progress to a person; never a secret.
         stopping: Set by SIGTERM or Ctrl-C; the run then stops at the next safe point.
-        process: Identity of this process where no kubelet speaks for it, else None.
     """
 
     target: Target
@@ -43,4 +27,3 @@ class Surroundings:
     tool: Tool | None
     report: Callable[[str], None]
     stopping: threading.Event
-    process: ProcessIdentity | None = None
