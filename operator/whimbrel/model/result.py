@@ -67,6 +67,8 @@ class Result(Frozen):
         fence: Proof that was used for earlier attempts: Role, Epoch, Kubelet, Process or "".
         salvage: Names of salvage tables of this run.
         warnings: Sentences; the first word is the reason (CamelCase), then a colon.
+        target: Revision that a way back leads to ("base" for none), where one is under way.
+        direction: "up" or "down": where the plan of a look leads.
         applied: Number of migrations that this attempt applied or took back.
     """
 
@@ -91,6 +93,8 @@ class Result(Frozen):
     warnings: tuple[str, ...] = ()
     holder: Holder | None = None
     applied: int = 0
+    target: str = ""
+    direction: str = ""
 
     def exit_code(self) -> int:
         """Return the exit code that runner and CLI use."""
