@@ -11,7 +11,7 @@ import time
 from bench.ground import ground, machine, say
 from tests.cluster.kube import Namespace, kubectl, migration, wait_until
 
-METRICS = "/api/v1/namespaces/whimbrel-system/services/whimbrel-metrics:metrics/proxy/metrics"
+METRICS = "/api/v1/namespaces/whimbrel-system/services/whimbrel-metrics:http/proxy/metrics"
 QUIET = 60.0  # seconds over which idle CPU is counted
 
 

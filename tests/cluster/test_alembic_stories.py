@@ -81,8 +81,8 @@ def test_an_image_without_the_project_is_one_sentence_and_an_edit_heals_it(
     shop.apply(project("python:3.11-slim-bookworm"))
     shop.wait("shop", "Stalled")
     ready = shop.condition("shop", "Ready")
-    assert ready["reason"] == "WorkingDirMissing"
-    assert "/app" in ready["message"]
+    assert ready["reason"] == "AlembicMissing"
+    assert "install alembic in the image" in ready["message"]
     shop.apply(project(alembic))
     shop.at_revision("shop", "0003")
 

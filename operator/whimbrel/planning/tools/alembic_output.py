@@ -33,6 +33,7 @@ class Problem:
     def sentence(self) -> str:
         """Return all of it for a person."""
         words = f"{self.place}: {self.text}" if self.place else self.text
+        words += f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""
         return f"{words} [{self.statement}]" if self.statement else words
 
 

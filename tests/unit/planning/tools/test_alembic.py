@@ -269,5 +269,6 @@ def test_a_problem_has_place_state_and_statement():
     assert problem == Problem(
         "ProgrammingError", "no such table", "versions/a.py, line 7", "42P01", "SELECT 1"
     )
-    assert problem.sentence() == "versions/a.py, line 7: no such table [SELECT 1]"
+    sentence = "versions/a.py, line 7: no such table (SQLSTATE 42P01) [SELECT 1]"
+    assert problem.sentence() == sentence
     assert parse_problem(["nothing of ours"]) is None
