@@ -71,6 +71,8 @@ SQL_PATH = (
     "tool sql with an image needs sql.path, the directory of the files in it; "
     "without an image there is no path"
 )
+TOO_MUCH = "inline files may hold 100000 bytes together; use configMapRef or an image for more"
+NO_DATABASE_URL = "tool sql starts no program that would get the URL: leave `databaseURL` out"
 
 REFUSALS = (
     Refusal("two sources", {"migrations.configMapRef": NAME}, "spec.migrations", ONE_SOURCE),
@@ -110,6 +112,7 @@ REFUSALS = (
         {"migrations.bookkeeping": {"schema": "public", "table": "\0"}},
         "spec.migrations.bookkeeping.table",
         NO_NUL,
+        base=ALEMBIC,
     ),
     Refusal(
         "name of a Secret in capitals",
@@ -194,7 +197,52 @@ REFUSALS = (
         "too much text",
         {"migrations.inline.files": {f"00{n}_a.up.sql": "x" * 60_000 for n in (1, 2)}},
         "spec.migrations.inline",
-        "inline files may hold 100000 characters together; use configMapRef or an image for more",
+        TOO_MUCH,
+    ),
+    Refusal(
+        "too many bytes in few characters",
+        {"migrations.inline.files": {"001_a.up.sql": "漢" * 33_334}},
+        "spec.migrations.inline",
+        TOO_MUCH,
+    ),
+    Refusal(
+        "variables where no program gets them",
+        {"migrations.env": [{"name": "A", "value": "b"}]},
+        "spec.migrations",
+        "tool sql starts no program that would get variables: leave `env` out",
+    ),
+    Refusal(
+        "a directory where no program starts",
+        {"migrations.workingDir": "/app"},
+        "spec.migrations",
+        "tool sql starts no program in a directory: leave `workingDir` out, "
+        "sql.path says where the files are",
+    ),
+    Refusal(
+        "the name of a URL's variable where no program gets it",
+        {"migrations.databaseURL": {"env": "DB"}},
+        "spec.migrations",
+        NO_DATABASE_URL,
+    ),
+    Refusal(
+        "the scheme of a URL that no program gets",
+        {"migrations.databaseURL.scheme": "postgresql+psycopg"},
+        "spec.migrations",
+        NO_DATABASE_URL,
+    ),
+    Refusal(
+        "a bookkeeping table beside the ledger",
+        {"migrations.bookkeeping.table": "applied"},
+        "spec.migrations",
+        "tool sql keeps its books in the ledger (database.ledgerSchema): leave `bookkeeping` out",
+    ),
+    Refusal(
+        "a transaction per file of a tool that decides itself",
+        {"migrations.atomicity": "File"},
+        "spec.migrations",
+        "`atomicity` belongs to tool: sql; every other tool has transactions of its own: "
+        "leave it out",
+        base=ALEMBIC,
     ),
     Refusal(
         "consent to data loss without a name",
