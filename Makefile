@@ -25,7 +25,7 @@ CODE := operator tests bench
 
 .PHONY: help
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ##@ Setting up
 
@@ -104,6 +104,8 @@ format: venv ## Format the code and mend what ruff can mend
 ##@ Testing
 
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
+# A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
+CRASH_POINTS := tests/scenarios/test_runner_crashes.py
 # Empty where the cluster is the one-node one, which tests reach by its name.
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
@@ -120,13 +122,26 @@ test-fast: venv system launcher ## What needs no cluster
 .PHONY: soak
 soak: venv system launcher cluster-up ## Every fault point (long)
 	@echo "seed $(WHIMBREL_SEED)"
-	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m soak
+	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
+	@WHIMBREL_SOAK=1 $(PYTEST) $(CRASH_POINTS)
 
 ##@ Looking
 
 .PHONY: demo
 demo: $(VENV)/.local ## Show the main job on an embedded PostgreSQL, in three minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo/run.sh
+
+# Asked of the cluster that runs: a measurement must not begin by loading the machine with a build.
+BENCHES := bench-latency bench-fairness bench-footprint
+.PHONY: $(BENCHES) bench-runner
+bench-latency: venv ## Seconds from kubectl apply to Ready, against a Job by hand
+bench-fairness: venv ## A small migration beside four long ones, against it alone
+bench-footprint: venv ## Memory and CPU of the operator with 1, 300 and 1,000 objects
+$(BENCHES):
+	@$(KUBECONFIG_OF_TESTS) $(BIN)/python -m $(subst -,.,$@)
+
+bench-runner: venv ## CPU of one runner with nothing to do (no cluster needed)
+	@$(BIN)/python -m bench.runner
 
 ##@ Cluster
 
