@@ -1,6 +1,7 @@
 """A namespace and a database for each story; the cluster itself comes from `make cluster-up`."""
 
 import itertools
+import json
 import uuid
 from collections.abc import Iterator
 
@@ -18,8 +19,11 @@ PASSWORD = "secret%40#@word"
 def shop() -> Iterator[Namespace]:
     """A fresh namespace with a Secret `db` for a fresh database owned by a plain login."""
     name = f"t{TAG}{next(NUMBERS)}"
-    kubectl("create", "namespace", name)
-    kubectl("label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    head = {"apiVersion": "v1", "kind": "Namespace"}
+    kubectl(
+        "apply", "-f", "-", given=json.dumps(head | {"metadata": {"name": name, "labels": labels}})
+    )
     namespace = Namespace(name, name, PSQL)
     make_database(name)
     namespace.secret(password=PASSWORD)
@@ -42,6 +46,10 @@ def one_node() -> None:
 
 def make_database(name: str) -> None:
     """Create a login and a database that it owns."""
-    kubectl(*PSQL, "-c", f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'")
-    kubectl(*PSQL, "-c", f"CREATE DATABASE {name} OWNER {name}")
-    kubectl(*PSQL, "-d", name, "-c", f"GRANT ALL ON SCHEMA public TO {name}")
+    statements = (
+        f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}'",
+        f"CREATE DATABASE {name} OWNER {name}",
+        f"\\connect {name}",
+        f"GRANT ALL ON SCHEMA public TO {name}",
+    )
+    kubectl(*PSQL, *(word for statement in statements for word in ("-c", statement)))

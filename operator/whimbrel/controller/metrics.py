@@ -1,6 +1,6 @@
-"""Numbers for Prometheus, prefix whimbrel_."""
+"""Numbers for Prometheus, prefix whimbrel_; CPU and memory under their usual names."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from whimbrel import __version__
 
@@ -10,6 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         known = self.registry = CollectorRegistry()
+        ProcessCollector(registry=known)
         self.turns = Counter(
             "whimbrel_reconcile",
             "Turns by the decision that came out.",

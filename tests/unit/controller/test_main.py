@@ -115,6 +115,7 @@ async def test_apply_change_watch_gap_and_an_orderly_end(cluster: Running):
     assert "ok" in await get(port, "/healthz") + await get(port, "/readyz")
     numbers = await get(port, "/metrics")
     assert "whimbrel_leader 1.0" in numbers
+    assert "process_cpu_seconds_total" in numbers
     assert 'whimbrel_migrations{phase="Completed"} 1.0' in numbers
 
     cluster.http.gone = True  # one watch is told 410 and lists again
