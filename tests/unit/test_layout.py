@@ -1,6 +1,8 @@
 """What must be true of the tree as a whole."""
 
 import ast
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -116,29 +118,70 @@ def test_docstrings_comments_and_blank_lines_are_no_code(tmp_path: Path):
 
 
 ERRORS = {"HeldError", "RefusedError", "FailedError", "TransientError", "Hold", "Done"}
+# A warning stands in status as "Reason: sentence"; PostgreSQL is what docstrings begin with.
+WARNING = re.compile(r"(?!PostgreSQL)([A-Z][a-z]+(?:[A-Z]+[a-z]*)+): ")
 
 
 def reasons(package: Path) -> set[str]:
     """Return every reason word that stands as text where an error or a decision is made."""
-    calls = (
-        node
+    return {
+        word
         for path in package.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-    )
-    return {word for call in calls for word in reason_of(call)}
+        for word in reasons_of(node)
+    }
 
 
-def reason_of(call: ast.Call) -> Iterator[str]:
-    """Yield the reason of an error (its first word) or of a `Wait` (its second)."""
-    name = getattr(call.func, "id", "")
-    position = 0 if name in ERRORS else 1 if name == "Wait" else None
+def reasons_of(node: ast.AST) -> Iterator[str]:
+    """Yield the reason words that a node of the program gives."""
+    if isinstance(node, ast.Call):
+        yield from reasons_of_call(node)
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        found = WARNING.match(node.value)
+        yield from found.groups() if found else ()
+
+
+def reasons_of_call(call: ast.Call) -> Iterator[str]:
+    """Yield the reason of an error (its first word), of a `Wait` or a `result` (the second)."""
+    name = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    position = 0 if name in ERRORS else 1 if name in {"Wait", "result"} else None
     if position is not None and len(call.args) > position:
-        word = getattr(call.args[position], "value", None)
-        if isinstance(word, str):
-            yield word
+        word = call.args[position]
+        either = (word.body, word.orelse) if isinstance(word, ast.IfExp) else (word,)
+        values = (getattr(each, "value", None) for each in either)
+        yield from (each for each in values if isinstance(each, str))
 
 
 def test_every_reason_word_is_explained():
     page = (ROOT / "docs/troubleshooting.md").read_text()
     assert sorted(word for word in reasons(PACKAGE) if f"`{word}`" not in page) == []
+
+
+def test_reasons_of_results_and_warnings_are_found():
+    assert {"RunClosed", "Looked", "RoleLeft", "WeakTLS", "DatabaseMoved"} <= reasons(PACKAGE)
+
+
+def told_by_make(target: str) -> str:
+    """Return the commands of a target of the Makefile, not carried out."""
+    words = ("make", "--dry-run", "--always-make", "--no-print-directory", target)
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_make_soak_runs_every_file_that_holds_points_back():
+    switch = "WHIMBREL_" + "SOAK"
+    files = [
+        path.relative_to(ROOT)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if switch in path.read_text()
+    ]
+    assert files
+    soak = told_by_make("soak")
+    assert [path for path in files if f"{path}" not in soak or f"{switch}=1" not in soak] == []
+
+
+def test_every_measurement_that_is_described_has_its_target():
+    described = re.findall(r"`make (bench-\w+)`", (ROOT / "bench/README.md").read_text())
+    modules = {path.stem for path in (ROOT / "bench").glob("*.py")} - {"__init__", "ground"}
+    assert {f"bench-{name}" for name in modules} == set(described)
+    for target in described:
+        assert f"-m {target.replace('-', '.')}\n" in told_by_make(target)
