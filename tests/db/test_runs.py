@@ -7,7 +7,8 @@ from psycopg.errors import UniqueViolation
 
 from tests.db.orders import RUN, a_ledger, an_order, resolved
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.model.plan import Segment
+from whimbrel.model.plan import RunnerPlan, Segment
+from whimbrel.model.steps import Direction
 from whimbrel.planning.dialects.postgresql_ledger import INSERT_RUN
 from whimbrel.runner.attempts import (
     close_attempt,
@@ -191,7 +192,7 @@ def test_the_tool_and_the_plan_are_recorded(ledger):
     reserve(ledger, an_order(), Fence())
     open_attempt(ledger, an_order(), name="n")
     record_tool(ledger, an_order(), run_role="whimbrel_run_1", tool_pid=77)
-    set_run_plan(ledger, RUN, digest="d", image="shop:2")
+    set_run_plan(ledger, RUN, RunnerPlan(Direction.UP, "1"), digest="d", image="shop:2")
     seen = read_attempt(ledger, an_order())
     assert (seen.tool, seen.run_role, seen.tool_pid) == (True, "whimbrel_run_1", 77)
     run = read_run(ledger, RUN)

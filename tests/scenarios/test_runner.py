@@ -1,11 +1,14 @@
 """The real runner as a process against a real PostgreSQL: one story each."""
 
 import json
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.postgres import Postgres
+from tests.proxy import Moment, Proxy, Strike
 from tests.runner_process import attempt_on
 
 FILES = {
@@ -126,3 +129,106 @@ def test_login_named_like_the_ledger_is_refused(database: Postgres, tmp_path: Pa
     assert (answer.code, answer.result["reason"]) == (2, "LedgerIsHome"), answer
     count = "SELECT count(*) FROM pg_namespace WHERE nspname = current_user"
     assert database.run(count) == [(0,)]
+
+
+THIRD = {
+    "003_more.up.sql": "CREATE TABLE more (id int);",
+    "003_more.down.sql": "DROP TABLE more;",
+}
+
+
+def releases(database: Postgres, tmp_path: Path) -> dict[str, str]:
+    """Apply three releases of one file each, and return all files."""
+    names = [*FILES.items(), *THIRD.items()]
+    for number in (1, 2, 3):
+        files = dict(names[: number * 2])
+        answer = attempt_on(database, tmp_path, files, run=f"release{number}").run_to_end()
+        assert answer.code == 0, answer
+    return dict(names)
+
+
+@pytest.mark.parametrize("part", range(6), ids=lambda part: f"request {part + 1} of 6 sixths")
+def test_killed_rollback_takes_back_one_release_and_no_more(
+    part: int, database: Postgres, tmp_path: Path
+):
+    files = releases(database, tmp_path)
+    attempt = attempt_on(database, tmp_path, files, run="back", segment="Rollback")
+    with Proxy(database.port) as proxy:
+
+        def kill() -> None:
+            running.process.kill()
+
+        # A rollback makes about 170 requests; the last ones come after the COMMIT of the down.
+        proxy.strike = Strike(60 + part * 22, Moment.AFTER, kill)
+        url = attempt.url.replace(f":{database.port}/", f":{proxy.port}/")
+        running = replace(attempt, url=url).start()
+        running.finish()
+    answer = replace(attempt, attempt=2).run_to_end()
+    assert (answer.code, answer.result["outcome"]) == (0, "RolledBack"), answer
+    assert answer.result["revision"] == "002"
+    assert database.run("SELECT count(email) FROM users") == [(0,)]
+
+
+def test_stopped_approved_plan_goes_on_and_an_unapproved_one_never_starts(
+    database: Postgres, tmp_path: Path
+):
+    slow = FILES | {"003_slow.up.sql": "SELECT pg_sleep(20);"}
+    spec = (("migrations.atomicity", "File"), ("approval", {"before": ["Start"]}))
+    look = attempt_on(database, tmp_path, slow, segment="Look", spec=spec).run_to_end()
+    refused = attempt_on(database, tmp_path, slow, run="run0", spec=spec).run_to_end()
+    assert (refused.code, refused.result["reason"]) == (3, "NotApproved"), refused
+    order = (("approved", look.result["planDigest"]),)
+    attempt = attempt_on(database, tmp_path, slow, spec=spec, order=order)
+    running = attempt.start()
+    while database.run("SELECT to_regclass('whimbrel.applied')") == [(None,)] or database.run(
+        "SELECT count(*) FROM whimbrel.applied"
+    ) != [(2,)]:
+        assert running.process.poll() is None, running.finish()
+    running.process.send_signal(signal.SIGTERM)
+    stopped = running.finish()
+    assert (stopped.code, stopped.result["reason"]) == (75, "Stopped"), stopped
+    again = attempt.next().start()
+    while database.run(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)'"
+    ) == [(0,)]:
+        assert again.process.poll() is None, again.finish()
+    again.process.send_signal(signal.SIGTERM)
+    assert again.finish().result["reason"] == "Stopped"
+
+
+def test_an_older_spec_does_nothing_after_a_newer_one(database: Postgres, tmp_path: Path):
+    newer = attempt_on(database, tmp_path, FILES, order=(("generation", 5),)).run_to_end()
+    assert newer.code == 0, newer
+    stale = attempt_on(database, tmp_path, FILES | THIRD, run="old", order=(("generation", 4),))
+    answer = stale.run_to_end()
+    assert (answer.code, answer.result["reason"]) == (75, "Superseded"), answer
+    assert database.run("SELECT to_regclass('more')") == [(None,)]
+
+
+def test_abort_of_a_run_that_never_began_is_done(database: Postgres, tmp_path: Path):
+    attempt_on(database, tmp_path, FILES).run_to_end()
+    answer = attempt_on(database, tmp_path, FILES, run="never", segment="Abort").run_to_end()
+    assert (answer.code, answer.result["reason"]) == (0, "Aborted"), answer
+
+
+def test_stuck_way_back_is_held_and_keeps_the_reservation(database: Postgres, tmp_path: Path):
+    wrong = FILES | THIRD | {"001_users.down.sql": "SELECT nonsense();"}
+    spec = (("migrations.atomicity", "File"),)
+    attempt_on(database, tmp_path, wrong, spec=spec).run_to_end()
+    back = attempt_on(database, tmp_path, wrong, run="back", segment="Rollback", spec=spec)
+    held = back.run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "RollbackFailed"), held
+    assert held.result["revision"] == "001"
+    other = attempt_on(database, tmp_path, {"001_x.up.sql": "SELECT 1;"}, name="other", uid="o")
+    assert other.run_to_end().result["reason"] == "Waiting"
+    mended = FILES | THIRD
+    answer = attempt_on(
+        database, tmp_path, mended, run="back", attempt=2, segment="Rollback", spec=spec
+    ).run_to_end()
+    assert (answer.code, answer.result["outcome"]) == (0, "RolledBack"), answer
+
+
+def test_refused_before_anything_leaves_not_even_a_ledger(database: Postgres, tmp_path: Path):
+    answer = attempt_on(database, tmp_path, {"001_a.up.sql": "SELEC 1;"}).run_to_end()
+    assert answer.code == 2, answer
+    assert database.run("SELECT to_regnamespace('whimbrel')") == [(None,)]

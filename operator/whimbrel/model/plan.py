@@ -44,6 +44,11 @@ class RunnerPlan:
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
+    def step_digests(self) -> tuple[str, ...]:
+        """Return the sha256 (hex) of each step's text, in order."""
+        texts = ("\0".join(step_text(step)) for step in self.steps)
+        return tuple(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+
 
 def step_text(step: Step) -> tuple[str, ...]:
     """Return the text of a step that an approval covers and `plan` prints, part by part."""

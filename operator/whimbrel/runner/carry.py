@@ -2,9 +2,10 @@
 
 import random
 import time
+from dataclasses import replace
 from typing import Final
 
-from whimbrel.model.errors import TransientError
+from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Adopt, Direction, RunAlone, RunFiles, RunTool, SalvageObjects, Step
@@ -13,7 +14,7 @@ from whimbrel.runner.records import finish_step
 from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
-from whimbrel.runner.step_failure import TryAgainError, raise_meaning
+from whimbrel.runner.step_failure import SALVAGE_TOO_LARGE, TryAgainError, raise_meaning
 from whimbrel.runner.step_work import StepFailedError, Work, record_file
 from whimbrel.runner.tool_attempt import run_tool_step
 
@@ -32,7 +33,23 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
     for number, step in enumerate(plan.steps, start=1):
         bench.place.report(f"step {number} of {len(plan.steps)}: {step.id}")
         _stop_if_told(bench)
-        _carry_patiently(step, bench, work)
+        try:
+            _carry_patiently(step, bench, work)
+        except HeldError as held:
+            if held.reason != SALVAGE_TOO_LARGE or not bench.order.spec.rollback.allow_data_loss:
+                raise
+            _carry_without_salvage(step, bench, work)
+
+
+def _carry_without_salvage(step: Step, bench: Bench, work: Work) -> None:
+    """Go on without the copy that does not fit: a person allowed the loss, by name and reason."""
+    bench.findings.warnings.append(f"SalvageSkipped: {step.id}: the copy was too large")
+    if isinstance(step, RunFiles):
+        _carry_patiently(replace(step, salvage=()), bench, work)
+        return
+    with work.ledger.session.transaction():
+        work.guard(work.ledger.session)
+        finish_step(work.ledger, work.run, step.id)
 
 
 def _carry_patiently(step: Step, bench: Bench, work: Work) -> None:
@@ -46,7 +63,8 @@ def _carry_patiently(step: Step, bench: Bench, work: Work) -> None:
         else:
             return
         bench.place.report(f"try {tries}: {said}; trying again")
-        if time.monotonic() + pause > end:
+        late = bench.order.deadline and time.time() > bench.order.deadline
+        if late or time.monotonic() + pause > end:
             raise TransientError("Blocked", f"{said}; {tries} tries", retry_after=5.0)
         # Jitter: two migrators that met once should not meet again.
         bench.place.stopping.wait(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret

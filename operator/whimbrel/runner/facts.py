@@ -1,6 +1,5 @@
 """Reads what a plan stands on."""
 
-from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Applied, Facts
 from whimbrel.model.order import Order
 from whimbrel.model.spec import Tool
@@ -65,30 +64,30 @@ def _with_revisions(known: Facts, shown: tuple[str, ...], runs: tuple[ToolRun, .
     for run in ended:
         for revision in run.after or ("",):
             added[revision] = added.get(revision, frozenset()) | run.added
-    last = _last_way_up(ended)
-    mine = (last.before or ("base",)) if last and last.after == shown else ()
-    return Facts(**{**vars(known), "revisions": shown, "added": added, "last_run": mine})
+    return Facts(
+        **{**vars(known), "revisions": shown, "added": added, "last_run": _before(ended, shown)}
+    )
 
 
-def _last_way_up(ended: list[ToolRun]) -> ToolRun | None:
-    """Return the newest run that no later run took back."""
+def _before(ended: list[ToolRun], shown: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the revisions before the newest run that nobody took back; () where there is none.
+
+    An adoption ran nothing, so a way back never leads below it. Several starts of one run (a kill
+    between two transactions of the tool) are one way.
+    """
     ways: list[ToolRun] = []
     for run in ended:
         starts = [number for number, way in enumerate(ways) if way.before == run.after]
         if starts:
-            del ways[starts[-1] :]
-        else:
+            del ways[starts[0] :]
+        elif not run.step.startswith("adopt:") and run.after != run.before:
             ways.append(run)
-    return ways[-1] if ways else None
+    if not ways or ways[-1].after != shown:
+        return ()
+    first = next(way for way in ways if way.run == ways[-1].run)
+    return first.before or ("base",)
 
 
-def image_of_newest(runs: tuple[ToolRun, ...], error: RefusedError) -> str:
-    """Return the image that knows the revision which this one does not, or "" if nobody knows.
-
-    Raises:
-        RefusedError: The given error, where the ledger names no image.
-    """
-    image = next((run.image for run in reversed(runs) if run.image), "")
-    if not image:
-        raise error
-    return image
+def image_of_newest(runs: tuple[ToolRun, ...]) -> str:
+    """Return the image of the newest start, which knows what is applied; "" if nobody knows."""
+    return next((run.image for run in reversed(runs) if run.image), "")

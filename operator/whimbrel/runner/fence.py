@@ -88,7 +88,8 @@ def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
     own = attempt.run == fence.order.run
     # Attempts of earlier runs of the object carry the run in front.
     key = attempt.key() if own else f"{attempt.run}/{attempt.key()}"
-    return key in fence.order.ended
+    here = f"{key}@{attempt.process.host.split()[0]}"
+    return key in fence.order.ended or here in fence.order.ended
 
 
 def _by_process(_: Fence, attempt: Attempt) -> bool:

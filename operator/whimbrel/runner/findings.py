@@ -23,6 +23,7 @@ class Findings:
     plan_digest: str = ""
     revision: str = ""
     applied: int = 0
+    target: str = ""
     salvage: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -48,12 +49,13 @@ class Findings:
     def failure(self, error: WhimbrelError) -> Result:
         """Return the end that an error stands for."""
         retry = error.retry_after if isinstance(error, TransientError) else 0.0
+        outcome, message, command = outcome_of(error), error.message, error.command
+        if outcome is Outcome.REFUSED:
+            message += "; nothing was run: the database is as before; apply a corrected object"
+        if outcome is Outcome.FAILED:
+            command = command or f"whimbrel retry {self.order.name} -n {self.order.namespace}"
         return self.result(
-            outcome_of(error),
-            error.reason,
-            error.message,
-            command=error.command,
-            retry_after=retry,
+            outcome, error.reason, message, command=command, retry_after=retry, target=self.target
         )
 
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -17,7 +17,7 @@ from whimbrel.planning.dialects.postgresql import TERMINATE_THEIRS, WHO_AM_I
 from whimbrel.runner.attempts import Attempt, open_attempt, read_attempts
 from whimbrel.runner.fence import Fence, fence_run
 from whimbrel.runner.findings import Findings
-from whimbrel.runner.known import open_ledger
+from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
 from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
@@ -70,9 +70,14 @@ def manners_of(order: Order) -> Manners:
 
 @contextmanager
 def holding(
-    order: Order, place: Surroundings, findings: Findings
+    order: Order,
+    place: Surroundings,
+    findings: Findings,
+    plan_first: Callable[[Ledger], None],
 ) -> Iterator[Holding | Waiting | Over]:
     """Hold the database for one attempt; or say who holds it, or how this attempt ended before.
+
+    `plan_first` is called before the ledger is installed where there is none.
 
     Raises:
         RefusedError: Nothing was locked or written; the sentence says what to change.
@@ -86,6 +91,8 @@ def holding(
     with closing(open_session(place.target, manners)) as session:
         ledger = Ledger(session, order.spec.database.ledger_schema)
         refuse_ledger_as_home(session, ledger.schema)
+        if look_at_ledger(ledger, order).meta is None:
+            plan_first(ledger)
         _read_ledger(ledger, order, findings)
         with _watching(order, place, manners, session) as watchdog:
             taken = _reserve(Fence(ledger, place.target, order, (watchdog.backend_pid,)))
@@ -124,6 +131,7 @@ def _reserve(fence: Fence) -> Reserved | Waiting | Over:
     try:
         take_lock(ledger.session, patience=_LOCK_PATIENCE)
     except TransientError:
+        _refuse_overtaken(ledger, order)
         holder = open_run(ledger)
         if holder is not None and not may_take_over(order, holder):
             return Waiting(holder.holder())

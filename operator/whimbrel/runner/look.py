@@ -58,4 +58,11 @@ def look(
     told = f"{len(plan.steps)} steps to {plan.to or 'nothing'}" if plan.steps else "nothing to do"
     # Text that does not fit the message is read from the log, and must have this digest.
     sha256 = hashlib.sha256(text.encode()).hexdigest()
-    return findings.result(outcome, "Looked", told, plan=pack_text(text), plan_sha256=sha256)
+    return findings.result(
+        outcome,
+        "Looked",
+        told,
+        direction=plan.direction.value,
+        plan=pack_text(text),
+        plan_sha256=sha256,
+    )

@@ -18,6 +18,7 @@ class ToolRun:
 
     Attributes:
         segment: Segment of the attempt that started it.
+        step: Id of the step; an adoption (`baseline`) and a way up may share an attempt.
         before: Revisions that its bookkeeping showed before.
         after: Revisions that it showed afterwards; None while nobody has read them back.
         added: What the run added to the catalogue.
@@ -28,6 +29,7 @@ class ToolRun:
     run: str
     segment: str
     attempt: int
+    step: str
     history: str
     image: str
     before: tuple[str, ...]
@@ -124,6 +126,7 @@ def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
         row.run,
         row.segment,
         row.attempt,
+        row.step,
         row.history,
         row.image,
         list(row.before),
@@ -140,8 +143,8 @@ def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
 
 
 def _tool_run(row: TupleRow) -> ToolRun:
-    after = None if row[6] is None else tuple(row[6])
-    values = (*row[:5], tuple(row[5]), after, _objects(row[7]), *row[8:])
+    after = None if row[7] is None else tuple(row[7])
+    values = (*row[:6], tuple(row[6]), after, _objects(row[8]), *row[9:])
     return ToolRun(*values)
 
 

@@ -1,5 +1,7 @@
 """The way back: asked for by a person, or taken by itself after a later transaction failed."""
 
+from typing import Final
+
 from whimbrel.model.errors import (
     FailedError,
     HeldError,
@@ -10,12 +12,16 @@ from whimbrel.model.errors import (
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import OnFailure, Tool
+from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
-from whimbrel.runner.records import read_tool_runs, record_rolled_back
-from whimbrel.runner.runs import set_run_plan
+from whimbrel.runner.facts import revision_of
+from whimbrel.runner.records import read_tool_runs, record_rolled_back, steps_done
+from whimbrel.runner.runs import read_run, set_run_target
 from whimbrel.runner.verify import verify
+
+NOTHING: Final = "base"  # the target of a way back after which nothing is applied
 
 
 def roll_back(bench: Bench) -> Result:
@@ -25,8 +31,10 @@ def roll_back(bench: Bench) -> Result:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
     order, findings = bench.order, bench.findings
-    to = {"": None, "base": ""}.get(order.to, order.to)
-    plan = _take_back(bench, to)
+    try:
+        plan = _take_back(bench, {"": None, "base": ""}.get(order.to, order.to))
+    except FailedError as error:
+        return findings.failure(_stuck(error, bench))
     findings.plan_digest = plan.digest()
     findings.revision = verify(plan, bench)
     _remember(bench)
@@ -39,7 +47,7 @@ def roll_back(bench: Bench) -> Result:
     )
 
 
-def take_back_this_run(error: WhimbrelError, bench: Bench) -> Result:
+def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> Result:
     """Return the end of a run of which a later transaction failed.
 
     What earlier transactions of this run applied is taken back (`Automatic`) or stays and is said
@@ -48,12 +56,12 @@ def take_back_this_run(error: WhimbrelError, bench: Bench) -> Result:
     findings = bench.findings
     if isinstance(error, TransientError | RefusedError | HeldError):
         return findings.failure(error)
-    applied = _applied_by_this_run(bench)
+    if plan.direction is Direction.DOWN:
+        return findings.failure(_stuck(error, bench))
     findings.revision = verify(None, bench)
-    if not applied and not findings.applied:
-        return findings.failure(_as_before(error))
+    applied = _applied_by_this_run(bench)
     if not applied:
-        return findings.failure(_half_back(error, bench))
+        return findings.failure(_as_before(error))
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
         return findings.failure(_stays(error, bench, applied))
     return _take_back_and_say(error, bench)
@@ -62,29 +70,33 @@ def take_back_this_run(error: WhimbrelError, bench: Bench) -> Result:
 def _take_back_and_say(error: WhimbrelError, bench: Bench) -> Result:
     findings = bench.findings
     try:
-        _take_back(bench, None)
-        findings.revision = verify(None, bench)
+        plan = _take_back(bench, None)
+        findings.revision = verify(plan, bench)
     except TransientError as later:
         return findings.failure(later)
     except WhimbrelError as second:
-        sentence = f"{error.message}; taking back what this run had applied failed: "
-        return findings.failure(
-            HeldError("RollbackFailed", sentence + second.message, command=second.command)
-        )
+        return findings.failure(_rollback_failed(f"{error.message}; ", second, bench))
     told = f"{error.message}; the earlier transactions of this run were taken back"
     return findings.failure(_as_before(FailedError(error.reason, told, command=error.command)))
 
 
 def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
-    facts = bench.facts()
-    order = bench.order
+    """Carry out the way back of this run; a later attempt of the run goes to the same place.
+
+    Raises:
+        WhimbrelError: There is no way back, or it did not come to its end.
+    """
+    facts, order, ledger = bench.facts(), bench.order, bench.holding.ledger
+    begun = read_run(ledger, order.run)
+    target = begun.target if begun is not None else ""
+    if target:
+        to = "" if target == NOTHING else target
     plan = plan_down(order.spec, order.owner(), facts, bench.source, to)
-    set_run_plan(
-        bench.holding.ledger,
-        order.run,
-        digest=plan.digest(),
-        image=order.spec.migrations.image or "",
-    )
+    if not target:
+        target = plan.to or NOTHING
+        # Before the first step: "before the last run" means another run once this one is gone.
+        set_run_target(ledger, order.run, target)
+    bench.findings.target = target
     carry_out_plan(plan, bench, facts)
     return plan
 
@@ -120,13 +132,23 @@ def _as_before(error: WhimbrelError) -> FailedError:
     )
 
 
-def _half_back(error: WhimbrelError, bench: Bench) -> HeldError:
+def _stuck(error: WhimbrelError, bench: Bench) -> WhimbrelError:
+    """Return the end of a way back that failed: as it was, or stuck between two transactions."""
+    done = steps_done(bench.holding.ledger, bench.order.run)
+    if not any(step.startswith(("down:", "salvage:")) for step in done):
+        return _as_before(error)
+    bench.findings.revision = verify(None, bench)
+    return _rollback_failed("", error, bench)
+
+
+def _rollback_failed(before: str, error: WhimbrelError, bench: Bench) -> HeldError:
     order = bench.order
     return HeldError(
-        error.reason,
-        f"{error.message}; earlier transactions of this way back stay: the database is at "
-        f"{bench.findings.revision or 'nothing'}; mend the down and go on",
-        command=f"whimbrel retry {order.name} -n {order.namespace}",
+        "RollbackFailed",
+        f"{before}the way back did not come to its end: {error.message}; the database is at "
+        f"{revision_of(bench.facts(), order) or 'nothing'} and stays there; mend the down, then "
+        "go on",
+        command=error.command or f"whimbrel retry {order.name} -n {order.namespace}",
     )
 
 

@@ -3,7 +3,7 @@
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -129,7 +129,7 @@ def run_tool(
     end = _start(place, step.argv, show)
     if end.start_error is not None:
         raise _cannot_start(place, end.start_error)
-    ended = Ended(end, parse_problem(problems), tuple(told))
+    ended = Ended(end, _clean_problem(place, parse_problem(problems)), tuple(told))
     after = read()
     if after != step.revisions or not end.gone:
         raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
@@ -146,7 +146,8 @@ def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], Non
     cwd = place.spec.migrations.working_dir or ""
 
     def clean_line(line: str) -> None:
-        on_line(place.clean(line)[:LINE_LIMIT])
+        # Our wrapper's own lines are a protocol: their words are cleaned when they are shown.
+        on_line(line if is_for_us(line) else place.clean(line)[:LINE_LIMIT])
 
     end = ToolEnd()
     for python in _PYTHONS:
@@ -155,6 +156,13 @@ def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], Non
         if end.start_error is None or not end.start_error.not_found:
             break
     return end
+
+
+def _clean_problem(place: ToolPlace, problem: Problem | None) -> Problem | None:
+    if problem is None:
+        return None
+    shown = {name: place.clean(getattr(problem, name)) for name in ("text", "place", "statement")}
+    return replace(problem, **shown)
 
 
 def _expect(step: RunTool, found: tuple[str, ...]) -> None:

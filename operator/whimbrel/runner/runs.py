@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
+from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Holder
 from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.runner.attempts import read_attempt, read_attempts, superseded
@@ -24,6 +26,8 @@ class Run:
     Attributes:
         purpose: Segment that opened it.
         state: open, held, done, failed, rolled_back, aborted or superseded.
+        target: Where a way back of this run leads ("base" for nothing stays), "" while none began.
+        steps: Digests of the steps of its plan, in order.
     """
 
     id: str
@@ -38,6 +42,8 @@ class Run:
     state: str
     opened_at: datetime
     closed_at: datetime | None
+    target: str
+    steps: tuple[str, ...]
 
     def holder(self) -> Holder:
         """Return what is told to those who wait for it."""
@@ -98,15 +104,12 @@ def reserve(ledger: Ledger, order: Order, prove: Prove) -> Reserved | Waiting | 
     over = _known_end(ledger, order)
     if over is not None:
         return over
+    _refuse_older_generation(ledger, order)
     holder = open_run(ledger)
     if holder is None:
         return Reserved(_insert(ledger, order), "")
     if holder.id == order.run:
         return Reserved(holder, prove(holder.id))
-    if _is_stale(order, holder):
-        raise TransientError(
-            "Superseded", f"run {holder.id} of a newer generation took over from {order.run}"
-        )
     if not may_take_over(order, holder):
         return Waiting(holder.holder())
     return _take_over(ledger, order, holder, prove)
@@ -119,20 +122,27 @@ def _known_end(ledger: Ledger, order: Order) -> Over | None:
         return Over(run.state, attempt.result)
     if attempt is not None and attempt.state == "fenced":
         raise superseded(attempt)
+    if run is None and order.segment is Segment.ABORT:
+        return Over("aborted", "")
     if run is None or run.closed_at is None:
         return None
     closed = [each.result for each in read_attempts(ledger, run.id) if each.state == "closed"]
     return Over(run.state, closed[-1] if closed else "")
 
 
+def _refuse_older_generation(ledger: Ledger, order: Order) -> None:
+    """Refuse what an older spec of this object asked for, also when the newer run is over."""
+    who = (order.cluster, order.namespace, order.name, order.uid)
+    newer = ledger.rows(statements.NEWER_RUN, *who, order.generation)
+    if newer:
+        raise TransientError(
+            "Superseded", f"run {newer[0][0]} of a newer generation took over from {order.run}"
+        )
+
+
 def _same_object(order: Order, run: Run) -> bool:
-    ours = (order.cluster, order.namespace, order.name)
-    return ours == (run.cluster, run.namespace, run.name)
-
-
-def _is_stale(order: Order, holder: Run) -> bool:
-    same = _same_object(order, holder) and order.uid == holder.uid
-    return same and order.generation < holder.generation
+    ours = (order.cluster, order.namespace, order.name, order.uid)
+    return ours == (run.cluster, run.namespace, run.name, run.uid)
 
 
 def may_take_over(order: Order, holder: Run) -> bool:
@@ -169,23 +179,33 @@ def _insert(ledger: Ledger, order: Order) -> Run:
 def open_run(ledger: Ledger) -> Run | None:
     """Return the run that holds the database."""
     found = ledger.rows(statements.READ_OPEN_RUN)
-    return Run(*found[0]) if found else None
+    return _run(found[0]) if found else None
 
 
 def read_run(ledger: Ledger, run: str) -> Run | None:
     """Return a run by its id."""
     found = ledger.rows(statements.READ_RUN, run)
-    return Run(*found[0]) if found else None
+    return _run(found[0]) if found else None
 
 
 def read_runs(ledger: Ledger) -> tuple[Run, ...]:
     """Return all runs, oldest first (`whimbrel history`)."""
-    return tuple(Run(*row) for row in ledger.rows(statements.READ_RUNS))
+    return tuple(_run(row) for row in ledger.rows(statements.READ_RUNS))
 
 
-def set_run_plan(ledger: Ledger, run: str, *, digest: str, image: str) -> None:
-    """Record what a run carries out, and with which image."""
-    ledger.rows(statements.SET_RUN_PLAN, run, digest, image)
+def _run(row: TupleRow) -> Run:
+    values = (*row[:-1], tuple(row[-1]))
+    return Run(*values)
+
+
+def set_run_plan(ledger: Ledger, run: str, plan: RunnerPlan, *, digest: str, image: str) -> None:
+    """Record what a run carries out, step by step, and with which image."""
+    ledger.rows(statements.SET_RUN_PLAN, run, digest, image, list(plan.step_digests()))
+
+
+def set_run_target(ledger: Ledger, run: str, target: str) -> None:
+    """Record where a way back leads, before its first step: a later attempt goes no further."""
+    ledger.rows(statements.SET_RUN_TARGET, run, target)
 
 
 def close_run(ledger: Ledger, run: str, state: str) -> None:

@@ -10,6 +10,7 @@ from whimbrel.runner.transactions import End
 from whimbrel.runner.watchdog import Sighting
 
 LOCK_TRIES: Final = 3  # tries before a lock that makes others wait too long counts as a failure
+SALVAGE_TOO_LARGE: Final = "SalvageDoesNotFit"
 _LOCK_NOT_AVAILABLE: Final = "55P03"
 _CANCELLED: Final = "57014"
 _NOTHING_STAYED: Final = "nothing of this transaction stayed"
@@ -37,7 +38,7 @@ def raise_meaning(failure: StepFailedError, bench: Bench, tries: int) -> None:
         raise TransientError(
             "LockLost", f"the session that holds the lock is gone; {_state(failure)}"
         ) from failure
-    if failure.end in (End.UNKNOWN, End.RUNNING):
+    if failure.end in (End.UNKNOWN, End.RUNNING) or failure.fate is Fate.UNKNOWN:
         raise TransientError(
             "ConnectionLost", f"{bench.clean(failure.sentence())}; {_state(failure)}"
         ) from failure
@@ -64,7 +65,7 @@ def _lock(failure: StepFailedError, sighting: Sighting, bench: Bench, tries: int
     if failure.doing:
         namespace, name = bench.order.namespace, bench.order.name
         return HeldError(
-            "SalvageDoesNotFit",
+            SALVAGE_TOO_LARGE,
             f"{failure.doing} {told}, more than limits.lockHold; {_state(failure)}; raise "
             "limits.lockHold, or allow the loss",
             command=f"kubectl patch dbm {name} -n {namespace} --type merge -p "

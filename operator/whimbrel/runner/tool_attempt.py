@@ -4,20 +4,22 @@ import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 import psycopg
 
 from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
-from whimbrel.model.steps import Direction, RunTool
+from whimbrel.model.steps import CatalogObject, Direction, RunTool
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
 from whimbrel.runner.attempts import record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
-from whimbrel.runner.catalog import added, fingerprint, read_identities
-from whimbrel.runner.records import ToolRun, record_tool_run
+from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
+from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
+from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
     make_role,
     may_make_roles,
@@ -42,8 +44,9 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
         TransientError: It was stopped or lost; the next attempt looks first.
     """
     ledger, order = bench.holding.ledger, bench.order
+    _refuse_half_done(bench)
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, fingerprint(ledger.session, before))
+    row = _row(step, bench, frozenset(before), fingerprint(ledger.session, before))
     with _login(bench) as login, _watching(bench, login) as watchdog:
         record_tool_run(ledger, row)
 
@@ -60,10 +63,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     new = added(before, after) if step.direction is Direction.UP else frozenset()
     shape = fingerprint(ledger.session, after)
     shown = read_revisions(ledger.session, order.spec)
-    record_tool_run(
-        ledger,
-        ToolRun(**{**vars(row), "after": shown, "added": new} | {"fingerprint_after": shape}),
-    )
+    record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
 
 
 def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
@@ -73,21 +73,55 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
         raise TransientError("ToolNotThere", "the tool's container is not there")
     url = render_url(bench.place.target, spec.migrations.database_url.scheme, login=login)
     manners = bench.holding.manners
-    clean = bench.clean
+    own_password = Redactor([login.password] if login else []).clean
+
+    def clean(text: str) -> str:
+        return own_password(bench.clean(text))
+
     return ToolPlace(bench.place.tool, spec, url, manners, clean, bench.place.report)
 
 
-def _row(step: RunTool, bench: Bench, shape: str) -> ToolRun:
+def finish_lost_tool_runs(bench: Bench) -> None:
+    """Read back what a tool did whose runner did not live to do so; its end is proven by now."""
+    ledger, order = bench.holding.ledger, bench.order
+    history = order.spec.migrations.history
+    lost = [run for run in read_tool_runs(ledger, history) if run.after is None]
+    for run in lost:
+        shown = read_revisions(ledger.session, order.spec)
+        now = read_catalog(ledger.session, ledger.schema)
+        shape = fingerprint(ledger.session, now)
+        new = now - run.added if shown != run.before else frozenset()
+        seen = replace(run, after=shown, added=new, fingerprint_after=shape)
+        record_tool_run(ledger, seen)
+
+
+def _refuse_half_done(bench: Bench) -> None:
+    """Hold where the last start of the tool changed the catalogue and not its bookkeeping.
+
+    Data that such a start committed leaves no trace in the catalogue and cannot be seen here.
+    """
+    history = bench.order.spec.migrations.history
+    newest = read_tool_runs(bench.holding.ledger, history)[-1:]
+    if not newest or bench.order.retry:
+        return
+    run = newest[0]
+    if run.after == run.before and run.fingerprint_after not in ("", run.fingerprint_before):
+        raise _half_done("the last start of the tool was interrupted", bench)
+
+
+def _row(step: RunTool, bench: Bench, present: frozenset[CatalogObject], shape: str) -> ToolRun:
+    """Return the ledger's row of a start; until its end is read back it keeps what was there."""
     order = bench.order
     return ToolRun(
         run=order.run,
         segment=order.segment.value,
         attempt=order.attempt,
+        step=step.id,
         history=order.spec.migrations.history,
         image=order.spec.migrations.image or "",
         before=step.before,
         after=None,
-        added=frozenset(),
+        added=present,
         fingerprint_before=shape,
     )
 
@@ -95,7 +129,7 @@ def _row(step: RunTool, bench: Bench, shape: str) -> ToolRun:
 @contextmanager
 def _login(bench: Bench) -> Iterator[Login | None]:
     """Give the tool a login of its own, recorded before it is made, and take it away again."""
-    ledger, order, target = bench.holding.ledger, bench.order, bench.place.target
+    ledger, order = bench.holding.ledger, bench.order
     if bench.place.run_target is not None:
         prepared = bench.place.run_target.user
         record_tool(ledger, order, run_role=prepared)
@@ -110,10 +144,17 @@ def _login(bench: Bench) -> Iterator[Login | None]:
     try:
         yield make_role(ledger.session, name, bench.holding.manners)
     finally:
-        if not ledger.session.closed and not remove_role(
-            ledger.session, target, ledger.schema, name
-        ):
-            bench.findings.warnings.append(f"RoleLeft: the login {name} could not be dropped")
+        _drop_role(bench, name)
+
+
+def _drop_role(bench: Bench, name: str) -> None:
+    """Drop the tool's login; what stops that is a warning, it must not hide how the tool ended."""
+    ledger = bench.holding.ledger
+    gone = False
+    with contextlib.suppress(WhimbrelError, psycopg.Error):
+        gone = remove_role(ledger.session, bench.place.target, ledger.schema, name)
+    if not gone:
+        bench.findings.warnings.append(f"RoleLeft: the login {name} could not be dropped yet")
 
 
 def _watching(bench: Bench, login: Login | None) -> Watchdog:
@@ -156,13 +197,15 @@ def _judged(
     ledger = bench.holding.ledger
     if not failure.gone:
         return TransientError("ToolLost", failure.message)
-    record_tool_run(ledger, ToolRun(**{**vars(row), "after": failure.after}))
-    shape = fingerprint(ledger.session, read_identities(ledger.session, ledger.schema))
+    now = read_catalog(ledger.session, ledger.schema)
+    shape = fingerprint(ledger.session, now)
+    seen = replace(row, after=failure.after, added=now - row.added, fingerprint_after=shape)
+    record_tool_run(ledger, seen)
     if failure.after != failure.before:
         shown = ", ".join(failure.after) or "no revision"
         return FailedError("ToolFailed", f"{failure.message}; the database shows {shown}")
     if shape != row.fingerprint_before:
-        return _half_done(failure, bench)
+        return _half_done(failure.message, bench)
     return _untouched(failure, bench, watchdog)
 
 
@@ -182,11 +225,11 @@ def _untouched(failure: ToolFailedError, bench: Bench, watchdog: Watchdog) -> Wh
     return FailedError("ToolFailed", f"{failure.message}; {state}")
 
 
-def _half_done(failure: ToolFailedError, bench: Bench) -> HeldError:
+def _half_done(told: str, bench: Bench) -> HeldError:
     order = bench.order
     return HeldError(
         "HalfDone",
-        f"{failure.message}; bookkeeping is as before, but the catalogue is not: the migration "
+        f"{told}; bookkeeping is as before, but the catalogue is not: the migration "
         "committed a part of its work; undo that part by hand, then retry",
         command=f"whimbrel retry {order.name} -n {order.namespace}",
     )

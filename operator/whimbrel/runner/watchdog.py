@@ -170,7 +170,7 @@ class Watchdog:
 
     def _reconnect(self) -> float:
         self._session.close()
-        with contextlib.suppress(TransientError):
+        with contextlib.suppress(TransientError, psycopg.Error):
             self._session = pin(self._connect())
             return 0.0
         return _RECONNECT_SECONDS

@@ -5,25 +5,31 @@ from typing import Final
 
 import psycopg
 
-from whimbrel.model.errors import HeldError, WhimbrelError
+from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
+from whimbrel.model.spec import Tool
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_up
+from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
+from whimbrel.runner.facts import image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.project import read_source
+from whimbrel.runner.records import lift_rolled_back, read_tool_runs
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import roll_back, take_back_this_run
-from whimbrel.runner.runs import Over, Waiting, close_run, set_run_plan
+from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.surroundings import Surroundings
+from whimbrel.runner.tool_attempt import finish_lost_tool_runs
 from whimbrel.runner.verify import verify
 
 Clean = Callable[[str], str]
@@ -59,7 +65,14 @@ def carry_out(order: Order, place: Surroundings) -> Result:
 
 def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean: Clean) -> Result:
     source = read_source(order, place, clean, manners_of(order))
-    with holding(order, place, findings) as held:
+
+    def plan_first(ledger: Ledger) -> None:
+        """Refuse what is wrong before even the ledger is made."""
+        if order.segment is Segment.MIGRATE:
+            facts = read_facts(ledger, order, findings.database, has_ledger=False)
+            plan_up(order.spec, order.owner(), facts, source)
+
+    with holding(order, place, findings, plan_first) as held:
         match held:
             case Waiting(holder=holder):
                 told = f"waits for {holder.namespace}/{holder.name}, which holds the database"
@@ -75,22 +88,43 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
 
 def _known(over: Over, findings: Findings) -> Result:
     """Return the end that the ledger knows, as the answer of this attempt."""
-    known = decode_result(over.result)
-    if known is None:
-        return findings.result(
-            Outcome.HELD, "RunClosed", f"the run was closed as {over.state} by another order"
-        )
     order = findings.order
+    known = decode_result(over.result)
+    if known is None and order.segment is Segment.ABORT:
+        return findings.result(Outcome.DONE, "Aborted", "there was no such run: nothing to close")
+    open_still = over.state in ("open", "held")
+    if known is None or (known.outcome is Outcome.NOT_FINISHED and not open_still):
+        return findings.result(
+            Outcome.HELD,
+            "RunClosed",
+            f"the run was closed as {over.state} by somebody else; what it applied stays",
+            command=f"whimbrel retry {order.name} -n {order.namespace}",
+        )
     return known.model_copy(update={"segment": order.segment.value, "attempt": order.attempt})
 
 
 def _worked(bench: Bench) -> Result:
     try:
+        if bench.order.spec.migrations.tool is not Tool.SQL:
+            finish_lost_tool_runs(bench)
         return _SEGMENTS[bench.order.segment](bench)
+    except RefusedError as error:
+        return _with_image(error, bench)
     except WhimbrelError as error:
         return bench.findings.failure(error)
     except psycopg.Error as error:
-        return bench.findings.failure(sorted_error(error, "a step was interrupted", bench.clean))
+        told = sorted_error(error, "the ledger could not be used", bench.clean)
+        return bench.findings.failure(TransientError("LedgerError", told.message))
+
+
+def _with_image(error: RefusedError, bench: Bench) -> Result:
+    """Name the image of the run that applied what this image does not know."""
+    result = bench.findings.failure(error)
+    if error.reason != "NeedsNewerImage":
+        return result
+    history = bench.order.spec.migrations.history
+    image = image_of_newest(read_tool_runs(bench.holding.ledger, history))
+    return result.model_copy(update={"image": image})
 
 
 def _closed(result: Result, bench: Bench) -> Result:
@@ -100,6 +134,9 @@ def _closed(result: Result, bench: Bench) -> Result:
     to prove that it is over.
     """
     cleaned = _cleaned(result, bench.clean)
+    if bench.holding.session.closed and result.outcome is not Outcome.NOT_FINISHED:
+        lost = TransientError("ConnectionLost", f"{cleaned.message}; the end is not recorded")
+        return bench.findings.failure(lost)
     if result.reason in _UNKNOWN_ENDS or bench.holding.session.closed:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
@@ -112,40 +149,47 @@ def _closed(result: Result, bench: Bench) -> Result:
 
 
 _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "ToolLost", "ToolSessionsLeft"})
+# Held before anything was touched: the reservation is given back while a person thinks.
+_UNTOUCHED: Final = frozenset({"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData"})
 
 
 def _state(result: Result, state: str) -> str:
-    """Return the run's state; a refusal that touched nothing does not keep others waiting."""
-    return "failed" if state == "held" and result.reason != "RollbackFailed" else state
+    """Return the run's state; only what touched the database keeps others waiting."""
+    untouched = result.reason in _UNTOUCHED and result.applied == 0
+    return "failed" if state == "held" and untouched else state
 
 
 def _migrate(bench: Bench) -> Result:
+    order, findings, ledger = bench.order, bench.findings, bench.holding.ledger
+    if order.retry:
+        lift_rolled_back(ledger, order.spec.migrations.history)
     facts = bench.facts()
-    order, findings = bench.order, bench.findings
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
     findings.plan_digest = plan.digest()
-    _check_approved(plan, order)
+    begun = read_run(ledger, order.run)
+    if plan.direction is Direction.UP:
+        check_approved(plan, order, begun)
     if not plan.steps:
         return _nothing(plan, bench)
-    ledger = bench.holding.ledger
-    set_run_plan(ledger, order.run, digest=plan.digest(), image=order.spec.migrations.image or "")
+    if begun is None or not begun.steps:
+        digest, image = plan.digest(), order.spec.migrations.image or ""
+        set_run_plan(ledger, order.run, plan, digest=digest, image=image)
     try:
         carry_out_plan(plan, bench, facts)
     except WhimbrelError as error:
-        return take_back_this_run(error, bench)
+        return take_back_this_run(error, bench, plan)
     findings.revision = verify(plan, bench)
-    drop_expired(ledger)
+    _drop_expired(bench)
     return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
 
 
-def _check_approved(plan: RunnerPlan, order: Order) -> None:
-    if order.approved and plan.steps and plan.digest() != order.approved:
-        raise HeldError(
-            "PlanChanged",
-            f"the plan {order.approved[:12]} was approved, but the database or the files changed "
-            f"and the plan is {plan.digest()[:12]} now; nothing was touched; look at the new plan",
-            command=f"whimbrel retry {order.name} -n {order.namespace}",
-        )
+def _drop_expired(bench: Bench) -> None:
+    """Drop salvage whose time is over; what stops that does not make the migration a failure."""
+    try:
+        drop_expired(bench.holding.ledger)
+    except psycopg.Error as error:
+        told = bench.clean(str(error.diag.message_primary))
+        bench.findings.warnings.append(f"SalvageLeft: expired salvage stays: {told}")
 
 
 def _nothing(plan: RunnerPlan, bench: Bench) -> Result:

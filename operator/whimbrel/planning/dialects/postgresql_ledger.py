@@ -43,7 +43,9 @@ CREATE TABLE {s}.run (
     state text NOT NULL DEFAULT 'open' CHECK (state IN
         ('open', 'held', 'done', 'failed', 'rolled_back', 'aborted', 'superseded')),
     opened_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    closed_at timestamptz
+    closed_at timestamptz,
+    target text NOT NULL DEFAULT '',
+    steps text[] NOT NULL DEFAULT ARRAY[]::text[]
 )""",
     # A held run is not over: it goes on holding the database until a human has decided.
     "CREATE UNIQUE INDEX run_only_one_open ON {s}.run ((true)) WHERE state IN ('open', 'held')",
@@ -100,6 +102,7 @@ CREATE TABLE {s}.tool_run (
     run text NOT NULL REFERENCES {s}.run (id),
     segment text NOT NULL,
     attempt integer NOT NULL,
+    step text NOT NULL,
     history text NOT NULL,
     image text NOT NULL,
     before text[] NOT NULL,
@@ -108,7 +111,7 @@ CREATE TABLE {s}.tool_run (
     fingerprint_before text NOT NULL,
     fingerprint_after text NOT NULL,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (run, segment, attempt)
+    PRIMARY KEY (run, segment, attempt, step)
 )""",
     """
 CREATE TABLE {s}.salvage (
@@ -154,16 +157,23 @@ CHECK_STEP: Final = (
 
 _RUN: Final = (
     "id, namespace, name, uid, cluster, generation, purpose, plan_digest, image, state,"
-    " opened_at, closed_at"
+    " opened_at, closed_at, target, steps"
 )
 READ_OPEN_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE state IN ('open', 'held')"
 READ_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE id = $1::text"
 READ_RUNS: Final = f"SELECT {_RUN} FROM {{s}}.run ORDER BY opened_at, id"
+NEWER_RUN: Final = (
+    "SELECT id, generation FROM {s}.run WHERE cluster = $1 AND namespace = $2 AND name = $3"
+    " AND uid = $4 AND generation > $5::bigint ORDER BY generation DESC LIMIT 1"
+)
 INSERT_RUN: Final = (
     "INSERT INTO {s}.run (id, namespace, name, uid, cluster, generation, purpose)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7)"
 )
-SET_RUN_PLAN: Final = "UPDATE {s}.run SET plan_digest = $2, image = $3 WHERE id = $1::text"
+SET_RUN_PLAN: Final = (
+    "UPDATE {s}.run SET plan_digest = $2, image = $3, steps = $4::text[] WHERE id = $1::text"
+)
+SET_RUN_TARGET: Final = "UPDATE {s}.run SET target = $2 WHERE id = $1::text"
 SET_RUN_STATE: Final = (
     "UPDATE {s}.run SET state = $2::text, closed_at = CASE WHEN $2::text IN ('open', 'held')"
     " THEN NULL ELSE pg_catalog.clock_timestamp() END WHERE id = $1::text"
@@ -229,15 +239,15 @@ DELETE_APPLIED: Final = (
 )
 
 RECORD_TOOL_RUN: Final = (
-    "INSERT INTO {s}.tool_run (run, segment, attempt, history, image, before, after, added,"
+    "INSERT INTO {s}.tool_run (run, segment, attempt, step, history, image, before, after, added,"
     " fingerprint_before, fingerprint_after)"
-    " VALUES ($1, $2, $3, $4, $5, $6::text[], $7::text[], $8::jsonb, $9, $10)"
-    " ON CONFLICT (run, segment, attempt) DO UPDATE SET after = EXCLUDED.after,"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[], $9::jsonb, $10, $11)"
+    " ON CONFLICT (run, segment, attempt, step) DO UPDATE SET after = EXCLUDED.after,"
     " added = EXCLUDED.added, fingerprint_after = EXCLUDED.fingerprint_after,"
     " at = pg_catalog.clock_timestamp()"
 )
 READ_TOOL_RUNS: Final = (
-    "SELECT run, segment, attempt, history, image, before, after, added, fingerprint_before,"
+    "SELECT run, segment, attempt, step, history, image, before, after, added, fingerprint_before,"
     " fingerprint_after FROM {s}.tool_run WHERE history = $1::text ORDER BY seq"
 )
 
