@@ -26,6 +26,8 @@ class Ledger:
     holder: Holder | None = None
     stored: dict[tuple[str, str], Result] = field(default_factory=dict)
     newest: dict[str, int] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)  # revision before each way up
+    targets: dict[str, str] = field(default_factory=dict)  # where the way back of a run leads
 
     def carry_out(self, order: Order, script: str) -> Result | None:
         """Return the answer of an attempt; None when it vanished without one."""
@@ -61,14 +63,29 @@ class Ledger:
         if order.segment == "Abort":
             return self._end(order, Outcome.NOTHING_TO_DO, "Aborted")
         if order.segment == "Rollback":
-            self.done += [f"-{version}" for version in self.applied]
-            self.applied.clear()
-            end = self._end(order, Outcome.ROLLED_BACK, "RolledBack")
-            return None if script == "vanish after" else end
+            return self._roll_back(order, script)
         news = [version for version in self.pending if version not in self.applied]
+        self.before += [self.applied[-1] if self.applied else ""] if news else []
         self.applied += news
         self.done += news
+        if script == "rollback failed":
+            held = self._result(order, Outcome.HELD, "RollbackFailed")
+            return held.model_copy(update={"target": self.before[-1] or "base"})
         end = self._end(order, Outcome.DONE if news else Outcome.NOTHING_TO_DO, "Completed")
+        return None if script == "vanish after" else end
+
+    def _roll_back(self, order: Order, script: str) -> Result | None:
+        newest = self.before[-1] if self.before else ""
+        target = self.targets.setdefault(order.run, order.to or newest or "base")
+        if script == "loses data":
+            held = self._result(order, Outcome.HELD, "WouldLoseData")
+            return held.model_copy(update={"target": target})
+        kept = "" if target == "base" else target
+        back = [each for each in self.applied if each > kept]
+        self.done += [f"-{version}" for version in back]
+        self.applied = [each for each in self.applied if each not in back]
+        self.before = [each for each in self.before if each < kept]
+        end = self._end(order, Outcome.ROLLED_BACK, "RolledBack")
         return None if script == "vanish after" else end
 
     def _look(self, order: Order) -> Result:

@@ -175,8 +175,9 @@ def job_is_there(seen: Observed) -> Decision | None:
 
 
 def _lost(seen: Observed, run: RunStatus) -> NextAttempt:
-    # What the database shows now is unknown: look first. An abort looks by itself.
-    segment = Segment.ABORT if run.goal is Segment.ABORT else Segment.LOOK
+    # What the database shows now is unknown: look first. A look plans the way up; the way back
+    # and the abort look by themselves.
+    segment = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
     return NextAttempt(runs.later(seen, run, segment), "ended without an answer")
 
 

@@ -9,6 +9,7 @@ from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
 from whimbrel.machine.requests import resolve_value, wanted_trigger
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.spec import Spec
 from whimbrel.model.status import Phase, RunState, RunStatus
 
 Rule = Callable[[Observed], Decision | None]
@@ -71,9 +72,8 @@ def new_run_is_wanted(seen: Observed) -> Decision | None:
     trigger = wanted_trigger(seen)
     if run is not None and not trigger and not _is_other_work(seen, run):
         return None
-    goal = _goal(run, trigger, asked_digest(spec))
     return StartRun(
-        runs.new_run(seen, spec, trigger, goal),
+        _next_run(seen, spec, trigger),
         retry=attempts.annotation(seen, "retry"),
         rollback=attempts.annotation(seen, "rollback"),
     )
@@ -87,15 +87,21 @@ def _is_other_work(seen: Observed, run: RunStatus) -> bool:
     return not (goes_on and run.work == work_digest(seen.spec))
 
 
+def _next_run(seen: Observed, spec: Spec, trigger: str) -> RunStatus:
+    run = seen.status.run
+    goal = _goal(run, trigger, asked_digest(spec))
+    if run is not None and goal is run.goal and runs.has_unknown_target(run):
+        return runs.continued(seen, run, spec)
+    return runs.new_run(seen, spec, trigger, goal)
+
+
 def _goal(run: RunStatus | None, trigger: str, asked: str) -> Segment:
     if trigger.startswith("rollback:"):
         return Segment.ROLLBACK
-    if run is None or run.goal is not Segment.ROLLBACK or run.asked != asked:
-        return Segment.MIGRATE
-    # A rollback that was not finished goes on when a person allows data loss, lifts a limit, or
+    # A way back that was not finished goes on when a person allows data loss, lifts a limit, or
     # asks for another try; going up again is asked for by another `migrations`.
-    finished = run.state is RunState.CLOSED and runs.outcome_of(run) in runs.BACK
-    return Segment.MIGRATE if finished else Segment.ROLLBACK
+    unfinished = run is not None and run.asked == asked and runs.is_half_back(run)
+    return Segment.ROLLBACK if unfinished else Segment.MIGRATE
 
 
 RULES: Final[tuple[Rule, ...]] = (

@@ -15,6 +15,10 @@ from whimbrel.model.status import HolderStatus, LastResult, RunState, RunStatus
 GOOD: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.AHEAD})
 BACK: Final = GOOD | {Outcome.ROLLED_BACK}
 BAD: Final = frozenset({Outcome.FAILED, Outcome.REFUSED, Outcome.HELD})
+# Asked before the runner worked: the run stays open in the ledger.
+QUESTIONS: Final = frozenset(
+    {"FenceUnproven", "LedgerDamaged", "LedgerMissing", "LedgerTooNew", "LedgerWentBack"}
+)
 KEPT: Final = 20  # entries of `ended`
 EVERYTHING: Final = "base"  # target of a rollback that takes back all that this object applied
 DELETED: Final = "delete"
@@ -33,12 +37,35 @@ def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatu
         segment=segments(spec, goal)[0],
         started_at=rfc3339(seen.now),
         deadline=precise(seen.now + spec.limits.progress_deadline),
-        to=EVERYTHING if trigger == DELETED else "",
+        to=_target(before, trigger, goal),
         image=before.image if before and goal is Segment.ROLLBACK else "",
         ended=tuple(_foreign_keys(seen, before))[-KEPT:] if before else (),
         database=before.database if before else "",
         epoch=before.epoch if before else 0,
     )
+
+
+def _target(before: RunStatus | None, trigger: str, goal: Segment) -> str:
+    """Return where a way back leads; for "" the runner takes back the newest run.
+
+    One that has begun keeps its target: where it has arrived unheard, "the newest run" is
+    another one.
+    """
+    if goal is not Segment.ROLLBACK:
+        return ""
+    if trigger == DELETED:
+        return EVERYTHING
+    return before.to if before and is_half_back(before) else ""
+
+
+def continued(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
+    """Return the same run for the newest spec: the ledger knows more of it than status does."""
+    fresh = {
+        "generation": seen.generation,
+        "work": work_digest(spec),
+        "asked": asked_digest(spec),
+    }
+    return reopened(seen, run, spec, run.goal).model_copy(update=fresh)
 
 
 def _foreign_keys(seen: Observed, before: RunStatus) -> list[str]:
@@ -136,6 +163,7 @@ def _noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
         "database": result.database_uuid or run.database,
         "epoch": max(run.epoch, result.epoch),
         "holder": _holder(result.holder),
+        "to": result.target or run.to,
         "ended": ended_attempts(seen),
     }
     return run.model_copy(update=news)
@@ -153,6 +181,22 @@ def outcome_of(run: RunStatus) -> Outcome | None:
 def is_held(run: RunStatus) -> bool:
     """Tell whether the run ended with a question to a human; its row in the ledger is open."""
     return run.state is RunState.CLOSED and outcome_of(run) is Outcome.HELD
+
+
+def is_half_back(run: RunStatus) -> bool:
+    """Tell whether a way back was asked for, or begun by itself, and has not come to its end."""
+    if run.goal is Segment.ROLLBACK:
+        return run.state is RunState.OPEN or outcome_of(run) not in BACK
+    # Without a target it is a lower `to` that failed: trying again is the same migration.
+    failed = run.last is not None and run.last.reason == "RollbackFailed"
+    return bool(failed and run.to) and is_held(run)
+
+
+def has_unknown_target(run: RunStatus) -> bool:
+    """Tell whether only the ledger knows where the run's way back leads, or if it has arrived."""
+    asks = run.last is not None and run.last.reason in QUESTIONS
+    unknown = run.state is RunState.OPEN or (is_held(run) and asks)
+    return run.goal is Segment.ROLLBACK and not run.to and unknown
 
 
 def is_good(run: RunStatus) -> bool:

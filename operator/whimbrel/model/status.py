@@ -79,7 +79,9 @@ class RunStatus(Frozen):
     image: Annotated[str, Field(max_length=1024)] = Field(
         "", description="Image for a rollback, where the spec's is older."
     )
-    to: Word = Field("", description="Target of a rollback.")
+    to: Annotated[str, Field(max_length=255)] = Field(
+        "", description="Where a way back leads; empty for before the newest run."
+    )
     ended: Annotated[tuple[Word, ...], Field(max_length=20)] = Field(
         (), description="Attempts whose container the kubelet reported terminated."
     )

@@ -144,6 +144,11 @@ def test_rollback_to_a_revision_and_with_consent_changes_the_spec(server: Server
     ]
 
 
+def test_rollback_to_base_asks_for_nothing_applied(server: Server):
+    assert "spec.migrations.to is base now" in ask(server, "rollback", "shop", "--to", "base")
+    assert server.patches == [{"spec": {"migrations": {"to": "base"}}}]
+
+
 def test_status_and_history_show_what_the_object_says(server: Server):
     assert "Ready:   False (Held)" in ask(server, "status", "shop")
     assert json.loads(ask(server, "status", "shop", "-o", "json"))["status"] == STATUS
