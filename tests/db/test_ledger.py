@@ -241,9 +241,21 @@ def test_a_step_ends_with_its_transaction(database):
 
 
 def test_tool_runs_salvage_and_rolled_back_plans(database):
-    begun = ToolRun(RUN, "Migrate", 1, "default", "shop:2", ("a",), None, frozenset(), "before", "")
+    begun = ToolRun(
+        RUN, "Migrate", 1, "up:x", "default", "shop:2", ("a",), None, frozenset(), "before", ""
+    )
     ended = ToolRun(
-        RUN, "Migrate", 1, "default", "shop:2", ("a",), ("b",), frozenset([COLUMN]), "before", "x"
+        RUN,
+        "Migrate",
+        1,
+        "up:x",
+        "default",
+        "shop:2",
+        ("a",),
+        ("b",),
+        frozenset([COLUMN]),
+        "before",
+        "x",
     )
     with a_ledger(database) as ledger:
         reserve(ledger, an_order(), no_fence)

@@ -82,7 +82,11 @@ def test_another_object_waits_and_the_holder_is_named(ledger):
     ("order", "why"),
     [
         pytest.param({"run": "run-3"}, "own", id="another run of the same object"),
-        pytest.param({"run": "run-3", "uid": "new"}, "own", id="the object was created again"),
+        pytest.param(
+            {"run": "run-3", "uid": "new", "holder_gone": (RUN,)},
+            "own",
+            id="the object was created again",
+        ),
         pytest.param(OTHER | {"holder_gone": (RUN,)}, "gone", id="the holder was deleted"),
         pytest.param(
             OTHER | {"cluster": "two", "resolution": resolved("TakeOver")}, "person",

@@ -219,7 +219,8 @@ def test_stuck_way_back_is_held_and_keeps_the_reservation(database: Postgres, tm
     held = back.run_to_end()
     assert (held.code, held.result["reason"]) == (3, "RollbackFailed"), held
     assert held.result["revision"] == "001"
-    other = attempt_on(database, tmp_path, {"001_x.up.sql": "SELECT 1;"}, name="other", uid="o")
+    small = {"001_x.up.sql": "SELECT 1;"}
+    other = attempt_on(database, tmp_path, small, run="other", name="other", uid="o")
     assert other.run_to_end().result["reason"] == "Waiting"
     mended = FILES | THIRD
     answer = attempt_on(
