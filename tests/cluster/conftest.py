@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster.kube import PSQL, Namespace, kubectl
-from tests.cluster.one_node import is_one_node, provide_example
+from tests.cluster.kube import PSQL, ROOT, Namespace, kubectl
+from tests.cluster.one_node import is_one_node, provide_image
 
 NUMBERS = itertools.count(1)
 TAG = uuid.uuid4().hex[:5]
@@ -34,7 +34,7 @@ def shop() -> Iterator[Namespace]:
 @pytest.fixture(scope="session")
 def alembic() -> str:
     """The image of examples/tools/alembic, as its author would build it."""
-    return provide_example("alembic", "whimbrel-example-alembic:1")
+    return provide_image(ROOT / "examples/tools/alembic", "whimbrel-example-alembic:1")
 
 
 @pytest.fixture(scope="session")

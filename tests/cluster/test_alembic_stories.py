@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.cluster.kube import Namespace, migration, wait_until
+from tests.cluster.conftest import PASSWORD
+from tests.cluster.kube import SERVICE, Namespace, migration, wait_until
 from tests.cluster.one_node import kill_container
 
 pytestmark = pytest.mark.cluster
@@ -38,6 +39,18 @@ def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, 
     shop.wait("shop")
     assert shop.condition("shop", "Ready")["reason"] == "NoChange"
     assert shop.sql("SELECT count(*) FROM users") == "2"
+
+
+def test_the_url_in_parts_as_another_operator_writes_them(shop: Namespace, alembic: str):
+    parts = {"host": SERVICE, "port": "5432", "dbname": shop.database}
+    parts |= {"username": shop.database, "password": PASSWORD}
+    head = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "shop-db-app"}}
+    shop.apply(head | {"stringData": parts})
+    body = project(alembic, to="0001")
+    body["spec"]["database"] = {"partsFrom": {"secretRef": {"name": "shop-db-app"}}}
+    shop.apply(body)
+    shop.at_revision("shop", "0001")
+    assert at(shop) == "0001"
 
 
 def test_a_failing_revision_leaves_the_database_as_before(shop: Namespace, alembic: str):

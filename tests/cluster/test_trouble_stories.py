@@ -1,10 +1,12 @@
 """Servers restart, containers are killed, Secrets change, others take long: one truth remains."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.cluster.conftest import PASSWORD, make_database
 from tests.cluster.kube import PSQL, Namespace, kubectl, migration, wait_until
-from tests.cluster.one_node import kill_container
+from tests.cluster.one_node import kill_container, provide_image
 from tests.cluster.test_sql_stories import COUNT, COUNTED, SLOW, USERS, applied, pods, sleeping
 
 pytestmark = pytest.mark.cluster
@@ -23,6 +25,21 @@ def test_files_from_a_configmap_that_comes_late_and_grows(shop: Namespace):
     shop.kubectl("annotate", "dbm/shop", "whimbrel.dev/retry-requested-at=now")
     shop.at_revision("shop", "003")
     assert shop.sql("SELECT n FROM counted") == "2"
+
+
+def test_files_from_a_directory_of_an_image_that_holds_nothing_else(
+    shop: Namespace, tmp_path: Path
+):
+    (tmp_path / "files").mkdir()
+    for name, text in USERS.items():
+        (tmp_path / "files" / name).write_text(text)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY files /migrations\n")
+    image = provide_image(tmp_path, f"only-files:{shop.name}")
+    shop.apply(
+        migration(migrations={"tool": "sql", "image": image, "sql": {"path": "/migrations"}})
+    )
+    shop.at_revision("shop", "002")
+    assert shop.sql("SELECT n FROM counted") == "1"
 
 
 def config_map(files: dict[str, str]) -> dict:
