@@ -2,6 +2,7 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -16,6 +17,7 @@ FILES = {
     "002_email.up.sql": "ALTER TABLE users ADD COLUMN email text;",
     "002_email.down.sql": "ALTER TABLE users DROP COLUMN email;",
 }
+SECRET = {"secretKeyRef": {"name": "db", "key": "url"}}
 BROKEN = {"003_bad.up.sql": "CREATE TABLE half (n int);\n\nSELECT nothing_like_it;"}
 
 
@@ -108,6 +110,43 @@ def test_expired_salvage_is_listed_and_then_removed(terminal: Terminal, database
     assert database.run("SELECT count(*) FROM whimbrel.salvage") == [(0,)]
     assert database.run("SELECT count(*) FROM pg_class WHERE relname LIKE 'salvage~_%' ESCAPE '~'"
                         " AND relkind = 'r'") == [(0,)]  # fmt: skip
+
+
+def test_the_url_of_the_command_line_is_asked_for_again(terminal: Terminal, database: Postgres):
+    bare, named = replace(terminal, url=""), f"--url '{database.url}'"
+    file = terminal.manifest(FILES, approval={"before": ["Start"]})
+    said = bare.type(f"whimbrel run {file} {named}")
+    approved = bare.type(said.command)
+    assert approved.err == "(with the same --url, or WHIMBREL_URL set)\n"
+    typed = bare.type(approved.command)
+    assert (typed.code, "name that database with --url" in typed.err) == (2, True), typed
+    assert not (terminal.home / ".whimbrel/postgresql").exists()
+    assert bare.type(f"{approved.command} {named}").code == 0
+    assert columns(database) == ["email", "id"]
+
+
+def test_what_is_left_is_listed_when_the_object_is_gone(terminal: Terminal, database: Postgres):
+    elsewhere = replace(terminal, home=terminal.home / "elsewhere", url="")
+    elsewhere.home.mkdir()
+    asked = f"whimbrel gc --url '{database.url}' --ledger-schema books"
+    assert elsewhere.type(asked).code == 2
+    keep = {"rollback": {"keepSalvage": "1ms"}}
+    place = {"database": {"urlFrom": SECRET, "ledgerSchema": "books"}}
+    terminal.type(f"whimbrel run {terminal.manifest(FILES, **keep, **place)}")
+    database.run("INSERT INTO users VALUES (1, 'ada@example.org')")
+    assert terminal.type("whimbrel rollback shop").code == 0
+    files = FILES | {"003_c.up.sql": "SELECT pg_sleep(60);"}
+    process = terminal.start(f"whimbrel run {terminal.manifest(files, 'gone', **place)}")
+    await_sleeper(database)
+    process.kill()
+    process.communicate(timeout=30)
+    listed = json.loads(elsewhere.type(f"{asked} -o json").out)
+    assert [each["object"] for each in listed["open"]] == ["team/gone"]
+    assert [each["kind"] for each in listed["found"]] == ["salvage"]
+    told = elsewhere.type(f"{asked} --yes").out
+    assert "removed: salvage_" in told
+    assert f"run {listed['open'][0]['run']} of team/gone holds the database" in told
+    assert elsewhere.type("whimbrel gc").code == 2
 
 
 def slow(database: Postgres) -> dict[str, str]:

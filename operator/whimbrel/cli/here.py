@@ -16,7 +16,7 @@ from whimbrel.cli.reach import reach
 from whimbrel.cli.record import EMBEDDED, Record, find_record, load_record, sole_worker
 from whimbrel.cli.workplace import database_label, material, surroundings, workplace
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.spec import AllowDataLoss, parse_duration, parse_spec
+from whimbrel.model.spec import AllowDataLoss, Database, Limits, parse_duration, parse_spec
 from whimbrel.runner.work import carry_out
 
 
@@ -57,17 +57,19 @@ def found_object(place: Place, word: str, connection: Connection, consent: Conse
         }
     )
     before = load_record(place.state_dir, namespace, manifest.name)
-    if before is not None and not looks_like_file(word):
-        _refuse_another_database(before, connection)
+    if before is not None:
+        _refuse_another_database(before, connection, place)
     return Found(manifest, record_of(before, manifest, identity, seen_at=int(time.time())))
 
 
-def _refuse_another_database(record: Record, connection: Connection) -> None:
+def _refuse_another_database(record: Record, connection: Connection, place: Place) -> None:
+    """Refuse to start an embedded server for an object whose database was named before."""
     if record.database != EMBEDDED and not connection.url:
         raise RefusedError(
             "UrlMissing",
             f"{record.name} was last run on {record.database}: name that database with --url "
-            f"(or {URL_VARIABLE})",
+            f"(or {URL_VARIABLE}); nothing was touched. For another database without --url, use "
+            f"another --state-dir than {place.state_dir}",
         )
 
 
@@ -134,7 +136,10 @@ class LedgerPlace:
 
 
 def ledger_place(place: Place, word: str, connection: Connection) -> LedgerPlace:
-    """Return where the ledger of an object is, known here or in a cluster."""
+    """Return where the ledger of an object is, known here or in a cluster; "" where it is gone."""
+    if not word:
+        usual = Database.model_fields["ledger_schema"].default
+        return LedgerPlace(usual, "", Limits().lock_timeout)
     if acts_locally(place, word):
         spec = found_object(place, word, connection, Consent()).manifest.spec
     else:

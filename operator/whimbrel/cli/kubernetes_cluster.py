@@ -16,6 +16,7 @@ from whimbrel.machine.names import (
     GROUP,
     PLURAL,
     RESOLVE,
+    RESOLVE_AT,
     RESOLVE_BY,
     RESOLVE_REASON,
     RETRY,
@@ -129,9 +130,11 @@ class KubernetesCluster:
         run = (self.read(name).get("status") or {}).get("run") or {}
         if not run.get("id"):
             raise RefusedError("NothingHeld", f"{name} has no run that could be resolved")
-        answers = {RESOLVE: f"{verdict}:{run['id']}", RESOLVE_BY: by, RESOLVE_REASON: reason}
-        self._annotate(name, answers)
-        return f"{verdict} recorded for run {run['id']}; the operator goes on"
+        subject = _subject(name, verdict, run)
+        answers = {RESOLVE: f"{verdict}:{subject}", RESOLVE_BY: by, RESOLVE_REASON: reason}
+        # The same answer to a second question changes nothing else.
+        self._annotate(name, answers | {RESOLVE_AT: _now()})
+        return f"{verdict} recorded for run {subject}; the operator goes on"
 
     def _gate(self, name: str) -> dict[str, Any]:
         gate: dict[str, Any] | None = (self.read(name).get("status") or {}).get("gate")
@@ -159,6 +162,15 @@ class KubernetesCluster:
             raise TransientError(
                 "ClusterAway", "the cluster's API server does not answer"
             ) from None
+
+
+def _subject(name: str, verdict: str, run: dict[str, Any]) -> str:
+    """Return the run that the answer speaks of: the holder's, where it is taken over."""
+    if verdict != "TakeOver":
+        return str(run["id"])
+    if not run.get("holder"):
+        raise RefusedError("NothingHeld", f"no other run holds the database of {name}")
+    return str(run["holder"]["run"])
 
 
 def _refusal(error: ApiException, name: str, namespace: str) -> RefusedError | TransientError:

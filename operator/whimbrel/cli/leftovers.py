@@ -54,6 +54,24 @@ def find_kept(ledger: Ledger) -> tuple[dict[str, Any], ...]:
     )
 
 
+def find_open_runs(ledger: Ledger) -> tuple[dict[str, str], ...]:
+    """Return the runs that hold the database, and the logins of their tools."""
+    return tuple(
+        {
+            "run": run.id,
+            "object": f"{run.namespace}/{run.name}",
+            "cluster": run.cluster,
+            "state": run.state,
+            "since": str(run.opened_at),
+            "logins": ", ".join(
+                each.run_role for each in read_attempts(ledger, run.id) if each.run_role
+            ),
+        }
+        for run in read_runs(ledger)
+        if run.closed_at is None
+    )
+
+
 def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
     """Remove what `find_leftovers` finds and return the names of what is gone.
 

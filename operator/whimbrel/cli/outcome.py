@@ -26,6 +26,7 @@ def show_result(place: Place, record: Record, result: Result) -> None:
     say(f"{result.outcome.value} ({result.reason}): {result.message}")
     if command:
         say(f"do: {command}")
+        say_reminder(record)
     if result.holder is not None:
         say(f"if that run is gone for good: {_take_over(place, record)}")
     if place.form != "table":
@@ -63,9 +64,13 @@ def going_on(place: Place, record: Record) -> str:
     if run is not None and run.segment is Segment.ROLLBACK:
         words = ["whimbrel", "rollback", record.name, "-n", record.namespace]
         words += ["--to", run.to] if run.to else []
-    if record.database != EMBEDDED and not os.environ.get(URL_VARIABLE):
-        words += ["--url", "URL"]  # the record holds no password
     return shlex.join(words) + state_dir_option(place)
+
+
+def say_reminder(record: Record) -> None:
+    """Say what a printed command cannot hold: the URL, of which the record keeps no password."""
+    if record.database != EMBEDDED and not os.environ.get(URL_VARIABLE):
+        say(f"(with the same --url, or {URL_VARIABLE} set)")
 
 
 def state_dir_option(place: Place) -> str:

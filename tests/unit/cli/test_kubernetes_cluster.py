@@ -121,11 +121,23 @@ def test_plan_shows_the_config_map_of_the_gate(server: Server):
 def test_resolve_speaks_of_the_run_that_is_held(server: Server):
     words = ("--as", "FenceProven", "--by", "ada", "--reason", "node is off")
     ask(server, "resolve", "shop", "-n", "team", *words)
+    assert annotations(server).pop("whimbrel.dev/resolve-at")
     assert annotations(server) == {
         "whimbrel.dev/resolve": "FenceProven:run-1",
         "whimbrel.dev/resolve-by": "ada",
         "whimbrel.dev/resolve-reason": "node is off",
     }
+
+
+def test_take_over_speaks_of_the_run_that_holds(server: Server):
+    words = ("resolve", "shop", "--as", "TakeOver", "--by", "ada", "--reason", "cluster is gone")
+    assert "no other run holds the database of shop" in ask(server, *words)
+    assert server.patches == []
+    (found,) = (body for path, body in server.objects.items() if path.endswith("/shop"))
+    run = STATUS["run"] | {"holder": {"run": "theirs"}}
+    found["status"] = STATUS | {"run": run}
+    ask(server, *words)
+    assert annotations(server)["whimbrel.dev/resolve"] == "TakeOver:theirs"
 
 
 def test_retry_and_rollback_are_dated_annotations(server: Server):

@@ -56,7 +56,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path):
 def test_variables_come_from_the_object_or_from_here(tmp_path):
     secret = {"secretKeyRef": {"name": "s", "key": "k"}}
     env = [{"name": "A", "value": "1"}, {"name": "B", "valueFrom": secret}]
-    wanted = replace(manifest(), path=Path("x.yaml"), spec=manifest(env=env).spec, config_maps={})
+    tool = manifest(tool="alembic", image="shop:1", inline=None, env=env)
+    wanted = replace(manifest(), path=Path("x.yaml"), spec=tool.spec, config_maps={})
     assert variables(wanted, {"A": "no", "B": "2"}) == {"A": "1", "B": "2"}
     with pytest.raises(RefusedError, match="variable B comes from the cluster"):
         variables(wanted, {})

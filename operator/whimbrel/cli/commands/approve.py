@@ -7,7 +7,7 @@ import typer
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.gate import approved
 from whimbrel.cli.options import Place, command_app, grouped
-from whimbrel.cli.outcome import going_on
+from whimbrel.cli.outcome import going_on, say_reminder
 from whimbrel.cli.record import save_record
 from whimbrel.cli.screen import answer
 
@@ -34,3 +34,4 @@ def approve(
     command = going_on(place, record)
     content = {"name": name, "approved": record.approved, "command": command}
     answer(place.form, content, f"approved; go on with: {command}")
+    say_reminder(record)

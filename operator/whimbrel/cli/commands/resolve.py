@@ -7,7 +7,7 @@ import typer
 
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.options import Place, command_app, grouped
-from whimbrel.cli.outcome import going_on
+from whimbrel.cli.outcome import going_on, say_reminder
 from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import answer
 from whimbrel.model.errors import RefusedError
@@ -45,6 +45,7 @@ def resolve(
     command = going_on(place, record)
     content = {"name": name, "as": str(verdict), "by": by, "reason": reason, "command": command}
     answer(place.form, content, f"{verdict} recorded; go on with: {command}")
+    say_reminder(record)
 
 
 def resolved(record: Record, verdict: Verdict, by: str, reason: str) -> Record:

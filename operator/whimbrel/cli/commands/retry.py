@@ -7,7 +7,7 @@ import typer
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.local_identity import now
 from whimbrel.cli.options import Place, command_app, grouped
-from whimbrel.cli.outcome import going_on
+from whimbrel.cli.outcome import going_on, say_reminder
 from whimbrel.cli.record import closed_run, save_record
 from whimbrel.cli.screen import answer
 
@@ -31,3 +31,4 @@ def retry(
     command = going_on(place, record)
     content = {"name": name, "retry": record.retry, "command": command}
     answer(place.form, content, f"the next run tries again; go on with: {command}")
+    say_reminder(record)

@@ -7,7 +7,7 @@ import typer
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.gate import token_of
 from whimbrel.cli.options import Place, command_app, grouped
-from whimbrel.cli.outcome import going_on
+from whimbrel.cli.outcome import going_on, say_reminder
 from whimbrel.cli.record import Record
 from whimbrel.cli.screen import answer
 from whimbrel.model.result import Outcome
@@ -32,6 +32,8 @@ def status(
         content = connect_cluster(place).read(name)
         rows = object_rows(content)
     answer(place.form, content, _aligned(rows))
+    if record is not None and rows["go on with"]:
+        say_reminder(record)
 
 
 def record_rows(record: Record, command: str) -> dict[str, str]:
