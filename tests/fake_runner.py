@@ -28,6 +28,10 @@ class Ledger:
     newest: dict[str, int] = field(default_factory=dict)
     before: list[str] = field(default_factory=list)  # revision before each way up
     targets: dict[str, str] = field(default_factory=dict)  # where the way back of a run leads
+    closed: set[str] = field(default_factory=set)  # runs that were held before they did anything
+    answers: list[str] = field(default_factory=list)  # attempts that carried a person's answer
+    direction: str = "up"
+    digest: str = DIGEST
 
     def carry_out(self, order: Order, script: str) -> Result | None:
         """Return the answer of an attempt; None when it vanished without one."""
@@ -37,6 +41,7 @@ class Ledger:
         if order.attempt < self.newest.get(order.run, 0):
             return self._result(order, Outcome.REFUSED, "Superseded")
         self.newest[order.run] = order.attempt
+        self.answers += [order.attempt_key()] if order.resolution else []
         result = self._work(order, script)
         if result is not None and result.outcome is not Outcome.NOT_FINISHED:
             self.stored[key] = result
@@ -45,15 +50,31 @@ class Ledger:
     def _work(self, order: Order, script: str) -> Result | None:
         if script == "vanish before":
             return None
-        if script == "busy":
-            return self._result(order, Outcome.NOT_FINISHED, "DatabaseAway")
+        if script in ("busy", "away"):
+            busy = self._result(order, Outcome.NOT_FINISHED, "DatabaseAway")
+            return busy.model_copy(update={} if script == "busy" else {"database_uuid": ""})
         if self.holder is not None and self.holder.run not in order.holder_gone:
             waits = self._result(order, Outcome.NOT_FINISHED, "Waiting")
             return waits.model_copy(update={"holder": self.holder})
         if order.segment == "Look":
             return self._look(order)
-        self.open_run = order.run
-        return self._effect(order, script)
+        unapproved = self._unapproved(order)
+        if not unapproved and order.run not in self.closed:
+            self.open_run = order.run
+            return self._effect(order, script)
+        self.closed.add(order.run)
+        return self._result(order, Outcome.HELD, unapproved or "RunClosed")
+
+    def _unapproved(self, order: Order) -> str:
+        gated = "Start" in order.spec.approval.before and self.direction == "up"
+        if order.segment != "Migrate" or not gated or not self._news():
+            return ""
+        if not order.approved:
+            return "NotApproved"
+        return "" if order.approved == self.digest else "PlanChanged"
+
+    def _news(self) -> list[str]:
+        return [version for version in self.pending if version not in self.applied]
 
     def _effect(self, order: Order, script: str) -> Result | None:
         if script == "fail":
@@ -64,7 +85,7 @@ class Ledger:
             return self._end(order, Outcome.NOTHING_TO_DO, "Aborted")
         if order.segment == "Rollback":
             return self._roll_back(order, script)
-        news = [version for version in self.pending if version not in self.applied]
+        news = self._news()
         self.before += [self.applied[-1] if self.applied else ""] if news else []
         self.applied += news
         self.done += news
@@ -89,13 +110,13 @@ class Ledger:
         return None if script == "vanish after" else end
 
     def _look(self, order: Order) -> Result:
-        news = [version for version in self.pending if version not in self.applied]
-        outcome = Outcome.DONE if news else Outcome.NOTHING_TO_DO
+        outcome = Outcome.DONE if self._news() else Outcome.NOTHING_TO_DO
         found = self._result(order, outcome, "Looked")
-        shown = {"plan_digest": DIGEST, "plan": pack_text("the plan")}
+        found = found.model_copy(update={"direction": self.direction})
+        shown = {"plan_digest": self.digest, "plan": pack_text("the plan")}
         if self.long_plan:
             sha256 = hashlib.sha256(self.long_plan.encode()).hexdigest()
-            shown = {"plan_digest": DIGEST, "plan_sha256": sha256}
+            shown = {"plan_digest": self.digest, "plan_sha256": sha256}
         return found.model_copy(update=shown)
 
     def _end(self, order: Order, outcome: Outcome, reason: str) -> Result:
@@ -121,8 +142,8 @@ class FakeNode:
     """Job controller and kubelet: each `step` makes the cluster go on by one move.
 
     Attributes:
-        script: What the next attempts do, in order: ok, busy, fail, held, vanish before,
-            vanish after. Afterwards ok.
+        script: What the next attempts do, in order: ok, busy, fail, held, away,
+            vanish before, vanish after, loses data, rollback failed. Afterwards ok.
     """
 
     def __init__(self, api: FakeApi, ledger: Ledger, script: list[str] | None = None) -> None:

@@ -175,10 +175,7 @@ def job_is_there(seen: Observed) -> Decision | None:
 
 
 def _lost(seen: Observed, run: RunStatus) -> NextAttempt:
-    # What the database shows now is unknown: look first. A look plans the way up; the way back
-    # and the abort look by themselves.
-    segment = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
-    return NextAttempt(runs.later(seen, run, segment), "ended without an answer")
+    return NextAttempt(runs.lost(seen, run), "ended without an answer")
 
 
 def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:

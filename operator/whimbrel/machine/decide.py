@@ -46,7 +46,7 @@ def person_resolves(seen: Observed) -> Decision | None:
     value = resolve_value(seen, run)
     if not value or (run.state is RunState.CLOSED and not runs.is_held(run)):
         return None
-    return NextAttempt(runs.reopened(seen, run, spec, run.goal), "resolved", resolve=value)
+    return NextAttempt(runs.resumed(seen, run, spec, value), "resolved", resolve=value)
 
 
 def object_is_suspended(seen: Observed) -> Decision | None:

@@ -28,6 +28,7 @@ APPROVE: Final = "whimbrel.dev/approve"
 RETRY: Final = "whimbrel.dev/retry-requested-at"
 ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
 RESOLVE: Final = "whimbrel.dev/resolve"
+RESOLVE_AT: Final = "whimbrel.dev/resolve-at"
 RESOLVE_BY: Final = "whimbrel.dev/resolve-by"
 RESOLVE_REASON: Final = "whimbrel.dev/resolve-reason"
 

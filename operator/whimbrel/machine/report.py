@@ -14,12 +14,13 @@ from whimbrel.machine.decisions import (
 )
 from whimbrel.machine.orders import current_name
 from whimbrel.machine.phase import View, view
+from whimbrel.machine.requests import resolve_at
 from whimbrel.machine.runs import is_good
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome, Result
-from whimbrel.model.status import Applied, GateStatus, Handled, RunState, RunStatus, Status
+from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
 
 
 def report(seen: Observed, decision: Decision) -> Status:
@@ -40,14 +41,16 @@ def _decided(seen: Observed, decision: Decision) -> Status:
     status = seen.status
     match decision:
         case StartRun(run, retry, rollback):
-            handled = Handled(retry=retry, rollback=rollback, resolve=status.handled.resolve)
+            asked = {"retry": retry, "rollback": rollback}
+            handled = status.handled.model_copy(update=asked)
             changes: dict[str, Any] = {"run": run, "handled": handled, "gate": None, "progress": ""}
         case RecordResult(run, result):
             changes = {"run": run} | _facts(seen, run, result)
         case NextAttempt(run, _, resolve):
             changes = {"run": run, "gate": _gate_of(run, status)}
             if resolve:
-                changes["handled"] = status.handled.model_copy(update={"resolve": resolve})
+                answered = {"resolve": resolve, "resolve_at": resolve_at(seen)}
+                changes["handled"] = status.handled.model_copy(update=answered)
         case ShowPlan(name, _, token):
             changes = {"gate": _gate(seen).model_copy(update={"token": token, "plan": name})}
         case _:

@@ -44,17 +44,25 @@ def is_approved(seen: Observed) -> bool:
 
 
 def resolve_value(seen: Observed, run: RunStatus) -> str:
-    """Return a value of the resolve annotation that speaks of this run and is news, or ""."""
-    value = asked(seen, names.RESOLVE)
-    return value if value != seen.status.handled.resolve and _speaks_of(value, run) else ""
+    """Return a value of the resolve annotation that speaks of this run and is news, or "".
+
+    The same answer to a second question is news when it was given at another moment.
+    """
+    value, moment, handled = asked(seen, names.RESOLVE), resolve_at(seen), seen.status.handled
+    news = value != handled.resolve or moment not in ("", handled.resolve_at)
+    return value if news and _speaks_of(value, run) else ""
+
+
+def resolve_at(seen: Observed) -> str:
+    """Return when the person answered, as the annotation says it, or ""."""
+    return asked(seen, names.RESOLVE_AT)
 
 
 def resolution(seen: Observed, run: RunStatus) -> Resolution | None:
-    """Return the handled answer of a person to this run's question."""
-    value = seen.status.handled.resolve
-    if not _speaks_of(value, run):
+    """Return the answer of a person that the current attempt carries."""
+    if not run.answer:
         return None
-    verdict, _, subject = value.partition(":")
+    verdict, subject, _ = _parts(run.answer)
     return Resolution(
         verdict=verdict,
         run=subject,
@@ -64,6 +72,14 @@ def resolution(seen: Observed, run: RunStatus) -> Resolution | None:
 
 
 def _speaks_of(value: str, run: RunStatus) -> bool:
-    verdict, _, subject = value.partition(":")
+    verdict, subject, attempt = _parts(value)
     known = {run.id, run.holder.run} if run.holder else {run.id}
-    return verdict in VERDICTS and subject in known
+    now = attempt in ("", str(run.attempt))
+    return verdict in VERDICTS and subject in known and now
+
+
+def _parts(value: str) -> tuple[str, str, str]:
+    """Return verdict, run id and attempt of `<as>:<run id>` or `<as>:<run id>:<attempt>`."""
+    verdict, _, rest = value.partition(":")
+    subject, _, attempt = rest.partition(":")
+    return verdict, subject, attempt

@@ -3,7 +3,7 @@
 from typing import Final
 
 from whimbrel.machine.backoff import AFTER_DEADLINE, delay
-from whimbrel.machine.names import asked_digest, run_id, work_digest
+from whimbrel.machine.names import asked_digest, digest, run_id, work_digest
 from whimbrel.machine.segments import segments
 from whimbrel.machine.timestamps import precise, rfc3339, unix
 from whimbrel.model.observed import Observed
@@ -15,6 +15,8 @@ from whimbrel.model.status import HolderStatus, LastResult, RunState, RunStatus
 GOOD: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.AHEAD})
 BACK: Final = GOOD | {Outcome.ROLLED_BACK}
 BAD: Final = frozenset({Outcome.FAILED, Outcome.REFUSED, Outcome.HELD})
+# Held before anything was touched, because a person has to see the plan (again).
+UNAPPROVED: Final = frozenset({"NotApproved", "PlanChanged"})
 # Asked before the runner worked: the run stays open in the ledger.
 QUESTIONS: Final = frozenset(
     {"FenceUnproven", "LedgerDamaged", "LedgerMissing", "LedgerTooNew", "LedgerWentBack"}
@@ -103,6 +105,15 @@ def later(seen: Observed, run: RunStatus, segment: Segment, at_least: float = 0.
     return again(seen, run, segment).model_copy(update=moment)
 
 
+def lost(seen: Observed, run: RunStatus) -> RunStatus:
+    """Return the intent after an attempt that ended without an answer."""
+    # What the database shows now is unknown: look first. A look plans the way up; the way back
+    # and the abort look by themselves.
+    segment = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
+    kept = "" if _used_answer(run, None) else run.answer
+    return later(seen, run, segment).model_copy(update={"answer": kept})
+
+
 def reopened(seen: Observed, run: RunStatus, spec: Spec, goal: Segment) -> RunStatus:
     """Return the same run, open again with a fresh deadline, at its goal."""
     fresh = {
@@ -112,6 +123,27 @@ def reopened(seen: Observed, run: RunStatus, spec: Spec, goal: Segment) -> RunSt
         "deadline": precise(seen.now + spec.limits.progress_deadline),
     }
     return again(seen, run, goal).model_copy(update=fresh)
+
+
+def resumed(seen: Observed, run: RunStatus, spec: Spec, answer: str) -> RunStatus:
+    """Return the same run, open again with a person's answer; an unapproved plan is shown first."""
+    start = run.goal if run.approved else segments(spec, run.goal)[0]
+    changes = {"segment": start, "answer": answer}
+    return reopened(seen, run, spec, run.goal).model_copy(update=changes)
+
+
+def _shown_again(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
+    """Return a new run that shows the plan of now; the ledger has closed the run before."""
+    failures = run.failures + 1
+    news = {
+        "id": digest(run.id, "plan", length=16),
+        "failures": failures,
+        "not_before": precise(seen.now + delay(run.id, failures)),
+        "database": run.database,
+        "epoch": run.epoch,
+        "last": run.last,
+    }
+    return new_run(seen, spec, run.trigger, run.goal).model_copy(update=news)
 
 
 def closed(run: RunStatus) -> RunStatus:
@@ -127,6 +159,8 @@ def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
         return again(seen, run.model_copy(update={"image": result.image}), run.segment)
     if result.outcome is Outcome.NOT_FINISHED:
         return later(seen, run, run.segment, result.retry_after)
+    if result.reason in UNAPPROVED and Segment.APPROVE in segments(spec, run.goal):
+        return _shown_again(seen, run, spec)
     if run.segment is Segment.LOOK and result.outcome not in BAD:
         return _looked(seen, run, spec, result)
     return closed(run)
@@ -134,7 +168,8 @@ def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
 
 def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunStatus:
     gated = Segment.APPROVE in segments(spec, run.goal) and not run.approved
-    if not gated:
+    # No approval is involved in a way back: an incident must not wait for one.
+    if not gated or result.direction == "down":
         return again(seen, run, run.goal)
     if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
         return closed(run)
@@ -164,9 +199,21 @@ def _noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
         "epoch": max(run.epoch, result.epoch),
         "holder": _holder(result.holder),
         "to": result.target or run.to,
+        "answer": "" if _used_answer(run, result) else run.answer,
         "ended": ended_attempts(seen),
     }
     return run.model_copy(update=news)
+
+
+def _used_answer(run: RunStatus, result: Result | None) -> bool:
+    """Tell whether a person's answer is used up; what comes later is another question.
+
+    A look changes nothing, and who never reached the ledger has asked nothing.
+    """
+    if run.segment is Segment.LOOK:
+        return False
+    heard = result is None or result.outcome is not Outcome.NOT_FINISHED
+    return heard or bool(result and result.database_uuid)
 
 
 def _holder(holder: Holder | None) -> HolderStatus | None:

@@ -82,6 +82,9 @@ class RunStatus(Frozen):
     to: Annotated[str, Field(max_length=255)] = Field(
         "", description="Where a way back leads; empty for before the newest run."
     )
+    answer: Word = Field(
+        "", description="A person's answer; the first attempt that can use it uses it up."
+    )
     ended: Annotated[tuple[Word, ...], Field(max_length=20)] = Field(
         (), description="Attempts whose container the kubelet reported terminated."
     )
@@ -114,6 +117,7 @@ class Handled(Frozen):
     retry: Word = Field("", description="whimbrel.dev/retry-requested-at.")
     rollback: Word = Field("", description="whimbrel.dev/rollback-requested-at.")
     resolve: Word = Field("", description="whimbrel.dev/resolve.")
+    resolve_at: Word = Field("", description="whimbrel.dev/resolve-at.")
 
 
 class Condition(Frozen):

@@ -280,6 +280,7 @@ async def test_rollback_annotation_of_a_restored_object_takes_nothing_back():
         "retry": "last year",
         "rollback": "last year",
         "resolve": "",
+        "resolveAt": "",
     }
 
 

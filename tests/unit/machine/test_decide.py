@@ -326,7 +326,8 @@ def test_order_says_what_the_runner_must_know():
         ended=("Migrate/1",),
         attempt=2,
         trigger="retry:now",
-    ).model_copy(update={"handled": Handled(resolve=f"FenceProven:{RUN.id}")})
+        answer=f"FenceProven:{RUN.id}",
+    )
     marks = {names.RESOLVE_BY: "me", names.RESOLVE_REASON: "checked"}
     order = decide(seen(status, annotations=marks, holder_gone=True, cluster="c")).order
     assert (order.known.database, order.known.epoch) == ("uuid", 4)
