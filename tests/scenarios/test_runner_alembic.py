@@ -1,5 +1,6 @@
 """The whole runner with a real Alembic project, behind the real launcher."""
 
+import re
 import shutil
 import signal
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ def attempt(database: Postgres, project: Path, tmp_path: Path) -> Attempt:
 def may_make_roles(database: Postgres) -> None:
     """Make a login that may make roles and grant the owner, which PostgreSQL 16 wants said."""
     admin = replace(database, user="postgres", password="postgres")
-    admin.run(f"CREATE ROLE {database.user}_login LOGIN PASSWORD 'x' CREATEROLE")
+    admin.run(f"CREATE ROLE {database.user}_login LOGIN PASSWORD 'x1y2z3' CREATEROLE")
     admin.run(f"GRANT {database.user} TO {database.user}_login WITH ADMIN OPTION")
     admin.run(f"ALTER ROLE {database.user}_login SET role = '{database.user}'")
 
@@ -126,7 +127,9 @@ def test_lost_machine_needs_a_proof(
 
 def test_a_login_of_its_own_is_the_fence(attempt: Attempt, project: Path, database: Postgres):
     may_make_roles(database)
-    url = database.url.replace(f"{database.user}:{database.password}", f"{database.user}_login:x")
+    url = database.url.replace(
+        f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
+    )
     attempt = replace(attempt, url=url, machine="another-node")
     answer = killed(attempt, project, database).attempt.run_to_end()
     assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
@@ -143,3 +146,72 @@ def test_sigterm_stops_the_tool_and_says_so(attempt: Attempt, project: Path, dat
     answer = running.finish(20)
     assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
     assert database.run("SELECT to_regclass('alembic_version')") == [(None,)]
+
+
+def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database: Postgres):
+    first = replace(attempt, spec=(("migrations.to", "0001"),))
+    assert first.run_to_end().code == 0
+    for statement in ("DROP TABLE alembic_version", "DROP SCHEMA whimbrel CASCADE"):
+        database.run(statement)
+    adopted = replace(attempt, run="adopt", spec=(("migrations.baseline", "0001"),))
+    answer = adopted.run_to_end()
+    assert (answer.code, answer.result.get("revision")) == (0, "0003"), answer
+    back = replace(adopted, run="back", segment="Rollback").run_to_end()
+    assert (back.code, back.result.get("revision")) == (0, "0001"), back
+    assert database.run("SELECT to_regclass('users') IS NOT NULL") == [(True,)]
+
+
+def test_half_done_tool_is_not_started_again_without_a_person(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    up = 'op.execute("SELECT pg_sleep(20)")'
+    half = 'with op.get_context().autocommit_block():\n        op.execute("CREATE TABLE half ()")'
+    (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace(up, f"{half}\n    {up}"))
+    replace(attempt, spec=(("migrations.to", "0003"),)).run_to_end()
+    running = replace(attempt, run="run2").start()
+    wait_for_sleep(database, running)
+    running.process.kill()
+    running.finish()
+    held = replace(attempt, run="run2", attempt=2).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
+    assert held.result["command"] == "whimbrel retry shop -n team"
+    newer = replace(attempt, run="run3", order=(("generation", 2),)).run_to_end()
+    assert newer.result["reason"] == "HalfDone", newer
+    database.run("DROP TABLE half")
+    (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace("pg_sleep(20)", "1"))
+    told = replace(attempt, run="run4", order=(("generation", 2), ("retry", "now"))).run_to_end()
+    assert (told.code, told.result.get("revision")) == (0, "0004"), told
+
+
+def test_what_a_lost_run_added_is_known_and_taken_back(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
+    running = replace(attempt, run="run2").start()
+    while database.run("SELECT version_num FROM alembic_version") != [("0003",)]:
+        assert running.process.poll() is None, running.finish()
+    running.process.kill()
+    running.finish()
+    again = replace(attempt, run="run2", attempt=2).run_to_end()
+    assert (again.code, again.result.get("revision")) == (0, "0003"), again
+    back = replace(attempt, run="run3", segment="Rollback").run_to_end()
+    assert (back.code, back.result.get("revision")) == (0, "0001"), back
+
+
+def test_password_of_the_tools_own_login_is_nowhere(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    may_make_roles(database)
+    url = database.url.replace(
+        f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
+    )
+    loud = SLOW.replace('op.execute("SELECT pg_sleep(20)")', "raise ValueError(URL)")
+    head = 'import os\nURL = os.environ["DATABASE_URL"]\nprint(URL, flush=True)\n'
+    (project / "migrations/versions/0004_loud.py").write_text(
+        loud.replace("from alembic import op", "from alembic import op\n" + head)
+    )
+    answer = replace(attempt, url=url, run="loud").run_to_end()
+    assert answer.code == 1, answer
+    seen = answer.log + str(answer.result)
+    assert "whimbrel_run_loud_1:***@" in seen
+    assert not re.search(r"whimbrel_run_loud_1:[^*]", seen)
