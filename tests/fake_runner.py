@@ -53,7 +53,8 @@ class Ledger:
         if script in ("busy", "away"):
             busy = self._result(order, Outcome.NOT_FINISHED, "DatabaseAway")
             return busy.model_copy(update={} if script == "busy" else {"database_uuid": ""})
-        if self.holder is not None and self.holder.run not in order.holder_gone:
+        taken = (order.resolution.run,) if order.resolution else ()
+        if self.holder is not None and self.holder.run not in (*order.holder_gone, *taken):
             waits = self._result(order, Outcome.NOT_FINISHED, "Waiting")
             return waits.model_copy(update={"holder": self.holder})
         if order.segment == "Look":

@@ -19,9 +19,13 @@ from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Result, decode_result, unpack_text
 from whimbrel.model.spec import Gate
-from whimbrel.model.status import Phase, RunState, RunStatus
+from whimbrel.model.status import HolderStatus, Phase, RunState, RunStatus
 
 LOOK_AGAIN: Final = 300.0  # seconds between two looks at something that only a person can end
+POD_LOGS: Final = (
+    "helm upgrade whimbrel charts/whimbrel --namespace whimbrel-system --reuse-values "
+    "--set podLogs=true"
+)
 POLLING: Final = 15.0  # seconds after which a runner that still works is not waiting for a holder
 STOPPING: Final = 60.0  # seconds that a deleted Pod gets: its grace period of 30 s, twice
 PHASES: Final = {
@@ -84,7 +88,7 @@ def _goes_with_its_job(pod: PodSeen, run: RunStatus, kept: set[str]) -> bool:
 def run_is_over(seen: Observed) -> Decision | None:
     """Rest where the run ended."""
     run = seen.status.run
-    return settled(run) if run is not None and run.state is RunState.CLOSED else None
+    return settled(seen, run) if run is not None and run.state is RunState.CLOSED else None
 
 
 def person_approves(seen: Observed) -> Decision | None:
@@ -126,7 +130,7 @@ def _hidden(seen: Observed) -> Wait:
     message = (
         "the plan is too long for a termination message and cannot be read from the Job's log "
         "(pods/log is not allowed, or its digest differs): it cannot be approved here. "
-        f"See it with: whimbrel plan -n {seen.namespace} {seen.name}; or set podLogs in the chart"
+        f"To allow it: {POD_LOGS}"
     )
     human = "the platform engineer who may set podLogs"
     again = seen.now + LOOK_AGAIN
@@ -197,11 +201,21 @@ def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> W
     """Return what a run that goes on shows: the same through all its tries, so nothing flaps."""
     if run.holder is not None:
         message = f"{_said(run)}; held by {run.holder.namespace}/{run.holder.name}"
+        message += _past_the_holder(seen, run.holder)
         return Wait(Phase.WAITING, "Waiting", message, until=until)
     phase = PHASES[run.segment]
     if run.failures:
         return Wait(phase, "ProgressingWithRetry", _said(run), until=until)
     return Wait(phase, "Progressing", working_message(seen, run), until=until)
+
+
+def _past_the_holder(seen: Observed, holder: HolderStatus) -> str:
+    if holder.cluster == seen.cluster:
+        return ""  # its own object says what it waits for
+    return (
+        f" of another cluster ({holder.cluster}); if nothing works there any more: "
+        f"whimbrel resolve {seen.name} -n {seen.namespace} --as TakeOver --by WHO --reason TEXT"
+    )
 
 
 def _said(run: RunStatus) -> str:

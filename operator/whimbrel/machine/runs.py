@@ -55,7 +55,7 @@ def _target(before: RunStatus | None, trigger: str, goal: Segment) -> str:
     """
     if goal is not Segment.ROLLBACK:
         return ""
-    if trigger == DELETED:
+    if takes_all_back(trigger):
         return EVERYTHING
     return before.to if before and is_half_back(before) else ""
 
@@ -228,6 +228,11 @@ def outcome_of(run: RunStatus) -> Outcome | None:
 def is_held(run: RunStatus) -> bool:
     """Tell whether the run ended with a question to a human; its row in the ledger is open."""
     return run.state is RunState.CLOSED and outcome_of(run) is Outcome.HELD
+
+
+def takes_all_back(trigger: str) -> bool:
+    """Tell whether a trigger is the deletion of the object (and a person's "again" after it)."""
+    return trigger.partition(":")[0] == DELETED
 
 
 def is_half_back(run: RunStatus) -> bool:

@@ -314,6 +314,22 @@ async def test_holder_is_named_and_a_deleted_one_is_taken_over():
     assert cluster.status()["phase"] == "Completed"
 
 
+async def test_holder_in_another_cluster_is_taken_over_by_the_printed_answer():
+    cluster = await applied()
+    cluster.ledger.holder = Holder(
+        namespace="theirs", name="other", uid="u", cluster="cluster-2", run="other-run"
+    )
+    await cluster.run(lambda: cluster.status().get("phase") == "Waiting")
+    said = cluster.status()["message"]
+    assert "theirs/other of another cluster (cluster-2)" in said
+    command = "whimbrel resolve shop-schema -n shop --as TakeOver --by WHO --reason TEXT"
+    assert said.endswith(command)
+    holder = cluster.status()["run"]["holder"]["run"]
+    await cluster.annotate(resolve=f"TakeOver:{holder}", resolve_at="now")
+    await cluster.run()
+    assert cluster.status()["phase"] == "Completed"
+
+
 async def test_deleted_while_running_is_aborted_and_let_go():
     cluster = await applied()
     cluster.node.hold = True
@@ -421,6 +437,7 @@ async def test_long_plan_comes_from_the_log_and_only_with_its_digest():
     assert cluster.status()["gate"]["token"] == ""
     await cluster.turn()
     assert "cannot be approved here" in cluster.status()["message"]
+    assert "helm upgrade whimbrel charts/whimbrel" in cluster.status()["message"]
     pod = next(path for path in cluster.api.objects if "/pods/" in path)
     cluster.api.logs[f"{pod}/log"] = f"x\n{BEGIN}another plan{END}\n"
     await cluster.turn()
