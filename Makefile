@@ -104,6 +104,8 @@ format: venv ## Format the code and mend what ruff can mend
 ##@ Testing
 
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
+# Most tests wait for a server: two workers, each with servers of its own.
+IN_PARALLEL := -n 2 --dist loadscope
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
 CRASH_POINTS := tests/scenarios/test_runner_crashes.py
 # Empty where the cluster is the one-node one, which tests reach by its name.
@@ -112,12 +114,13 @@ KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/u
 .PHONY: test
 test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
-	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'not soak'
+	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'cluster and not soak' tests/cluster
 
 .PHONY: test-fast
 test-fast: venv system launcher ## What needs no cluster
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test-fast"
-	@$(PYTEST) -m 'not soak and not cluster' --ignore=tests/cluster
+	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
 soak: venv system launcher cluster-up ## Every fault point (long)

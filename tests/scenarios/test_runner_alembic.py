@@ -3,6 +3,8 @@
 import re
 import shutil
 import signal
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,8 +32,10 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def attempt(database: Postgres, project: Path, tmp_path: Path) -> Attempt:
-    return Attempt(tmp_path, database.url, (), project)
+def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
+    # Not tmp_path: a Unix socket's path has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="w") as folder:
+        yield Attempt(Path(folder), database.url, (), project)
 
 
 def may_make_roles(database: Postgres) -> None:

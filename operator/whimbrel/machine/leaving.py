@@ -90,7 +90,7 @@ def _said(run: RunStatus) -> str:
 
 
 def _left(seen: Observed, run: RunStatus, why: str) -> str:
-    rows = f"The rows of run {run.id} stay in the ledger; `whimbrel gc` lists them"
+    rows = f"The rows of run {run.id} stay in the ledger; `whimbrel gc --url URL` lists them"
     clean = run.state is RunState.CLOSED and outcome_of(run) in BACK
     if _wants_back(seen) and not (clean and takes_all_back(run.trigger)):
         return (

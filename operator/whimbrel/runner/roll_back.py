@@ -17,7 +17,7 @@ from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import revision_of
-from whimbrel.runner.records import read_tool_runs, record_rolled_back, steps_done
+from whimbrel.runner.records import ToolRun, read_tool_runs, record_rolled_back, steps_done
 from whimbrel.runner.runs import read_run, set_run_target
 from whimbrel.runner.verify import verify
 
@@ -70,7 +70,7 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
 def _take_back_and_say(error: WhimbrelError, bench: Bench) -> Result:
     findings = bench.findings
     try:
-        plan = _take_back(bench, None)
+        plan = _take_back(bench, _before_this_run(bench))
         findings.revision = verify(plan, bench)
     except TransientError as later:
         return findings.failure(later)
@@ -91,6 +91,11 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
     target = begun.target if begun is not None else ""
     if target:
         to = "" if target == NOTHING else target
+    elif to is not None:
+        # Known before there is a plan: a way back that is refused goes on to the same place.
+        target = to or NOTHING
+        set_run_target(ledger, order.run, target)
+    bench.findings.target = target
     plan = plan_down(order.spec, order.owner(), facts, bench.source, to)
     if not target:
         target = plan.to or NOTHING
@@ -99,6 +104,16 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
     bench.findings.target = target
     carry_out_plan(plan, bench, facts)
     return plan
+
+
+def _before_this_run(bench: Bench) -> str:
+    """Return the revision that stays when everything of this run is taken back, "" for none."""
+    facts, order = bench.facts(), bench.order
+    if order.spec.migrations.tool is not Tool.SQL:
+        return ",".join(_starts_of_this_run(bench)[0].before)
+    mine = [int(row.version) for row in facts.applied if row.run == order.run]
+    older = [row.version for row in facts.applied if int(row.version) < min(mine)]
+    return max(older, key=int, default="")
 
 
 def _remember(bench: Bench) -> None:
@@ -118,9 +133,14 @@ def _applied_by_this_run(bench: Bench) -> tuple[str, ...]:
     facts, order = bench.facts(), bench.order
     if order.spec.migrations.tool is Tool.SQL:
         return tuple(row.version for row in facts.applied if row.run == order.run)
-    runs = read_tool_runs(bench.holding.ledger, order.spec.migrations.history)
-    mine = [run for run in runs if run.run == order.run and run.after is not None]
+    mine = _starts_of_this_run(bench)
     return facts.revisions if mine and facts.revisions != mine[0].before else ()
+
+
+def _starts_of_this_run(bench: Bench) -> list[ToolRun]:
+    """Return this run's starts of the tool, but for an adoption: that ran nothing."""
+    runs = read_tool_runs(bench.holding.ledger, bench.order.spec.migrations.history)
+    return [run for run in runs if run.run == bench.order.run and not run.step.startswith("adopt:")]
 
 
 def _as_before(error: WhimbrelError) -> FailedError:

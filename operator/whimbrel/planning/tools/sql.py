@@ -1,6 +1,7 @@
 """Tool `sql`: plans from the project's files and the ledger's rows. Touches nothing."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.model.facts import Facts
@@ -22,6 +23,8 @@ from whimbrel.planning.sql_steps import Group, Work, groups, step
 from whimbrel.planning.statements import read_sql
 from whimbrel.planning.syntax import Parsed, parse_sql
 
+NOTHING: Final = "base"  # Alembic's word for "nothing stays", good for both tools
+
 
 def plan_up(spec: Spec, owner: str, facts: Facts, files: Mapping[str, str]) -> RunnerPlan:
     """Return what leads from the facts to `spec.migrations.to`; a lower `to` leads down.
@@ -36,7 +39,7 @@ def plan_up(spec: Spec, owner: str, facts: Facts, files: Mapping[str, str]) -> R
     wanted = spec.migrations.to
     if wanted == HEAD:
         return _to_head(spec, facts, history)
-    target = history.number(wanted)
+    target = _kept(history, "" if wanted == NOTHING else wanted)
     if target < history.last_applied():
         return plan_back(spec, facts, history, target)
     check_applied(history)
