@@ -219,3 +219,17 @@ def test_password_of_the_tools_own_login_is_nowhere(
     seen = answer.log + str(answer.result)
     assert "whimbrel_run_loud_1:***@" in seen
     assert not re.search(r"whimbrel_run_loud_1:[^*]", seen)
+
+
+def test_later_migration_fails_and_the_run_is_taken_back(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    env = project / "migrations/env.py"
+    once = "target_metadata=target_metadata"
+    env.write_text(env.read_text().replace(once, f"{once}, transaction_per_migration=True"))
+    replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
+    (project / "migrations/versions/0004_broken.py").write_text(BROKEN)
+    answer = replace(attempt, run="run2").run_to_end()
+    assert answer.code == 1, answer
+    assert "taken back" in answer.result["message"]
+    assert answer.result["revision"] == "0001"
