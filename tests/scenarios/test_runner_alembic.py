@@ -134,12 +134,14 @@ def test_a_login_of_its_own_is_the_fence(attempt: Attempt, project: Path, databa
     url = database.url.replace(
         f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
     )
-    attempt = replace(attempt, url=url, machine="another-node")
+    attempt = replace(attempt, url=url, run="own", machine="another-node")
     answer = killed(attempt, project, database).attempt.run_to_end()
     assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
     assert answer.result["fence"] == "Role"
     owners = database.run("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert owners == [(database.user,)]
+    left = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'whimbrel_run_own_%%'"
+    assert database.run(left) == [(0,)]
 
 
 def test_sigterm_stops_the_tool_and_says_so(attempt: Attempt, project: Path, database: Postgres):

@@ -13,6 +13,7 @@ from whimbrel.planning.dialects import postgresql as common, postgresql_roles as
 from whimbrel.runner.sessions import Manners, Session, connect, own, settings
 from whimbrel.runner.target import Login, Target, with_login
 
+OWN_ROLES: Final = "whimbrel_run_"  # how the names of the logins begin that we make
 _SEE_NONE_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.02
 
@@ -32,7 +33,7 @@ class Roles:
 
 def role_name(run: str, attempt: int) -> str:
     """Return the name of the login of one attempt."""
-    return f"whimbrel_run_{run[:24]}_{attempt}"
+    return f"{OWN_ROLES}{run[:24]}_{attempt}"
 
 
 def read_roles(session: Session) -> Roles:

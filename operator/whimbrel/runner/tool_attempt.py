@@ -14,13 +14,14 @@ from whimbrel.model.steps import CatalogObject, Direction, RunTool
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
-from whimbrel.runner.attempts import record_tool
+from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
+    OWN_ROLES,
     make_role,
     may_make_roles,
     refresh_prepared,
@@ -140,6 +141,10 @@ def _login(bench: Bench) -> Iterator[Login | None]:
         yield None
         return
     name = role_name(order.run, order.attempt)
+    for earlier in read_attempts(ledger, order.run):
+        # A fence ends a login and leaves it: only now nobody can need it any more.
+        if earlier.run_role.startswith(OWN_ROLES) and earlier.attempt != order.attempt:
+            _drop_role(bench, earlier.run_role)
     record_tool(ledger, order, run_role=name)
     try:
         yield make_role(ledger.session, name, bench.holding.manners)
