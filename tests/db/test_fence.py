@@ -172,16 +172,24 @@ def test_nothing_proves_the_end_of_a_tool_then_a_person_decides(database, ledger
     assert [answer.verdict for answer in read_resolutions(ledger)] == ["FenceProven"]
 
 
+POD = this_process().host.split()[0]
+
+
 @pytest.mark.parametrize(
     ("changes", "proof"),
     [
-        pytest.param({"ended": ("Migrate/1",)}, "Kubelet", id="the kubelet saw it end"),
+        pytest.param({"ended": (f"Migrate/1@{POD}",)}, "Kubelet", id="the kubelet saw it end"),
         pytest.param(
-            {"ended": (f"{RUN}/Migrate/1",), "run": "run-3"}, "Kubelet", id="it saw that run's end"
+            {"ended": (f"{RUN}/Migrate/1@{POD}",), "run": "run-3"},
+            "Kubelet",
+            id="it saw that run's end",
         ),
-        pytest.param({"ended": ("Migrate/2", "Rollback/1")}, None, id="it saw others end"),
+        pytest.param({"ended": (f"Migrate/2@{POD}",)}, None, id="it saw others end"),
+        pytest.param({"ended": ("Migrate/1@another",)}, None, id="it saw another Pod of it end"),
         pytest.param(
-            {"ended": ("Migrate/1",), "run": "run-3"}, None, id="the same number of another run"
+            {"ended": (f"Migrate/1@{POD}",), "run": "run-3"},
+            None,
+            id="the same number of another run",
         ),
         pytest.param({"resolution": resolved("TakeOver")}, None, id="another verdict"),
         pytest.param({"resolution": resolved("FenceProven", "x")}, None, id="about another run"),

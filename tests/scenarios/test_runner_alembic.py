@@ -109,7 +109,7 @@ def test_killed_runner_takes_the_tool_along_and_this_machine_proves_it(
 @pytest.mark.parametrize(
     ("order", "fence"),
     [
-        pytest.param({"ended": ["Migrate/1"]}, "Kubelet", id="the kubelet says so"),
+        pytest.param({"ended": ["Migrate/1@another-node"]}, "Kubelet", id="the kubelet says so"),
         pytest.param(
             {"resolution": {"verdict": "FenceProven", "run": "run1", "by": "ada"}},
             "FenceProven",

@@ -80,10 +80,7 @@ def ended_attempts(seen: Observed) -> tuple[str, ...]:
     run = seen.status.run
     if run is None:
         return ()
-    mine = [pod for pod in seen.pods if pod.run == run.id]
-    ended = {pod.attempt_key() for pod in mine if pod.ended}
-    # Two Pods of one attempt (a lost node, a Job made again): the end of one proves nothing.
-    ended -= {pod.attempt_key() for pod in mine if not pod.ended}
+    ended = {pod.attempt_key() for pod in seen.pods if pod.ended and pod.run == run.id}
     return (*run.ended, *sorted(ended - set(run.ended)))[-KEPT:]
 
 

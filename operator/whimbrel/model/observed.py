@@ -36,8 +36,8 @@ class PodSeen:
     leaving_since: float | None = None
 
     def attempt_key(self) -> str:
-        """Return "segment/attempt"."""
-        return f"{self.segment}/{self.attempt}"
+        """Return "segment/attempt@pod": of two Pods of one attempt, each ends for itself."""
+        return f"{self.segment}/{self.attempt}@{self.name}"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ class Order(Frozen):
         deadline: Unix seconds after which nothing is retried any more; 0 for none.
         approved: Digest of the plan that was approved, or "" where no gate asks for one.
         to: Target of a rollback: a revision, "" for "before the last run".
-        ended: Attempts ("segment/number", of earlier runs "run/segment/number") whose container
+        ended: Attempts ("segment/number@pod", of earlier runs with "run/" before) whose container
             the kubelet reported as terminated.
         holder_gone: Run ids whose object is proven to be deleted from this cluster.
         retry: Value of the retry annotation; lifts "was rolled back, not tried again".

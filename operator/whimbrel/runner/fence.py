@@ -88,8 +88,10 @@ def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
     own = attempt.run == fence.order.run
     # Attempts of earlier runs of the object carry the run in front.
     key = attempt.key() if own else f"{attempt.run}/{attempt.key()}"
-    here = f"{key}@{attempt.process.host.split()[0]}"
-    return key in fence.order.ended or here in fence.order.ended
+    # A Pod's host name is its own name. After a lost node a Job made again has another Pod, whose
+    # end says nothing of the first.
+    pod = attempt.process.host.split()[0]
+    return f"{key}@{pod}" in fence.order.ended
 
 
 def _by_process(_: Fence, attempt: Attempt) -> bool:
