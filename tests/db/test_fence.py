@@ -214,7 +214,7 @@ def test_every_open_attempt_needs_its_own_proof(database, ledger):
     record_tool(ledger, an_order(attempt=2))
     with pytest.raises(HeldError):
         fence_run(Fence(ledger, target_of(database), an_order(attempt=3)), RUN)
-    ended = an_order(attempt=3, ended=("Migrate/2",))
+    ended = an_order(attempt=3, ended=(f"Migrate/2@{POD}",))
     assert fence_run(Fence(ledger, target_of(database), ended), RUN) == "Kubelet"
     assert [each.fence for each in read_attempts(ledger, RUN)] == ["Epoch", "Kubelet"]
 
