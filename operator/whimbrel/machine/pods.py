@@ -5,7 +5,7 @@ from typing import Any, Final
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
 from whimbrel.model.job_options import Toleration
-from whimbrel.model.spec import CaSource, Database, EnvVar, KeyRef, PartsFrom, Spec, Tool
+from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec, Tool
 
 Body = dict[str, Any]
 
@@ -187,7 +187,7 @@ def _secret(volume: str, name: str, paths: dict[str, str]) -> Body:
     return {"name": volume, "secret": source}
 
 
-def _ca_volume(source: CaSource) -> Body:
+def _ca_volume(source: KeySource) -> Body:
     if source.config_map_key_ref is not None:
         reference = source.config_map_key_ref
         return {"name": "ca", "configMap": _config_map(reference)}

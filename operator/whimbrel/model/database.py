@@ -29,8 +29,8 @@ class SecretSource(Frozen):
     secret_key_ref: KeyRef = Field(description="The key of a Secret in the same namespace.")
 
 
-class CaSource(Frozen):
-    """Where the certificate authority of the database server stands."""
+class KeySource(Frozen):
+    """One key of either a ConfigMap or a Secret."""
 
     model_config = ConfigDict(
         json_schema_extra=rules(
@@ -53,7 +53,7 @@ class CaSource(Frozen):
 class Tls(Frozen):
     """TLS to the database: verify-full is the default where a CA is named."""
 
-    ca_from: CaSource = Field(description="The certificate authority that signed the server.")
+    ca_from: KeySource = Field(description="The certificate authority that signed the server.")
 
 
 class PartsFrom(Frozen):

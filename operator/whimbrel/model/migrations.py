@@ -17,7 +17,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
-from whimbrel.model.database import ONE_REFERENCE, KeyRef, NameRef
+from whimbrel.model.database import KeySource, NameRef
 
 # Bytes, as annotations are counted: the order with the files in it stands in one of the Job's
 # Pod, and all annotations together may hold 262,144 bytes. JSON writes a line's end and a quote
@@ -110,27 +110,6 @@ class DatabaseURL(Frozen):
     )
 
 
-class EnvSource(Frozen):
-    """Where a variable's value stands."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            (
-                "has(self.configMapKeyRef) != has(self.secretKeyRef)",
-                ONE_REFERENCE,
-            )
-        )
-    )
-    config_map_key_ref: KeyRef | None = Field(None, description="A ConfigMap's key.")
-    secret_key_ref: KeyRef | None = Field(None, description="A Secret's key.")
-
-    @model_validator(mode="after")
-    def _one_reference(self) -> Self:
-        has_config_map = self.config_map_key_ref is not None
-        require(has_config_map != (self.secret_key_ref is not None), ONE_REFERENCE)
-        return self
-
-
 class EnvVar(Frozen):
     """A further environment variable of the tool."""
 
@@ -144,7 +123,7 @@ class EnvVar(Frozen):
     )
     name: EnvName = Field(description="Name of the variable.")
     value: Annotated[str, Field(max_length=4096)] | None = Field(None, description="Its value.")
-    value_from: EnvSource | None = Field(None, description="Where its value stands.")
+    value_from: KeySource | None = Field(None, description="Where its value stands.")
 
     @model_validator(mode="after")
     def _one_value(self) -> Self:

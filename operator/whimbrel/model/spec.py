@@ -22,9 +22,9 @@ from whimbrel.model.bounds import (
     rules,
 )
 from whimbrel.model.database import (
-    CaSource,
     Database,
     KeyRef,
+    KeySource,
     NameRef,
     PartsFrom,
     SecretSource,
@@ -37,7 +37,6 @@ from whimbrel.model.migrations import Atomicity, EnvVar, Migrations, Tool
 # Who handles a spec finds the types of its fields here too.
 __all__ = [
     "Atomicity",
-    "CaSource",
     "Database",
     "Duration",
     "EnvVar",
@@ -45,6 +44,7 @@ __all__ = [
     "Identifier",
     "JobOptions",
     "KeyRef",
+    "KeySource",
     "Migrations",
     "NameRef",
     "PartsFrom",

@@ -154,7 +154,7 @@ def _see_none(fence: Fence, attempt: Attempt) -> bool:
     while _count(fence.ledger.session, fence, attempt):
         if time.monotonic() > end:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(_POLL_SECONDS)  # between two looks at pg_stat_activity
     return True
 
 
