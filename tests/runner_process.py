@@ -56,7 +56,7 @@ class Attempt:
             "name": self.name,
             "uid": self.uid,
             "cluster": "cluster-1",
-            "generation": 1,
+            "number": 1,
             "run": self.run,
             "attempt": self.attempt,
             "spec": spec,

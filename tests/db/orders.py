@@ -29,7 +29,7 @@ def an_order(**changes: object) -> Order:
         "name": "schema",
         "uid": "uid-1",
         "cluster": "cluster-1",
-        "generation": 1,
+        "number": 1,
         "run": RUN,
         "attempt": 1,
         "spec": SPEC,

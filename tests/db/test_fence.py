@@ -250,18 +250,7 @@ def test_a_process_of_this_machine_is_proven_to_be_gone():
         assert process_is_gone(replace(process, start=process.start - 1))  # its pid was used again
     finally:
         end_process(running)
-    assert process_is_gone(process, group=running.pid)
-
-
-def test_a_group_of_the_tool_that_lives_is_no_proof():
-    runner, tool = start_process(), start_process()
-    gone = process_of(runner.pid)
-    end_process(runner)
-    try:
-        assert process_is_gone(gone)
-        assert not process_is_gone(gone, group=tool.pid)
-    finally:
-        end_process(tool)
+    assert process_is_gone(process)
 
 
 @pytest.mark.parametrize("field", ["host", "boot_id"])
@@ -269,22 +258,6 @@ def test_a_process_of_another_machine_is_not_known(field):
     process = replace(this_process(), pid=2**22 + 5, start=7)
     assert process_is_gone(process)
     assert not process_is_gone(replace(process, **{field: "another"}))
-
-
-@pytest.mark.parametrize("lives", [True, False], ids=["the tool lives", "the tool is gone"])
-def test_process_is_the_proof_in_the_cli(database, ledger, lives):
-    tool = start_process()
-    an_attempt(ledger)
-    record_tool(ledger, an_order(), tool_pid=tool.pid)
-    ledger.rows("update {s}.attempt set pid = 4194400, pid_start = 5")
-    try:
-        if lives:
-            with pytest.raises(HeldError):
-                fence_run(fence_of(database, ledger), RUN)
-            return
-    finally:
-        end_process(tool)
-    assert fence_run(fence_of(database, ledger), RUN) == "Process"
 
 
 def test_whatever_carries_the_attempts_mark_must_be_gone_too(database, ledger):

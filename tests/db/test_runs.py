@@ -133,10 +133,10 @@ def test_no_take_over_without_a_person(ledger, order):
     assert isinstance(reserve(ledger, an_order(**order), Fence()), Waiting)
 
 
-def test_a_stale_leader_does_not_take_over_from_a_newer_generation(ledger):
-    reserve(ledger, an_order(generation=5), Fence())
-    with pytest.raises(TransientError, match="newer generation"):
-        reserve(ledger, an_order(run="run-0", generation=4), Fence())
+def test_a_stale_leader_does_not_take_over_from_a_newer_run(ledger):
+    reserve(ledger, an_order(number=5), Fence())
+    with pytest.raises(TransientError, match="newer run"):
+        reserve(ledger, an_order(run="run-0", number=4), Fence())
 
 
 @pytest.mark.parametrize("state", ["done", "failed", "rolled_back", "aborted", "superseded"])
@@ -195,9 +195,9 @@ def test_an_attempt_that_is_open_is_not_opened_again(ledger):
 def test_the_tool_and_the_plan_are_recorded(ledger):
     reserve(ledger, an_order(), Fence())
     open_attempt(ledger, an_order(), name="n")
-    record_tool(ledger, an_order(), run_role="whimbrel_run_1", tool_pid=77)
+    record_tool(ledger, an_order(), run_role="whimbrel_run_1")
     set_run_plan(ledger, RUN, RunnerPlan(Direction.UP, "1"), digest="d", image="shop:2")
     seen = read_attempt(ledger, an_order())
-    assert (seen.tool, seen.run_role, seen.tool_pid) == (True, "whimbrel_run_1", 77)
+    assert (seen.tool, seen.run_role) == (True, "whimbrel_run_1")
     run = read_run(ledger, RUN)
     assert (run.plan_digest, run.image) == ("d", "shop:2")

@@ -197,9 +197,9 @@ def test_stopped_approved_plan_goes_on_and_an_unapproved_one_never_starts(
 
 
 def test_an_older_spec_does_nothing_after_a_newer_one(database: Postgres, tmp_path: Path):
-    newer = attempt_on(database, tmp_path, FILES, order=(("generation", 5),)).run_to_end()
+    newer = attempt_on(database, tmp_path, FILES, order=(("number", 5),)).run_to_end()
     assert newer.code == 0, newer
-    stale = attempt_on(database, tmp_path, FILES | THIRD, run="old", order=(("generation", 4),))
+    stale = attempt_on(database, tmp_path, FILES | THIRD, run="old", order=(("number", 4),))
     answer = stale.run_to_end()
     assert (answer.code, answer.result["reason"]) == (75, "Superseded"), answer
     assert database.run("SELECT to_regclass('more')") == [(None,)]

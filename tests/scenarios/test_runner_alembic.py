@@ -181,11 +181,11 @@ def test_half_done_tool_is_not_started_again_without_a_person(
     held = replace(attempt, run="run2", attempt=2).run_to_end()
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert held.result["command"] == "whimbrel retry shop -n team"
-    newer = replace(attempt, run="run3", order=(("generation", 2),)).run_to_end()
+    newer = replace(attempt, run="run3", order=(("number", 2),)).run_to_end()
     assert newer.result["reason"] == "HalfDone", newer
     database.run("DROP TABLE half")
     (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace("pg_sleep(20)", "1"))
-    told = replace(attempt, run="run4", order=(("generation", 2), ("retry", "now"))).run_to_end()
+    told = replace(attempt, run="run4", order=(("number", 2), ("retry", "now"))).run_to_end()
     assert (told.code, told.result.get("revision")) == (0, "0004"), told
 
 

@@ -11,6 +11,7 @@ from whimbrel.cli.manifest import Manifest
 from whimbrel.cli.orders import Errand, after_result, begin_attempt, look_order, order_of
 from whimbrel.cli.record import Record, save_record
 from whimbrel.model.order import Order
+from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome, Result
 from whimbrel.runner.surroundings import Surroundings
 
@@ -33,6 +34,11 @@ class Desk:
     surroundings: Surroundings
     patience: float
     work: Work
+
+
+def new_errand(segment: Segment, to: str = "") -> Errand:
+    """Return an errand that, where it begins a run, begins one that was never there."""
+    return Errand(segment, new_run_id(), int(time.time()), to)
 
 
 def look(desk: Desk, record: Record) -> Result:

@@ -1,6 +1,5 @@
 """An object without a cluster: found by its name or file, and worked on at this terminal."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +58,7 @@ def found_object(place: Place, word: str, connection: Connection, consent: Conse
     before = load_record(place.state_dir, namespace, manifest.name)
     if before is not None:
         _refuse_another_database(before, connection, place)
-    return Found(manifest, record_of(before, manifest, identity, seen_at=int(time.time())))
+    return Found(manifest, record_of(before, manifest, identity))
 
 
 def _refuse_another_database(record: Record, connection: Connection, place: Place) -> None:

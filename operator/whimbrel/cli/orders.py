@@ -20,10 +20,12 @@ class Errand:
     Attributes:
         to: Target of a rollback: a revision, "base", or "" for "before the newest run".
         run: Id for the run, where a new one begins.
+        at: Now, Unix seconds.
     """
 
     segment: Segment
     run: str
+    at: int
     to: str = ""
 
 
@@ -33,30 +35,22 @@ def spec_digest(spec: Spec) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def record_of(
-    before: Record | None, manifest: Manifest, identity: Record, *, seen_at: int
-) -> Record:
+def record_of(before: Record | None, manifest: Manifest, identity: Record) -> Record:
     """Return the record that the next command starts from.
 
     Args:
         before: The record as found, or None.
         manifest: What is asked for now.
         identity: A fresh record with name, uid, database and project of now.
-        seen_at: Now, Unix seconds.
     """
-    digest = spec_digest(manifest.spec)
     same_database = before is not None and before.database == identity.database
     kept = before if before is not None and same_database else identity
-    changed = kept.spec_digest != digest
     return kept.model_copy(
         update={
             "manifest": str(manifest.path),
             "project": identity.project or (before.project if before else ""),
             "ledger_schema": manifest.spec.database.ledger_schema,
-            # Not a count: it must grow even when the record was lost, or the ledger, which
-            # knows the generation of an open run, would take the new one for an old one.
-            "generation": max(seen_at, kept.generation + 1) if changed else kept.generation,
-            "spec_digest": digest,
+            "spec_digest": spec_digest(manifest.spec),
         }
     )
 
@@ -72,6 +66,8 @@ def begin_attempt(record: Record, errand: Errand) -> Record:
     else:
         following = LocalRun(
             id=errand.run,
+            # Not a count: it must grow even where the record was lost.
+            number=max(errand.at, run.number + 1 if run else 0),
             segment=errand.segment,
             to=errand.to,
             spec_digest=record.spec_digest,
@@ -98,7 +94,7 @@ def order_of(record: Record, spec: Spec, cluster: str, deadline: float) -> Order
         name=record.name,
         uid=record.uid,
         cluster=cluster,
-        generation=record.generation,
+        number=run.number,
         run=run.id,
         attempt=run.attempt,
         deadline=deadline,
@@ -113,7 +109,7 @@ def order_of(record: Record, spec: Spec, cluster: str, deadline: float) -> Order
 
 def look_order(record: Record, spec: Spec, cluster: str, run: str) -> Order:
     """Return an order that looks only; it belongs to no run of the record."""
-    looking = record.model_copy(update={"run": LocalRun(id=run, segment=Segment.LOOK)})
+    looking = record.model_copy(update={"run": LocalRun(id=run, number=0, segment=Segment.LOOK)})
     return order_of(looking, spec, cluster, 0.0)
 
 

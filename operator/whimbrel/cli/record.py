@@ -24,12 +24,14 @@ class LocalRun(Frozen):
     """The run that goes on, or was the last one.
 
     Attributes:
+        number: Grows from run to run, as in `Order`.
         to: Target of a rollback.
         spec_digest: Digest of the spec that it carries out.
         attempt: The newest attempt; written before it starts.
     """
 
     id: str
+    number: int
     segment: Segment
     to: str = ""
     spec_digest: str = ""
@@ -51,7 +53,6 @@ class Record(Frozen):
         manifest: Path of the file it was read from.
         project: Directory given with --project, or "".
         database: "embedded", or where the database is (never with a login).
-        generation: Grows with every spec that is seen.
         gate: Digest of the plan that waits for approval, or "".
         approved: Digest that a person approved, or "".
         retry: Token of the newest `whimbrel retry`.
@@ -65,7 +66,6 @@ class Record(Frozen):
     project: str = ""
     database: str = EMBEDDED
     ledger_schema: str = "whimbrel"
-    generation: int = 0
     spec_digest: str = ""
     run: LocalRun | None = None
     known: Known = Known()

@@ -34,7 +34,7 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         name=seen.name,
         uid=seen.uid,
         cluster=seen.cluster,
-        generation=seen.generation,
+        number=run.number,
         run=run.id,
         attempt=run.attempt,
         deadline=unix(run.deadline),

@@ -31,6 +31,8 @@ def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatu
     before = seen.status.run
     return RunStatus(
         id=run_id(seen.uid, seen.generation, trigger),
+        # Not a count: it must grow even where the status was lost or restored from a backup.
+        number=max(int(seen.now), before.number + 1 if before else 0),
         generation=seen.generation,
         trigger=trigger,
         goal=goal,

@@ -38,6 +38,7 @@ class Order(Frozen):
     """One attempt at one segment of one run.
 
     Attributes:
+        number: Grows from run to run of an object: an older run does nothing after a newer one.
         deadline: Unix seconds after which nothing is retried any more; 0 for none.
         approved: Digest of the plan that was approved, or "" where no gate asks for one.
         to: Target of a rollback: a revision, "" for "before the last run".
@@ -53,7 +54,7 @@ class Order(Frozen):
     name: str
     uid: str
     cluster: str
-    generation: int
+    number: int
     run: str
     attempt: int
     deadline: float = 0.0

@@ -62,6 +62,7 @@ class RunStatus(Frozen):
     """The intent, written before each effect and read back."""
 
     id: Word = Field(description="Id of the run; the ledger knows it too.")
+    number: int = Field(0, description="Grows from run to run; the ledger refuses an older one.")
     generation: int = Field(description="Generation of the object that this run carries out.")
     trigger: Word = Field("", description="Annotation value that asked for it, or empty.")
     state: RunState = Field(RunState.OPEN, description="Open until its end was recorded.")

@@ -24,7 +24,6 @@ class Attempt:
         login: Login of its own sessions.
         run_role: Login that was the tool's alone, or "".
         tool: Whether a foreign tool was, or was about to be, started.
-        tool_pid: Process group of the tool on the runner's machine, or 0.
         state: open, closed or fenced.
         fence: Proof that ended it, where the runner itself did not.
         result: Its result as JSON, once closed.
@@ -40,7 +39,6 @@ class Attempt:
     run_role: str
     tool: bool
     process: Process
-    tool_pid: int
     state: str
     fence: str
     result: str
@@ -97,16 +95,15 @@ def superseded(attempt: Attempt) -> TransientError:
     )
 
 
-def record_tool(ledger: Ledger, order: Order, *, run_role: str = "", tool_pid: int = 0) -> None:
+def record_tool(ledger: Ledger, order: Order, *, run_role: str = "") -> None:
     """Record that a foreign tool is about to be started; call it before the start.
 
     Args:
         ledger: The ledger.
         order: Whose attempt it is.
         run_role: Login that is the tool's alone, recorded before the role is made.
-        tool_pid: Process group of the tool (0 until it is known, or in another container).
     """
-    ledger.rows(statements.SET_ATTEMPT_TOOL, *_key(order), run_role, tool_pid)
+    ledger.rows(statements.SET_ATTEMPT_TOOL, *_key(order), run_role)
 
 
 def close_attempt(ledger: Ledger, order: Order, result: str) -> None:

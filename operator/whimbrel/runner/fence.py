@@ -96,7 +96,7 @@ def _by_kubelet(fence: Fence, attempt: Attempt) -> bool:
 
 def _by_process(_: Fence, attempt: Attempt) -> bool:
     """Runner and tool ran on this machine, and nothing of either is left."""
-    return process_is_gone(attempt.process, attempt.tool_pid, mark=attempt.application_name)
+    return process_is_gone(attempt.process, mark=attempt.application_name)
 
 
 def _by_person(fence: Fence, attempt: Attempt) -> bool:

@@ -8,7 +8,6 @@ from typing import Final
 
 _PROC: Final = Path("/proc")
 _AFTER_NAME: Final = 3  # field 3 (state) is the first after the name in /proc/PID/stat (proc(5))
-_GROUP: Final = 5 - _AFTER_NAME
 _START: Final = 22 - _AFTER_NAME
 
 
@@ -34,14 +33,13 @@ def this_process() -> Process:
     return Process(_host(), _read(_PROC / "sys/kernel/random/boot_id"), pid, _start_of(pid))
 
 
-def process_is_gone(process: Process, group: int = 0, *, mark: str = "") -> bool:
+def process_is_gone(process: Process, *, mark: str = "") -> bool:
     """Return whether a process of this machine is proven to be gone, and all that it started.
 
     False also means "not known": another machine, another boot, no /proc.
 
     Args:
         process: The process.
-        group: A process group that must be empty, or 0.
         mark: The PGAPPNAME that whatever it started has in its environment, or "".
     """
     here = this_process()
@@ -51,7 +49,7 @@ def process_is_gone(process: Process, group: int = 0, *, mark: str = "") -> bool
         return False
     if _start_of(process.pid) == process.start:
         return False
-    return not (group and _group_lives(group)) and not (mark and _marked_lives(mark))
+    return not (mark and _marked_lives(mark))
 
 
 def _host() -> str:
@@ -66,11 +64,6 @@ def _start_of(pid: int) -> int:
     fields = _fields(_PROC / str(pid) / "stat")
     # A zombie has ended; only its parent has not looked yet.
     return int(fields[_START]) if fields and fields[0] not in "ZX" else 0
-
-
-def _group_lives(group: int) -> bool:
-    every = (_fields(path) for path in _PROC.glob("[0-9]*/stat"))
-    return any(each and each[0] not in "ZX" and int(each[_GROUP]) == group for each in every)
 
 
 def _marked_lives(mark: str) -> bool:

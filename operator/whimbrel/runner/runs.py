@@ -24,6 +24,7 @@ class Run:
     """One run of one object.
 
     Attributes:
+        number: Grows from run to run of an object.
         purpose: Segment that opened it.
         state: open, held, done, failed, rolled_back, aborted or superseded.
         target: Where a way back of this run leads ("base" for nothing stays), "" while none began.
@@ -35,7 +36,7 @@ class Run:
     name: str
     uid: str
     cluster: str
-    generation: int
+    number: int
     purpose: str
     plan_digest: str
     image: str
@@ -104,7 +105,7 @@ def reserve(ledger: Ledger, order: Order, prove: Prove) -> Reserved | Waiting | 
     over = _known_end(ledger, order)
     if over is not None:
         return over
-    _refuse_older_generation(ledger, order)
+    _refuse_older_run(ledger, order)
     holder = open_run(ledger)
     if holder is None:
         return Reserved(_insert(ledger, order), "")
@@ -130,13 +131,13 @@ def _known_end(ledger: Ledger, order: Order) -> Over | None:
     return Over(run.state, closed[-1] if closed else "")
 
 
-def _refuse_older_generation(ledger: Ledger, order: Order) -> None:
-    """Refuse what an older spec of this object asked for, also when the newer run is over."""
+def _refuse_older_run(ledger: Ledger, order: Order) -> None:
+    """Refuse what an older run of this object asks for, also when the newer one is over."""
     who = (order.cluster, order.namespace, order.name, order.uid)
-    newer = ledger.rows(statements.NEWER_RUN, *who, order.generation)
+    newer = ledger.rows(statements.NEWER_RUN, *who, order.number)
     if newer:
         raise TransientError(
-            "Superseded", f"run {newer[0][0]} of a newer generation took over from {order.run}"
+            "Superseded", f"the newer run {newer[0][0]} of this object took over from {order.run}"
         )
 
 
@@ -167,7 +168,7 @@ def _take_over(ledger: Ledger, order: Order, holder: Run, prove: Prove) -> Reser
 def _insert(ledger: Ledger, order: Order) -> Run:
     who = (order.run, order.namespace, order.name, order.uid, order.cluster)
     try:
-        ledger.rows(statements.INSERT_RUN, *who, order.generation, order.segment.value)
+        ledger.rows(statements.INSERT_RUN, *who, order.number, order.segment.value)
     except psycopg.errors.UniqueViolation as error:
         raise TransientError("Busy", "another run reserved the database just now") from error
     run = read_run(ledger, order.run)

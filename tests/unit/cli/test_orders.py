@@ -19,7 +19,7 @@ from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import parse_spec
 from whimbrel.model.status import RunState
 
-UP = Errand(Segment.MIGRATE, run="new")
+UP = Errand(Segment.MIGRATE, run="new", at=100)
 
 
 def manifest(**migrations: object) -> Manifest:
@@ -31,9 +31,9 @@ def manifest(**migrations: object) -> Manifest:
     return Manifest(Path("/shop.yaml"), "", "shop", parse_spec(spec), {})
 
 
-def seen(record: Record | None = None, wanted: Manifest | None = None, at: int = 100) -> Record:
+def seen(record: Record | None = None, wanted: Manifest | None = None) -> Record:
     wanted = wanted or manifest()
-    return record_of(record, wanted, fresh_record(wanted, "team", "uid"), seen_at=at)
+    return record_of(record, wanted, fresh_record(wanted, "team", "uid"))
 
 
 def ended(outcome: Outcome, **more: object) -> Result:
@@ -44,7 +44,7 @@ def ended(outcome: Outcome, **more: object) -> Result:
 def test_the_first_attempt_of_a_new_object():
     record = begin_attempt(seen(), UP)
     order = order_of(record, manifest().spec, "local:here", 5.0)
-    assert (order.run, order.attempt, order.generation) == ("new", 1, 100)
+    assert (order.run, order.attempt, order.number) == ("new", 1, 100)
     assert (order.owner(), order.cluster, order.deadline) == ("team/shop", "local:here", 5.0)
 
 
@@ -63,7 +63,7 @@ def test_what_the_next_command_does_after_an_end(outcome, run, attempt):
     record = begin_attempt(seen(), UP)
     if outcome is not None:
         record = after_result(record, ended(outcome), "now")
-    record = begin_attempt(seen(record), Errand(Segment.MIGRATE, run="next"))
+    record = begin_attempt(seen(record), Errand(Segment.MIGRATE, run="next", at=50))
     assert record.run is not None
     assert (record.run.id, record.run.attempt) == (run, attempt)
 
@@ -71,30 +71,29 @@ def test_what_the_next_command_does_after_an_end(outcome, run, attempt):
 @pytest.mark.parametrize(
     "errand",
     [
-        pytest.param(Errand(Segment.ROLLBACK, run="next"), id="another segment"),
-        pytest.param(Errand(Segment.ROLLBACK, run="next", to="base"), id="another target"),
+        pytest.param(Errand(Segment.ROLLBACK, run="next", at=50), id="another segment"),
+        pytest.param(Errand(Segment.ROLLBACK, run="next", at=50, to="base"), id="another target"),
     ],
 )
 def test_another_errand_is_another_run(errand):
     record = begin_attempt(begin_attempt(seen(), UP), errand)
     assert record.run == LocalRun(
-        id="next", segment=errand.segment, to=errand.to, spec_digest=record.spec_digest
+        id="next", number=101, segment=errand.segment, to=errand.to, spec_digest=record.spec_digest
     )
 
 
-def test_an_edited_spec_is_another_run_with_a_higher_generation():
-    record = seen(begin_attempt(seen(), UP), manifest(to="001"), at=50)
-    assert record.generation == 101
-    following = begin_attempt(record, Errand(Segment.MIGRATE, run="next")).run
+def test_an_edited_spec_is_another_run_with_a_higher_number():
+    record = seen(begin_attempt(seen(), UP), manifest(to="001"))
+    following = begin_attempt(record, Errand(Segment.MIGRATE, run="next", at=50)).run
     assert following is not None
-    assert following.id == "next"
+    assert (following.id, following.number) == ("next", 101)
 
 
 def test_a_consent_to_data_loss_is_no_other_spec():
     wanted = manifest()
     spec = wanted.spec.model_copy(update={"rollback": parse_spec_with_consent(wanted).rollback})
     consented = Manifest(wanted.path, "", "shop", spec, {})
-    assert seen(seen(), consented).generation == 100
+    assert seen(seen(), consented).spec_digest == seen().spec_digest
     assert spec.rollback.allow_data_loss is not None
 
 
@@ -114,7 +113,7 @@ def test_what_the_ledger_must_not_be_older_than_is_kept_and_never_falls():
 def test_another_database_is_a_fresh_start_that_keeps_the_project():
     kept = seen().model_copy(update={"known": Known(database="u", epoch=7), "project": "/p"})
     other = fresh_record(manifest(), "team", "uid").model_copy(update={"database": "db:5432/x"})
-    record = record_of(kept, manifest(), other, seen_at=1)
+    record = record_of(kept, manifest(), other)
     assert (record.known, record.run, record.project) == (Known(), None, "/p")
 
 
@@ -134,7 +133,7 @@ def test_an_answer_to_held_is_used_once(outcome, kept):
 
 def test_a_retry_is_a_new_run_with_a_token_that_ends_with_it():
     record = begin_attempt(seen(), UP)
-    record = begin_attempt(closed_run(record, retry="t1"), Errand(Segment.MIGRATE, run="next"))
+    record = begin_attempt(closed_run(record, retry="t1"), Errand(Segment.MIGRATE, run="next", at=50))
     assert record.run is not None
     assert (record.run.id, record.run.state) == ("next", RunState.OPEN)
     assert order_of(record, manifest().spec, "c", 0.0).retry == "t1"
@@ -156,7 +155,7 @@ def parse_spec_with_gate(wanted: Manifest):
 def test_an_answer_goes_on_with_the_run_that_is_held():
     record = after_result(begin_attempt(seen(), UP), ended(Outcome.HELD), "now")
     record = resolved(record, Verdict.LEDGER_ACCEPTED, "ada", "restored")
-    record = begin_attempt(seen(record), Errand(Segment.MIGRATE, run="next"))
+    record = begin_attempt(seen(record), Errand(Segment.MIGRATE, run="next", at=50))
     assert record.run is not None
     assert (record.run.id, record.run.attempt) == ("new", 2)
     given = order_of(record, manifest().spec, "c", 0.0).resolution

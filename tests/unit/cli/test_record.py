@@ -19,7 +19,7 @@ RECORD = Record(
     namespace="team",
     name="shop.v1",
     uid="u",
-    run=LocalRun(id="r", segment=Segment.MIGRATE, attempt=3),
+    run=LocalRun(id="r", number=1, segment=Segment.MIGRATE, attempt=3),
 )
 
 

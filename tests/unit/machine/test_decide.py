@@ -345,3 +345,16 @@ def test_ended_attempts_of_the_run_before_are_handed_on():
     status = run(ended=("Migrate/1",))
     decision = decide(seen(status, generation=2, spec=GATED))
     assert decision.run.ended == (f"{RUN.id}/Migrate/1",)
+
+
+@pytest.mark.parametrize(
+    ("before", "number"),
+    [
+        pytest.param(0, int(NOW), id="the status was lost: still above every run of before"),
+        pytest.param(int(NOW) + 90, int(NOW) + 91, id="the clock went back: still above the last"),
+    ],
+)
+def test_the_number_of_a_run_only_grows(before: int, number: int):
+    asked = {names.RETRY: "later"}
+    decision = decide(seen(ended(Outcome.DONE, number=before), annotations=asked))
+    assert decision.run.number == number

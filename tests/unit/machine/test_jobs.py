@@ -36,7 +36,7 @@ def job(migrations: Body = INLINE, database: Body = URL, **spec: object) -> Body
         name="shop-schema",
         uid="uid",
         cluster="c",
-        generation=1,
+        number=1,
         run="run1",
         attempt=2,
         spec=parsed,

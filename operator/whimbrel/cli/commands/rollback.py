@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from whimbrel.cli.attempts import carry_through
+from whimbrel.cli.attempts import carry_through, new_errand
 from whimbrel.cli.clusters import acts_locally, connect_cluster
 from whimbrel.cli.here import desk_for, found_object
-from whimbrel.cli.local_identity import new_run_id
 from whimbrel.cli.options import Connection, Consent, Place, command_app, grouped
 from whimbrel.cli.orders import Errand
 from whimbrel.cli.outcome import show_result
@@ -29,7 +28,7 @@ def rollback(
     """Take back the newest run; what the revisions had added is salvaged first."""
     if acts_locally(place, what):
         _roll_back_here(
-            place, connection, consent, Errand(Segment.ROLLBACK, new_run_id(), to), what
+            place, connection, consent, new_errand(Segment.ROLLBACK, to), what
         )
         return
     sentence = connect_cluster(place).roll_back(what, to, consent)

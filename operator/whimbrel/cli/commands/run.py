@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from whimbrel.cli.attempts import Desk, carry_through, look
+from whimbrel.cli.attempts import Desk, carry_through, look, new_errand
 from whimbrel.cli.gate import waiting
 from whimbrel.cli.here import desk_for, found_object
-from whimbrel.cli.local_identity import new_run_id
 from whimbrel.cli.options import Connection, Consent, Place, command_app, grouped
 from whimbrel.cli.orders import Errand
 from whimbrel.cli.outcome import show_result, state_dir_option
@@ -35,7 +34,7 @@ def run(
     with desk_for(place, connection, found) as desk:
         if Gate.START in found.manifest.spec.approval.before:
             refuse_unapproved(place, desk, found.record)
-        errand = Errand(Segment.MIGRATE, new_run_id())
+        errand = new_errand(Segment.MIGRATE)
         record, result = carry_through(desk, found.record, errand)
     show_result(place, record, result)
 

@@ -36,7 +36,7 @@ CREATE TABLE {s}.run (
     name text NOT NULL,
     uid text NOT NULL,
     cluster text NOT NULL,
-    generation bigint NOT NULL,
+    number bigint NOT NULL,
     purpose text NOT NULL,
     plan_digest text NOT NULL DEFAULT '',
     image text NOT NULL DEFAULT '',
@@ -64,7 +64,6 @@ CREATE TABLE {s}.attempt (
     boot_id text NOT NULL,
     pid integer NOT NULL,
     pid_start bigint NOT NULL,
-    tool_pid integer NOT NULL DEFAULT 0,
     state text NOT NULL DEFAULT 'open' CHECK (state IN ('open', 'closed', 'fenced')),
     fence text NOT NULL DEFAULT '',
     result text NOT NULL DEFAULT '',
@@ -156,18 +155,18 @@ CHECK_STEP: Final = (
 )
 
 _RUN: Final = (
-    "id, namespace, name, uid, cluster, generation, purpose, plan_digest, image, state,"
+    "id, namespace, name, uid, cluster, number, purpose, plan_digest, image, state,"
     " opened_at, closed_at, target, steps"
 )
 READ_OPEN_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE state IN ('open', 'held')"
 READ_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE id = $1::text"
 READ_RUNS: Final = f"SELECT {_RUN} FROM {{s}}.run ORDER BY opened_at, id"
 NEWER_RUN: Final = (
-    "SELECT id, generation FROM {s}.run WHERE cluster = $1 AND namespace = $2 AND name = $3"
-    " AND uid = $4 AND generation > $5::bigint ORDER BY generation DESC LIMIT 1"
+    "SELECT id FROM {s}.run WHERE cluster = $1 AND namespace = $2 AND name = $3"
+    " AND uid = $4 AND number > $5::bigint ORDER BY number DESC LIMIT 1"
 )
 INSERT_RUN: Final = (
-    "INSERT INTO {s}.run (id, namespace, name, uid, cluster, generation, purpose)"
+    "INSERT INTO {s}.run (id, namespace, name, uid, cluster, number, purpose)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7)"
 )
 SET_RUN_PLAN: Final = (
@@ -181,7 +180,7 @@ SET_RUN_STATE: Final = (
 
 _ATTEMPT: Final = (
     "run, segment, attempt, epoch, application_name, backend_pid, login, run_role, tool, host,"
-    " boot_id, pid, pid_start, tool_pid, state, fence, result"
+    " boot_id, pid, pid_start, state, fence, result"
 )
 _KEY: Final = "run = $1::text AND segment = $2::text AND attempt = $3::int"
 READ_ATTEMPT: Final = f"SELECT {_ATTEMPT} FROM {{s}}.attempt WHERE {_KEY}"
@@ -194,7 +193,7 @@ INSERT_ATTEMPT: Final = (
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 )
 SET_ATTEMPT_TOOL: Final = (
-    f"UPDATE {{s}}.attempt SET tool = true, run_role = $4, tool_pid = $5 WHERE {_KEY}"
+    f"UPDATE {{s}}.attempt SET tool = true, run_role = $4 WHERE {_KEY}"
 )
 CLOSE_ATTEMPT: Final = (
     "UPDATE {s}.attempt SET state = 'closed', result = $4,"
