@@ -183,6 +183,50 @@ def test_killed_worker_is_taken_up_by_the_next(one_shop):
     assert indexes(shop) == [("t_a", True)]
 
 
+REINDEX = {"001_r.up.sql": ALONE + "REINDEX TABLE CONCURRENTLY t;"}
+
+
+@contextmanager
+def two_indexes(shop):
+    """Two indexes on t, and a transaction that their rebuilding waits for."""
+    shop.run("CREATE INDEX t_a ON t (a)", "CREATE INDEX t_b ON t ((a + 1))")
+    with old_transaction(shop.database) as old:
+        yield old
+    assert sorted(indexes(shop)) == [("t_a", True), ("t_b", True)]
+    assert shop.run("SELECT version FROM whimbrel.applied") == [("001",)]
+
+
+def test_killed_rebuild_leaves_no_transient_index(one_shop):
+    shop = one_shop
+    pid = shop.session.info.backend_pid
+    with two_indexes(shop) as old:
+        thread = while_waiting(
+            shop, lambda: shop.database.run("SELECT pg_terminate_backend(%s)", pid)
+        )
+        with pytest.raises(StepFailedError):
+            shop.up(REINDEX)
+        thread.join()
+        assert ("t_a_ccnew", False) in indexes(shop)
+        old.execute("ROLLBACK")
+        with open_shop(shop.database) as again:
+            again.started_before(STEP).up(REINDEX)
+
+
+def test_cancelled_rebuild_drops_its_transient_indexes_and_nobody_elses(one_shop):
+    shop = one_shop
+    with two_indexes(shop) as old:
+        canceller = while_waiting(shop, shop.session.cancel_safe)
+        ender = threading.Thread(target=_end_when_dropping, args=(shop, old))
+        ender.start()
+        with pytest.raises(StepFailedError) as failed:
+            shop.up(REINDEX)
+        canceller.join()
+        ender.join()
+        assert failed.value.sqlstate == "57014"
+        assert sorted(indexes(shop)) == [("t_a", True), ("t_b", True)]
+        shop.up(REINDEX)
+
+
 def test_partition_is_detached_and_a_pending_detach_finalized(one_shop):
     shop = one_shop
     shop.run(

@@ -67,6 +67,21 @@ def test_failing_middle_migration_leaves_everything_as_before(
     assert database.run("SELECT to_regclass('alembic_version')") == [(None,)]
 
 
+def test_bookkeeping_that_became_ambiguous_while_the_tool_ran_is_a_question(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    second = "CREATE SCHEMA twin; CREATE TABLE twin.alembic_version (version_num text)"
+    text = SLOW.replace("SELECT pg_sleep(20)", second)
+    (project / "migrations/versions/0004_twin.py").write_text(text)
+    held = attempt.run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "BookkeepingAmbiguous"), held
+    assert "as before" not in held.result["message"]
+    assert held.result["command"] == "whimbrel retry shop -n team"
+    database.run("DROP SCHEMA twin CASCADE")
+    retried = replace(attempt, run="run2", order=(("retry", "now"),)).run_to_end()
+    assert (retried.code, retried.result["revision"]) == (0, "0004"), retried
+
+
 def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
     """Wait until the tool's statement runs; a runner that ended instead says why."""
     # Only a superuser sees what the tool's own login runs.

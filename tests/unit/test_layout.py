@@ -14,11 +14,6 @@ from whimbrel.model.spec import Spec
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "operator/whimbrel"
-# Where the fields are declared and generated from; an access there reads nothing.
-DECLARING = {
-    "spec.py", "migrations.py", "bounds.py", "database.py", "job_options.py", "crd.py",
-    "reference.py",
-}  # fmt: skip
 
 
 def test_operator_is_no_package():
@@ -41,23 +36,6 @@ def models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield annotation
     for part in getattr(annotation, "__args__", ()):
         yield from models_in(part)
-
-
-def names_read(package: Path) -> set[str]:
-    """Return every attribute name that some code reads, outside the declaring modules."""
-    names = set()
-    for path in package.rglob("*.py"):
-        if path.parent.name == "model" and path.name in DECLARING:
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                names.add(node.attr)
-    return names
-
-
-def test_no_field_of_the_spec_that_nobody_reads():
-    read = names_read(PACKAGE)
-    assert [path for path, name in fields(Spec) if name not in read] == []
 
 
 def test_the_walk_finds_fields_in_lists_and_options():

@@ -50,14 +50,13 @@ def _placement(spec: Spec) -> Body:
 
 
 def _toleration(toleration: Toleration) -> Body:
-    return _filled(
-        {
-            "key": toleration.key,
-            "operator": toleration.operator,
-            "value": toleration.value,
-            "effect": toleration.effect,
-        }
-    )
+    wanted: Body = {
+        "key": toleration.key,
+        "operator": toleration.operator,
+        "value": toleration.value,
+        "effect": toleration.effect,
+    }
+    return _filled(wanted)
 
 
 def _filled(body: Body) -> Body:

@@ -26,6 +26,7 @@ class RunnerPlan:
         to: Revision that is the last applied one afterwards; "" for none.
         steps: The steps in order; empty when nothing is to be done.
         notes: Sentences for the person who reads the plan (missing downs, unknown effects ...).
+        losses: What it destroys and salvage does not cover, as sentences; a person allowed it.
         ahead: True when the database is newer than what was asked for with `to: head`.
     """
 
@@ -33,6 +34,7 @@ class RunnerPlan:
     to: str
     steps: tuple[Step, ...] = ()
     notes: tuple[str, ...] = ()
+    losses: tuple[str, ...] = ()
     ahead: bool = False
 
     def digest(self) -> str:

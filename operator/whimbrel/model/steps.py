@@ -110,7 +110,21 @@ class Repeatable:
     """May run again at any time: VACUUM and the like, or marked so by its author."""
 
 
-Effect = IndexIsValid | EnumHasValue | PartitionIsDetached | IndexIsGone | Repeatable
+@dataclass(frozen=True)
+class IndexesAreRebuilt:
+    """May run again; the transient indexes of an interrupted rebuild are dropped.
+
+    Attributes:
+        name: The index, or the table of which all indexes are rebuilt.
+    """
+
+    schema: str
+    name: str
+
+
+Effect = (
+    IndexIsValid | EnumHasValue | PartitionIsDetached | IndexIsGone | IndexesAreRebuilt | Repeatable
+)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ def _lines(plan: RunnerPlan) -> Iterator[str]:
     yield f"Digest: {plan.digest()}"
     for note in plan.notes:
         yield f"Note: {note}"
+    for loss in plan.losses:
+        yield f"Data loss, allowed by spec.rollback.allowDataLoss: {loss}"
     if not plan.steps:
         yield "Nothing to do: " + (
             "the database is newer than what was asked for."

@@ -40,12 +40,12 @@ def plan_back(spec: Spec, facts: Facts, history: History, target: int) -> Runner
     numbers = sorted((each for each in history.rows if each > target), reverse=True)
     works = [_work(spec, history, number) for number in numbers]
     transactions = groups(works, spec.migrations.atomicity)
-    _refuse_losses(spec, facts, history, transactions)
     return RunnerPlan(
         Direction.DOWN,
         history.version(target),
         tuple(_steps(spec, facts, history, transactions)),
         _notes(transactions),
+        losses=_allowed_losses(spec, facts, history, transactions),
     )
 
 
@@ -115,18 +115,18 @@ def _inside(item: CatalogObject, items: set[CatalogObject]) -> bool:
     return item.kind == "column" and replace(item, kind="table", part="") in items
 
 
-def _refuse_losses(
+def _allowed_losses(
     spec: Spec, facts: Facts, history: History, transactions: Sequence[Group]
-) -> None:
-    if spec.rollback.allow_data_loss is not None:
-        return
+) -> tuple[str, ...]:
+    """Return what the way back destroys, as sentences, where a person accepts it."""
     found: list[Loss] = []
     for group, earlier in _with_earlier(transactions):
         salvage = _salvage(facts, history, group, earlier)
         covered = _added(history, group) | {names_before(earlier, each) for each in salvage}
         found += losses(group.statements(), facts.catalog, covered, earlier=earlier)
-    if found:
+    if found and spec.rollback.allow_data_loss is None:
         raise HeldError("WouldLoseData", _sentence(found), command=allow_command(history.owner))
+    return tuple(loss_sentence(each) for each in found)
 
 
 def allow_command(owner: str) -> str:

@@ -11,6 +11,7 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.model.steps import (
     Effect,
     EnumHasValue,
+    IndexesAreRebuilt,
     IndexIsGone,
     IndexIsValid,
     PartitionIsDetached,
@@ -221,7 +222,11 @@ def _enum_effect(tree: Tree) -> Effect | None:
 
 
 def _reindex_effect(tree: Tree) -> Effect | None:
-    return Repeatable() if _reindexes_outside(tree) else None
+    if not _reindexes_outside(tree):
+        return None
+    if tree.HasField("relation"):
+        return IndexesAreRebuilt(tree.relation.schemaname, tree.relation.relname)
+    return Repeatable()
 
 
 def _vacuum_effect(_tree: Tree) -> Effect | None:

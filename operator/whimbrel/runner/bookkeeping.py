@@ -8,18 +8,22 @@ from whimbrel.planning.tools import alembic
 from whimbrel.runner.sessions import Session, own
 
 
+class UnreadableError(RefusedError):
+    """The bookkeeping cannot be read as it is: two tables could be meant, or a right is missing."""
+
+
 def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
     """Return the revisions that the database is at; none where there is no table.
 
     Raises:
-        RefusedError: Two tables could be meant, or this login may not read it.
+        UnreadableError: Two tables could be meant, or this login may not read it.
     """
     tables = _tables(session, spec)
     if not tables:
         return ()
     if len(tables) > 1:
         names = " and ".join(f"{schema}.{table}" for schema, table in tables)
-        raise RefusedError(
+        raise UnreadableError(
             "BookkeepingAmbiguous",
             f"the database holds {names}: say in migrations.bookkeeping which one this project "
             "writes",
@@ -28,7 +32,7 @@ def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
     try:
         rows = own(session, alembic.select_revisions(schema, table))
     except psycopg.errors.InsufficientPrivilege:
-        raise RefusedError(
+        raise UnreadableError(
             "BookkeepingNotReadable",
             f"this login may not read {schema}.{table}: the migrations must run as its owner, "
             "or grant it SELECT, INSERT, UPDATE and DELETE on it",

@@ -11,6 +11,7 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Adopt, Direction, RunAlone, RunFiles, RunTool, SalvageObjects, Step
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.records import finish_step
+from whimbrel.runner.resolutions import record_consent
 from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
@@ -30,6 +31,8 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         WhimbrelError: A step did not come to its end; its class says what happens next.
     """
     work = bench.work(facts)
+    if plan.losses:
+        _note_consent(bench, "; ".join(plan.losses))
     for number, step in enumerate(plan.steps, start=1):
         bench.place.report(f"step {number} of {len(plan.steps)}: {step.id}")
         _stop_if_told(bench)
@@ -41,9 +44,21 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
             _carry_without_salvage(step, bench, work)
 
 
+def _note_consent(bench: Bench, loss: str) -> None:
+    """Say, in the ledger and in status, who allowed a loss, before it happens."""
+    consent, ledger = bench.order.spec.rollback.allow_data_loss, bench.holding.ledger
+    if consent is None:
+        return
+    with ledger.session.transaction():
+        record_consent(ledger, bench.order, consent)
+    bench.findings.warnings.append(
+        f"DataLossAllowed: {consent.by} allowed it ({consent.reason}): {loss}"
+    )
+
+
 def _carry_without_salvage(step: Step, bench: Bench, work: Work) -> None:
     """Go on without the copy that does not fit: a person allowed the loss, by name and reason."""
-    bench.findings.warnings.append(f"SalvageSkipped: {step.id}: the copy was too large")
+    _note_consent(bench, f"{step.id}: the copy for salvage was too large and was not made")
     if isinstance(step, RunFiles):
         _carry_patiently(replace(step, salvage=()), bench, work)
         return

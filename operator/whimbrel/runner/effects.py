@@ -6,6 +6,7 @@ from enum import StrEnum
 from whimbrel.model.steps import (
     Effect,
     EnumHasValue,
+    IndexesAreRebuilt,
     IndexIsGone,
     IndexIsValid,
     PartitionIsDetached,
@@ -15,6 +16,7 @@ from whimbrel.planning.dialects.postgresql_catalog import (
     LOOK_ENUM,
     LOOK_INDEX,
     LOOK_PARTITION,
+    LOOK_TRANSIENT_INDEX,
     drop_index,
     finalize_detach,
     spelled,
@@ -56,6 +58,8 @@ def look(session: Session, effect: Effect) -> Look:
             return Look(Seen.DONE if row and row[0] else Seen.NOT_DONE)
         case PartitionIsDetached():
             return _partition(session, effect)
+        case IndexesAreRebuilt(schema, name):
+            return _rebuilt(session, schema, name)
         case Repeatable():
             return Look(Seen.NOT_DONE)
 
@@ -63,10 +67,15 @@ def look(session: Session, effect: Effect) -> Look:
 def waits_without_blocking(effect: Effect) -> bool:
     """Return whether the statement waits for old transactions while nobody waits for it.
 
-    CREATE and DROP INDEX CONCURRENTLY take no lock that readers or writers conflict with until
-    every older transaction is over (PostgreSQL manual, "Building Indexes Concurrently").
+    CREATE INDEX, DROP INDEX and REINDEX, CONCURRENTLY, take no lock that readers or writers
+    conflict with until every older transaction is over (PostgreSQL manual, "Building Indexes Concurrently").
     """
-    return isinstance(effect, IndexIsValid | IndexIsGone)
+    return isinstance(effect, IndexIsValid | IndexIsGone | IndexesAreRebuilt)
+
+
+def may_repeat(effect: Effect) -> bool:
+    """Return whether the statement may run again: no look-up can tell that it has run."""
+    return isinstance(effect, Repeatable | IndexesAreRebuilt)
 
 
 def _index(session: Session, schema: str, name: str) -> Look:
@@ -86,6 +95,11 @@ def _gone(session: Session, schema: str, name: str) -> Look:
         return Look(Seen.NOT_DONE)
     # An interrupted DROP INDEX CONCURRENTLY leaves an invalid index: the same again ends it.
     return Look(Seen.HALF_DONE, drop_index(row[0], row[1]), Seen.DONE)
+
+
+def _rebuilt(session: Session, schema: str, name: str) -> Look:
+    row = session.execute(LOOK_TRANSIENT_INDEX, [spelled(schema, name)]).fetchone()
+    return Look(Seen.HALF_DONE, drop_index(row[0], row[1])) if row else Look(Seen.NOT_DONE)
 
 
 def _partition(session: Session, effect: PartitionIsDetached) -> Look:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from whimbrel.model.order import Order
+from whimbrel.model.spec import AllowDataLoss
 from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.runner.ledger import Ledger
 
@@ -13,7 +14,7 @@ class Resolved:
     """An answer that was used.
 
     Attributes:
-        verdict: FenceProven, LedgerAccepted or TakeOver.
+        verdict: FenceProven, LedgerAccepted, TakeOver or DataLossAllowed.
     """
 
     run: str
@@ -42,6 +43,12 @@ def record_resolution(ledger: Ledger, order: Order) -> None:
         return
     given = order.resolution
     ledger.rows(statements.RECORD_RESOLUTION, given.run, given.verdict, given.by, given.reason)
+
+
+def record_consent(ledger: Ledger, order: Order, consent: AllowDataLoss) -> None:
+    """Keep in the ledger who allowed this run to destroy data, and why."""
+    given = ("DataLossAllowed", consent.by, consent.reason)
+    ledger.rows(statements.RECORD_RESOLUTION, order.run, *given)
 
 
 def read_resolutions(ledger: Ledger) -> tuple[Resolved, ...]:

@@ -3,21 +3,18 @@
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
 
 import psycopg
 
-from whimbrel.model.steps import CatalogObject, Repeatable, RunAlone
+from whimbrel.model.steps import CatalogObject, RunAlone
 from whimbrel.planning.dialects.postgresql import SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_LOCK_TIMEOUT
 from whimbrel.runner.catalog import Identity, added, read_identities
-from whimbrel.runner.effects import Look, Seen, look, waits_without_blocking
+from whimbrel.runner.effects import Look, Seen, look, may_repeat, waits_without_blocking
 from whimbrel.runner.records import finish_step, forget_step, start_step, steps_started
 from whimbrel.runner.sessions import own
 from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
 from whimbrel.runner.transactions import End
-
-_REPEATABLE: Final = Repeatable()
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ def _send(step: RunAlone, work: Work, *, cleans: bool) -> None:
 
 def _forget(step: RunAlone, work: Work, after: Look) -> None:
     """Let nobody take for ours what somebody else makes under this name from now on."""
-    if after.seen is Seen.HALF_DONE or step.effect == _REPEATABLE:
+    if after.seen is Seen.HALF_DONE or may_repeat(step.effect):
         return
     with suppress(psycopg.Error), work.ledger.session.transaction():
         work.guard(work.ledger.session)
@@ -103,16 +100,21 @@ def _forget(step: RunAlone, work: Work, after: Look) -> None:
 
 
 def _mend(half: Look, step: RunAlone, work: Work) -> Look:
+    """Clear what is half done, one thing after the other, until a look shows no difference."""
     work.tell(f"{step.statement.file}: clearing what was interrupted")
-    with _patience(step, work):
-        # Unpinned and outside a transaction: CONCURRENTLY runs in none. The names are qualified.
-        work.ledger.session.execute(half.mend.encode())
-    return look(work.ledger.session, step.effect)
+    while True:
+        with _patience(step, work):
+            # Unpinned and outside a transaction: CONCURRENTLY runs in none. Names are qualified.
+            work.ledger.session.execute(half.mend.encode())
+        after = look(work.ledger.session, step.effect)
+        if after.seen is not Seen.HALF_DONE or after == half:
+            return after
+        half = after
 
 
 def _verify(step: RunAlone, work: Work, place: Place) -> None:
     after = look(work.ledger.session, step.effect)
-    if after.seen is Seen.DONE or step.effect == _REPEATABLE:
+    if after.seen is Seen.DONE or may_repeat(step.effect):
         return
     place.at(step.statement)
     failure = StepFailedError(step.id, place)
@@ -149,7 +151,7 @@ def _record(
 
 def _state_after(step: RunAlone, work: Work) -> End:
     session = work.ledger.session
-    if session.closed or step.effect == _REPEATABLE:
+    if session.closed or may_repeat(step.effect):
         return End.UNKNOWN
     try:
         half_done = look(session, step.effect).seen is Seen.HALF_DONE

@@ -107,15 +107,13 @@ def run_tool(
     Args:
         place: Where it runs.
         step: What it must lead to.
-        read: Returns the revisions that the bookkeeping shows. It is called before the tool and
-            after its end, when no session of the tool may be left.
+        read: Returns the revisions that the bookkeeping shows; called after the tool's end, when
+            no session of it may be left.
 
     Raises:
         RefusedError: It could not even be started.
-        TransientError: The bookkeeping is not what the plan was made for.
         ToolFailedError: The bookkeeping does not show what was planned.
     """
-    _expect(step, read())
     told: deque[str] = deque(maxlen=_TAIL)
     problems: list[str] = []
 
@@ -165,7 +163,12 @@ def _clean_problem(place: ToolPlace, problem: Problem | None) -> Problem | None:
     return replace(problem, **shown)
 
 
-def _expect(step: RunTool, found: tuple[str, ...]) -> None:
+def expect_before(step: RunTool, found: tuple[str, ...]) -> None:
+    """Check that the bookkeeping is what the plan was made for.
+
+    Raises:
+        TransientError: It is not; a new plan is made.
+    """
     if found != step.before:
         raise TransientError(
             "DatabaseChanged",

@@ -16,7 +16,7 @@ from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
-from whimbrel.runner.bookkeeping import read_revisions
+from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
 from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
 from whimbrel.runner.redact import Redactor
@@ -28,7 +28,7 @@ from whimbrel.runner.run_role import (
     remove_role,
     role_name,
 )
-from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, run_tool
+from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool
 from whimbrel.runner.sessions import Session, open_session, own
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -44,8 +44,9 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
         FailedError: It failed, and bookkeeping and fingerprint are as before.
         TransientError: It was stopped or lost; the next attempt looks first.
     """
-    ledger, order = bench.holding.ledger, bench.order
+    ledger = bench.holding.ledger
     _refuse_half_done(bench)
+    expect_before(step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
     row = _row(step, bench, frozenset(before), fingerprint(ledger.session, before))
     with _login(bench) as login, _watching(bench, login) as watchdog:
@@ -53,7 +54,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
 
         def read() -> tuple[str, ...]:
             _await_no_session(bench, login, watchdog)
-            return read_revisions(bench.holding.session, order.spec)
+            return _read_back(bench)
 
         try:
             place = tool_place(bench, login)
@@ -63,7 +64,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     after = read_identities(ledger.session, ledger.schema)
     new = added(before, after) if step.direction is Direction.UP else frozenset()
     shape = fingerprint(ledger.session, after)
-    shown = read_revisions(ledger.session, order.spec)
+    shown = _read_back(bench)
     record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
 
 
@@ -84,16 +85,29 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
 
 def finish_lost_tool_runs(bench: Bench) -> None:
     """Read back what a tool did whose runner did not live to do so; its end is proven by now."""
-    ledger, order = bench.holding.ledger, bench.order
-    history = order.spec.migrations.history
+    ledger = bench.holding.ledger
+    history = bench.order.spec.migrations.history
     lost = [run for run in read_tool_runs(ledger, history) if run.after is None]
     for run in lost:
-        shown = read_revisions(ledger.session, order.spec)
+        shown = _read_back(bench)
         now = read_catalog(ledger.session, ledger.schema)
         shape = fingerprint(ledger.session, now)
         new = now - run.added if shown != run.before else frozenset()
         seen = replace(run, after=shown, added=new, fingerprint_after=shape)
         record_tool_run(ledger, seen)
+
+
+def _read_back(bench: Bench) -> tuple[str, ...]:
+    """Return what the bookkeeping shows after a start of the tool; unknown is not "as before"."""
+    order = bench.order
+    try:
+        return read_revisions(bench.holding.session, order.spec)
+    except UnreadableError as error:
+        raise HeldError(
+            error.reason,
+            f"the tool ran, and what it did cannot be read back: {error.message}; then retry",
+            command=f"whimbrel retry {order.name} -n {order.namespace}",
+        ) from error
 
 
 def _refuse_half_done(bench: Bench) -> None:

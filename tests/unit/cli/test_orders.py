@@ -133,7 +133,9 @@ def test_an_answer_to_held_is_used_once(outcome, kept):
 
 def test_a_retry_is_a_new_run_with_a_token_that_ends_with_it():
     record = begin_attempt(seen(), UP)
-    record = begin_attempt(closed_run(record, retry="t1"), Errand(Segment.MIGRATE, run="next", at=50))
+    record = begin_attempt(
+        closed_run(record, retry="t1"), Errand(Segment.MIGRATE, run="next", at=50)
+    )
     assert record.run is not None
     assert (record.run.id, record.run.state) == ("next", RunState.OPEN)
     assert order_of(record, manifest().spec, "c", 0.0).retry == "t1"

@@ -244,11 +244,6 @@ def test_next_decision(observed: Observed, expected: str):
     assert type(decide(observed)).__name__ == expected
 
 
-def test_run_that_was_closed_without_an_answer_names_the_way_on():
-    closed = seen(run(state=RunState.CLOSED), finalizers=frozenset())
-    assert decide(closed).command == "whimbrel retry shop -n shop"
-
-
 def at_gate(token: str = "Start:abc") -> Status:
     gate = GateStatus(name="Start", token=token, plan="cm", since=rfc3339(NOW))
     status = run(segment=Segment.APPROVE, plan_digest="abc", attempt=1, work=work_digest(GATED))

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.steps import (
     EnumHasValue,
+    IndexesAreRebuilt,
     IndexIsGone,
     IndexIsValid,
     PartitionIsDetached,
@@ -54,7 +55,9 @@ def test_body_of_a_function_is_one_statement():
         ("ALTER TABLE s.p DETACH PARTITION c FINALIZE", PartitionIsDetached("", "c", "s", "p")),
         ("ALTER TYPE s.mood ADD VALUE 'fine'", EnumHasValue("s", "mood", "fine")),
         ("VACUUM ANALYZE t", Repeatable()),
-        ("REINDEX INDEX CONCURRENTLY i", Repeatable()),
+        ("REINDEX INDEX CONCURRENTLY i", IndexesAreRebuilt("", "i")),
+        ("REINDEX TABLE CONCURRENTLY s.t", IndexesAreRebuilt("s", "t")),
+        ("REINDEX SCHEMA CONCURRENTLY s", Repeatable()),
         ("-- whimbrel: repeatable\nCALL p()", Repeatable()),
         ("-- whimbrel: repeatable\nALTER SYSTEM SET work_mem = '1MB'", Repeatable()),
     ],

@@ -8,7 +8,6 @@ from whimbrel.cli.attempts import Desk, carry_through, look, new_errand
 from whimbrel.cli.gate import waiting
 from whimbrel.cli.here import desk_for, found_object
 from whimbrel.cli.options import Connection, Consent, Place, command_app, grouped
-from whimbrel.cli.orders import Errand
 from whimbrel.cli.outcome import show_result, state_dir_option
 from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import say

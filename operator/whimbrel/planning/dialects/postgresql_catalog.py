@@ -126,6 +126,17 @@ LOOK_INDEX: Final = (
     f" JOIN pg_catalog.pg_namespace n ON n.oid {_IS} c.relnamespace"
     f" WHERE i.indexrelid {_IS} pg_catalog.to_regclass($1::text)::oid"
 )
+# What REINDEX CONCURRENTLY leaves on the table of $1 (itself, or an index) when it is interrupted
+# (PostgreSQL manual, REINDEX, "Rebuilding Indexes Concurrently").
+LOOK_TRANSIENT_INDEX: Final = (
+    "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_index i"
+    f" JOIN pg_catalog.pg_class c ON c.oid {_IS} i.indexrelid"
+    f" JOIN pg_catalog.pg_namespace n ON n.oid {_IS} c.relnamespace"
+    " WHERE NOT i.indisvalid AND c.relname::text OPERATOR(pg_catalog.~) '_cc(new|old)[0-9]*$'"
+    f" AND (i.indrelid {_IS} pg_catalog.to_regclass($1::text)::oid OR i.indrelid {_IS}"
+    " (SELECT o.indrelid FROM pg_catalog.pg_index o"
+    f" WHERE o.indexrelid {_IS} pg_catalog.to_regclass($1::text)::oid)) ORDER BY 1, 2 LIMIT 1"
+)
 LOOK_ENUM: Final = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_enum e"
     f" WHERE e.enumtypid {_IS} pg_catalog.to_regtype($1::text)::oid"

@@ -1,0 +1,96 @@
+"""No field of the spec that no code reads, as mypy sees it.
+
+In a copy of the package each field is turned into a deprecated property of the same type; mypy then
+names every place that reads one, by its class. The same name on another class hides nothing.
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from tests.unit.test_layout import ROOT, models_in
+from whimbrel.model.spec import Spec
+
+# Where the fields are declared, checked and generated from; an access there reads nothing.
+DECLARING = {
+    "spec.py", "migrations.py", "bounds.py", "database.py", "job_options.py", "crd.py",
+    "reference.py",
+}  # fmt: skip
+READ = re.compile(r"^(\S+?):\d+: error: .* is deprecated: (\w+)\.(\w+)", re.MULTILINE)
+IMPORT = ast.parse("from typing_extensions import deprecated as _watched").body[0]
+
+
+def every_model(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """Yield a model and all that its fields speak of."""
+    yield model
+    for field in model.model_fields.values():
+        for below in models_in(field.annotation):
+            yield from every_model(below)
+
+
+def watched(field: ast.AnnAssign, model: str) -> ast.stmt:
+    """Return a property in place of a field: mypy tells who reads it."""
+    assert isinstance(field.target, ast.Name)
+    name, kind = field.target.id, ast.unparse(field.annotation)
+    text = f"@property\n@_watched('{model}.{name}')\ndef {name}(self) -> {kind}: ..."
+    return ast.parse(text).body[0]
+
+
+def watch(module: Path, models: set[str]) -> None:
+    """Rewrite the models of a module."""
+    tree = ast.parse(module.read_text())
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name in models:
+            node.body = [
+                watched(each, node.name) if isinstance(each, ast.AnnAssign) else each
+                for each in node.body
+            ]
+    tree.body.insert(1, IMPORT)  # after the docstring
+    module.write_text(ast.unparse(tree))
+
+
+def reads_in(folder: Path, models: set[type[BaseModel]]) -> set[tuple[str, str]]:
+    """Return (model, field) for every field that code of a copied package reads."""
+    for name in {each.__module__ for each in models}:
+        module = folder / f"{name.replace('.', '/')}.py"
+        watch(module, {each.__name__ for each in models if each.__module__ == name})
+    words = ("--config-file", str(ROOT / "pyproject.toml"), "--enable-error-code", "deprecated")
+    told = subprocess.run(
+        [sys.executable, "-m", "mypy", *words, "--no-pretty", str(folder / "whimbrel")],
+        cwd=folder,
+        env={"MYPYPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout
+    found = READ.findall(told)
+    assert found, told
+    return {(model, field) for path, model, field in found if Path(path).name not in DECLARING}
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("watched")
+    shutil.copytree(ROOT / "operator/whimbrel", folder / "whimbrel")
+    if (ROOT / ".mypy_cache").exists():  # what was learned about the libraries
+        shutil.copytree(ROOT / ".mypy_cache", folder / ".mypy_cache")
+    # Nobody reads `Limits.name`, although other models have a `name` that is read.
+    spec = folder / "whimbrel/model/spec.py"
+    spec.write_text(
+        spec.read_text().replace("    lock_hold: Dur", '    name: str = ""\n    lock_hold: Dur')
+    )
+    return folder
+
+
+def test_every_field_of_the_spec_is_read_and_one_that_is_not_is_found(package: Path):
+    models = set(every_model(Spec))
+    fields = {(each.__name__, name) for each in models for name in each.model_fields}
+    read = reads_in(package, models)
+    assert sorted((fields | {("Limits", "name")}) - read) == [("Limits", "name")]
