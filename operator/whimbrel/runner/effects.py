@@ -68,7 +68,8 @@ def waits_without_blocking(effect: Effect) -> bool:
     """Return whether the statement waits for old transactions while nobody waits for it.
 
     CREATE INDEX, DROP INDEX and REINDEX, CONCURRENTLY, take no lock that readers or writers
-    conflict with until every older transaction is over (PostgreSQL manual, "Building Indexes Concurrently").
+    conflict with until every older transaction is over (PostgreSQL manual, "Building Indexes
+    Concurrently").
     """
     return isinstance(effect, IndexIsValid | IndexIsGone | IndexesAreRebuilt)
 
