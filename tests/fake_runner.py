@@ -39,7 +39,7 @@ class Ledger:
         if key in self.stored:
             return self.stored[key]
         if order.attempt < self.newest.get(order.run, 0):
-            return self._result(order, Outcome.REFUSED, "Superseded")
+            return self._result(order, Outcome.NOT_FINISHED, "Superseded")
         self.newest[order.run] = order.attempt
         self.answers += [order.attempt_key()] if order.resolution else []
         result = self._work(order, script)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.postgres import Postgres
 from tests.proxy import Moment, Proxy, Strike
-from tests.runner_process import attempt_on
+from tests.runner_process import Attempt, RunnerProcess, attempt_on
 
 FILES = {
     "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY, name text);",
@@ -203,6 +203,41 @@ def test_an_older_spec_does_nothing_after_a_newer_one(database: Postgres, tmp_pa
     answer = stale.run_to_end()
     assert (answer.code, answer.result["reason"]) == (75, "Superseded"), answer
     assert database.run("SELECT to_regclass('more')") == [(None,)]
+
+
+SLEEPY = {"001_slow.up.sql": "CREATE TABLE slow (id int); SELECT pg_sleep(3);"}
+
+
+def sleeping(attempt: Attempt, database: Postgres) -> RunnerProcess:
+    """Start an attempt at SLEEPY, and return when its statement runs."""
+    running = attempt.start()
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3)'"
+    while database.run(query) == [(0,)]:
+        assert running.process.poll() is None, running.finish()
+    return running
+
+
+def test_a_stale_older_run_does_not_disturb_the_newer_one_at_work(
+    database: Postgres, tmp_path: Path
+):
+    newer = attempt_on(database, tmp_path, SLEEPY, order=(("number", 2),))
+    running = sleeping(newer, database)
+    stale = attempt_on(database, tmp_path, SLEEPY, run="old", order=(("number", 1),)).run_to_end()
+    assert (stale.code, stale.result["reason"]) == (75, "Superseded"), stale
+    answer = running.finish()
+    assert (answer.code, answer.result["outcome"]) == (0, "Done"), answer
+
+
+def test_the_proof_is_told_where_the_attempt_before_still_held_the_lock(
+    database: Postgres, tmp_path: Path
+):
+    attempt = attempt_on(database, tmp_path, SLEEPY)
+    stopped = sleeping(attempt, database)
+    stopped.process.send_signal(signal.SIGSTOP)
+    answer = attempt.next().run_to_end()
+    stopped.process.kill()
+    stopped.finish()
+    assert (answer.code, answer.result["fence"]) == (0, "Epoch"), answer
 
 
 def test_abort_of_a_run_that_never_began_is_done(database: Postgres, tmp_path: Path):

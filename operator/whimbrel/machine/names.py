@@ -40,9 +40,9 @@ def digest(*parts: object, length: int = 10) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:length]
 
 
-def run_id(uid: str, generation: int, trigger: str) -> str:
-    """Return the id of a run: the same question always gets the same id."""
-    return digest(uid, generation, trigger, length=16)
+def run_id(uid: str, number: int) -> str:
+    """Return the id of a run. No two runs of an object share one, or an old end would answer."""
+    return digest(uid, number, length=16)
 
 
 def object_label(name: str, uid: str) -> str:

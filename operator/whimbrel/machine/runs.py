@@ -3,7 +3,7 @@
 from typing import Final
 
 from whimbrel.machine.backoff import AFTER_DEADLINE, delay
-from whimbrel.machine.names import asked_digest, digest, run_id, work_digest
+from whimbrel.machine.names import asked_digest, run_id, work_digest
 from whimbrel.machine.segments import segments
 from whimbrel.machine.timestamps import precise, rfc3339, unix
 from whimbrel.model.observed import Observed
@@ -29,10 +29,11 @@ DELETED: Final = "delete"
 def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatus:
     """Return the intent of a run that starts now."""
     before = seen.status.run
+    # Not a count: it must grow even where the status was lost or restored from a backup.
+    number = max(int(seen.now), before.number + 1 if before else 0)
     return RunStatus(
-        id=run_id(seen.uid, seen.generation, trigger),
-        # Not a count: it must grow even where the status was lost or restored from a backup.
-        number=max(int(seen.now), before.number + 1 if before else 0),
+        id=run_id(seen.uid, number),
+        number=number,
         generation=seen.generation,
         trigger=trigger,
         goal=goal,
@@ -138,7 +139,6 @@ def _shown_again(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
     """Return a new run that shows the plan of now; the ledger has closed the run before."""
     failures = run.failures + 1
     news = {
-        "id": digest(run.id, "plan", length=16),
         "failures": failures,
         "not_before": precise(seen.now + delay(run.id, failures)),
         "database": run.database,

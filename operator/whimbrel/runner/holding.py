@@ -21,7 +21,15 @@ from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
 from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
-from whimbrel.runner.runs import Over, Reserved, Waiting, may_take_over, open_run, reserve
+from whimbrel.runner.runs import (
+    Over,
+    Reserved,
+    Waiting,
+    known_end,
+    may_take_over,
+    open_run,
+    reserve,
+)
 from whimbrel.runner.sessions import Manners, Session, application_name, open_session, own
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import Target
@@ -126,20 +134,29 @@ def _watching(order: Order, place: Surroundings, manners: Manners, session: Sess
 
 def _reserve(fence: Fence) -> Reserved | Waiting | Over:
     """Take the lock and reserve; an earlier attempt that still holds the lock is fenced first."""
-    order, ledger = fence.order, fence.ledger
+    order, ledger, proofs = fence.order, fence.ledger, []
+
+    def prove(run: str) -> str:
+        proofs.append(fence_run(fence, run))
+        return ", ".join(proof for proof in proofs if proof)
+
     _refuse_overtaken(ledger, order)
     try:
         take_lock(ledger.session, patience=_LOCK_PATIENCE)
     except TransientError:
-        _refuse_overtaken(ledger, order)
         holder = open_run(ledger)
+        # After the look at the holder: whoever is older than it ends nothing of it.
+        _refuse_overtaken(ledger, order)
+        over = known_end(ledger, order)
+        if over is not None:
+            return over
         if holder is not None and not may_take_over(order, holder):
             return Waiting(holder.holder())
         _end_lost_sessions(fence)
         if holder is not None:
-            fence_run(fence, holder.id)
+            prove(holder.id)
         take_lock(ledger.session, patience=_AFTER_FENCE)
-    return reserve(ledger, order, lambda run: fence_run(fence, run))
+    return reserve(ledger, order, prove)
 
 
 def _end_lost_sessions(fence: Fence) -> None:

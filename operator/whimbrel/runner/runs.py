@@ -102,10 +102,9 @@ def reserve(ledger: Ledger, order: Order, prove: Prove) -> Reserved | Waiting | 
         HeldError: Earlier attempts are open and nothing proves their end.
         TransientError: A newer attempt or run took over.
     """
-    over = _known_end(ledger, order)
+    over = known_end(ledger, order)
     if over is not None:
         return over
-    _refuse_older_run(ledger, order)
     holder = open_run(ledger)
     if holder is None:
         return Reserved(_insert(ledger, order), "")
@@ -116,7 +115,12 @@ def reserve(ledger: Ledger, order: Order, prove: Prove) -> Reserved | Waiting | 
     return _take_over(ledger, order, holder, prove)
 
 
-def _known_end(ledger: Ledger, order: Order) -> Over | None:
+def known_end(ledger: Ledger, order: Order) -> Over | None:
+    """Return the end that the ledger knows; None where the order may go on. Needs no lock.
+
+    Raises:
+        TransientError: A newer attempt or run took over.
+    """
     run = read_run(ledger, order.run)
     attempt = read_attempt(ledger, order)
     if run is not None and attempt is not None and attempt.state == "closed":
@@ -126,6 +130,7 @@ def _known_end(ledger: Ledger, order: Order) -> Over | None:
     if run is None and order.segment is Segment.ABORT:
         return Over("aborted", "")
     if run is None or run.closed_at is None:
+        _refuse_older_run(ledger, order)
         return None
     closed = [each.result for each in read_attempts(ledger, run.id) if each.state == "closed"]
     return Over(run.state, closed[-1] if closed else "")
@@ -147,9 +152,9 @@ def _same_object(order: Order, run: Run) -> bool:
 
 
 def may_take_over(order: Order, holder: Run) -> bool:
-    """Tell whether the holder is our own, of an object that is gone, or a person says so."""
+    """Tell whether the holder is our own and no newer, its object is gone, or a person says so."""
     return (
-        _same_object(order, holder)
+        (_same_object(order, holder) and order.number >= holder.number)
         or (order.cluster == holder.cluster and holder.id in order.holder_gone)
         or is_resolved(order, "TakeOver", holder.id)
     )

@@ -31,7 +31,7 @@ RAW = {
 SPEC = parse_spec(RAW)
 GATED = parse_spec(RAW | {"approval": {"before": ["Start"]}})
 RUN = RunStatus(
-    id=run_id("uid", 1, ""),
+    id=run_id("uid", 1),
     generation=1,
     work=work_digest(SPEC),
     asked=asked_digest(SPEC),
@@ -353,3 +353,14 @@ def test_the_number_of_a_run_only_grows(before: int, number: int):
     asked = {names.RETRY: "later"}
     decision = decide(seen(ended(Outcome.DONE, number=before), annotations=asked))
     assert decision.run.number == number
+
+
+def test_the_same_words_asked_again_are_another_run():
+    """The ledger would answer with the end of the first one (retry: A, then B, then A)."""
+    asked = {names.RETRY: "A"}
+    first = decide(seen(ended(Outcome.DONE), annotations=asked)).run
+    handled = ended(Outcome.DONE, number=first.number).model_copy(
+        update={"handled": Handled(retry="B")}
+    )
+    again = decide(seen(handled, annotations=asked)).run
+    assert (again.trigger, again.id != first.id) == (first.trigger, True)
