@@ -30,9 +30,12 @@ class FakeApi:
         self.writes: list[tuple[str, str]] = []
         self.logs: dict[str, str] = {}
         self.oldest_watch = 0
+        self.forbidden = ""  # a collection that may not be read
         self._numbers = itertools.count(1)
 
     async def get(self, path: str) -> Body | None:
+        if self.forbidden and path.startswith(self.forbidden):
+            raise RejectedError(403, "Forbidden", path)
         return copy.deepcopy(self.objects.get(path))
 
     async def list(self, path: str, selector: str = "") -> list[Body]:

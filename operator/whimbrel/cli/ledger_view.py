@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from whimbrel.model.errors import RefusedError
-from whimbrel.runner.ledger import Ledger, read_meta
+from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.runner.ledger import Ledger, Meta, read_meta
 from whimbrel.runner.records import read_applied, read_salvage, read_tool_runs
 from whimbrel.runner.resolutions import read_resolutions
 from whimbrel.runner.runs import Run, read_runs
@@ -21,16 +21,23 @@ def open_ledger(target: Target, schema: str, lock_timeout: float) -> Iterator[Le
     """Give the ledger of a database.
 
     Raises:
-        RefusedError: There is none.
+        RefusedError: There is none, or none that can be read.
     """
     session = open_session(target, Manners(NAME, lock_timeout))
     try:
         ledger = Ledger(session, schema)
-        if read_meta(ledger) is None:
+        if _read(ledger) is None:
             raise RefusedError("NoLedger", f"there is no ledger in schema {schema} of {target}")
         yield ledger
     finally:
         session.close()
+
+
+def _read(ledger: Ledger) -> Meta | None:
+    try:
+        return read_meta(ledger)
+    except HeldError as error:  # no run is held by a look, and there may be no object to retry
+        raise RefusedError(error.reason, error.message) from error
 
 
 def read_history(ledger: Ledger, history: str) -> dict[str, list[dict[str, Any]]]:

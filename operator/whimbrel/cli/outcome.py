@@ -43,7 +43,9 @@ def as_data(record: Record, result: Result, command: str) -> dict[str, Any]:
 def command_here(place: Place, record: Record, result: Result) -> str:
     """Return the one command for a human, as it works without a cluster."""
     if result.command.startswith("kubectl patch") and "allowDataLoss" in result.command:
-        return f"{going_on(place, record)} --allow-data-loss --by WHO --reason TEXT"
+        return f"{_way_on(place, record, result)} --allow-data-loss --by WHO --reason TEXT"
+    if result.reason == "RollbackFailed":
+        return _way_on(place, record, result)
     if result.outcome is Outcome.NOT_FINISHED and not result.command:
         return going_on(place, record)
     if result.command.startswith("whimbrel "):
@@ -64,6 +66,17 @@ def going_on(place: Place, record: Record) -> str:
     if run is not None and run.segment is Segment.ROLLBACK:
         words = ["whimbrel", "rollback", record.name, "-n", record.namespace]
         words += ["--to", run.to] if run.to else []
+    return shlex.join(words) + state_dir_option(place)
+
+
+def _way_on(place: Place, record: Record, result: Result) -> str:
+    """Return the command that goes on; from a way back that is stuck, to where it was to lead.
+
+    A new run would begin where the old one is stuck, and take back no more than that.
+    """
+    if result.reason != "RollbackFailed" or not result.target:
+        return going_on(place, record)
+    words = ("whimbrel", "rollback", record.name, "-n", record.namespace, "--to", result.target)
     return shlex.join(words) + state_dir_option(place)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from whimbrel.controller import paths
+from whimbrel.controller.client import RejectedError
 from whimbrel.controller.seen import job_seen, object_seen, pod_seen
 from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
@@ -66,10 +67,12 @@ def _with_children(
 
 
 async def _with_surroundings(world: World, seen: Observed) -> Observed:
+    gone, hidden = await _look_for_holder(world, seen)
     return replace(
         seen,
         namespace_leaving=await _namespace_leaves(world, seen),
-        holder_gone=await _holder_is_gone(world, seen),
+        holder_gone=gone,
+        holder_hidden=hidden,
         plan_text=await _plan_text(world, seen),
     )
 
@@ -81,13 +84,17 @@ async def _namespace_leaves(world: World, seen: Observed) -> bool:
     return raw is None or bool(raw["metadata"].get("deletionTimestamp"))
 
 
-async def _holder_is_gone(world: World, seen: Observed) -> bool:
+async def _look_for_holder(world: World, seen: Observed) -> tuple[bool, bool]:
+    """Return whether the holder's object is gone, and whether that cannot be seen from here."""
     run = seen.status.run
     holder = run.holder if run else None
     if holder is None or holder.cluster != world.cluster:
-        return False
-    raw = await world.client.get(paths.migration(holder.namespace, holder.name))
-    return raw is None or raw["metadata"]["uid"] != holder.uid
+        return False, False
+    try:
+        raw = await world.client.get(paths.migration(holder.namespace, holder.name))
+    except RejectedError:
+        return False, True  # the chart's `namespaces` end our rights before that one
+    return raw is None or raw["metadata"]["uid"] != holder.uid, False
 
 
 async def _plan_text(world: World, seen: Observed) -> str | None:

@@ -13,6 +13,8 @@ from whimbrel.model.status import Status
 
 Body = dict[str, Any]
 NOT_STARTING = frozenset({"ContainerCreating", "PodInitializing"})
+# The runtime could not even start it; the runner beside it would wait for its hello.
+NEVER_STARTED = frozenset({"StartError", "ContainerCannotRun"})
 
 
 def object_seen(raw: Body, now: float) -> Observed:
@@ -101,17 +103,18 @@ def pod_seen(raw: Body) -> PodSeen | None:
     ended = len(states) == expected and all(_has_ended(state) for state in states.values())
     started = len(states) == expected and not any("waiting" in state for state in states.values())
     runner = states.get("runner", {}).get("terminated")
+    trouble = _trouble(status)
     return PodSeen(
         name=meta["name"],
         job_uid=_controller(meta),
         run=marks[names.RUN],
         segment=marks.get(names.SEGMENT, ""),
         attempt=int(marks.get(names.ATTEMPT, "0")),
-        working=started and not ended and runner is None,
+        working=started and not ended and runner is None and not trouble,
         ended=ended,
         message=None if runner is None else runner.get("message") or "",
         started=max((_started(state) for state in states.values()), default=0.0),
-        trouble=_trouble(status),
+        trouble=trouble,
         leaving_since=seconds(meta.get("deletionTimestamp")),
     )
 
@@ -128,9 +131,13 @@ def _started(state: Body) -> float:
 
 def _trouble(status: Body) -> str:
     for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
-        waiting = (each.get("state") or {}).get("waiting")
-        if waiting and waiting.get("reason") and waiting["reason"] not in NOT_STARTING:
-            return _sentence(waiting["reason"], waiting.get("message"), each.get("image", ""))
+        state = each.get("state") or {}
+        stuck = state.get("waiting") or state.get("terminated") or {}
+        reason = stuck.get("reason")
+        if reason in NEVER_STARTED or (
+            reason and "waiting" in state and reason not in NOT_STARTING
+        ):
+            return _sentence(reason, stuck.get("message"), each.get("image", ""))
     for each in status.get("conditions", ()):
         if each["type"] == "PodScheduled" and each["status"] == "False":
             return _sentence(each.get("reason") or "Unschedulable", each.get("message"))

@@ -15,7 +15,7 @@ from whimbrel.machine.orders import create_current, current_name
 from whimbrel.machine.requests import asked, is_approved
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
-from whimbrel.model.observed import JobSeen, Observed, PodSeen
+from whimbrel.model.observed import JobSeen, Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Result, decode_result, unpack_text
 from whimbrel.model.spec import Gate
@@ -72,23 +72,17 @@ def container_end_is_news(seen: Observed) -> Decision | None:
     if run is None or run.state is RunState.CLOSED:
         return None
     kept = {job.uid for job in seen.jobs if not job.leaving}
-    ended = {pod.attempt_key() for pod in seen.pods if _goes_with_its_job(pod, run, kept)}
-    if ended <= set(run.ended):
-        return None
+    going = {runs.end_key(pod, run) for pod in seen.pods if pod.job_uid not in kept}
     now_ended = runs.ended_attempts(seen)
-    if now_ended == run.ended:
+    if not going & (set(now_ended) - set(run.ended)):
         return None
     return NextAttempt(run.model_copy(update={"ended": now_ended}), "the kubelet reported its end")
-
-
-def _goes_with_its_job(pod: PodSeen, run: RunStatus, kept: set[str]) -> bool:
-    return pod.ended and pod.run == run.id and pod.job_uid not in kept
 
 
 def run_is_over(seen: Observed) -> Decision | None:
     """Rest where the run ended."""
     run = seen.status.run
-    return settled(seen, run) if run is not None and run.state is RunState.CLOSED else None
+    return settled(run) if run is not None and run.state is RunState.CLOSED else None
 
 
 def person_approves(seen: Observed) -> Decision | None:
@@ -168,14 +162,25 @@ def job_is_there(seen: Observed) -> Decision | None:
     run, job = seen.status.run, seen.current_job()
     if run is None or job is None:
         return None
+    late = seen.now >= unix(run.deadline)
     if job.leaving:
-        again = "its Job is being deleted; it is created again when it is gone"
-        return Wait(PHASES[run.segment], "Progressing", again, until=seen.now + 5)
+        return _leaves(seen, run, job, late=late)
     if job.finished or (job.pod and job.pod.ended):
         return _lost(seen, run)
-    late = seen.now >= unix(run.deadline)
     trouble = job.pod.trouble if job.pod else ""
     return _overdue(seen, run, trouble) if late else _works(seen, run, trouble)
+
+
+def _leaves(seen: Observed, run: RunStatus, job: JobSeen, *, late: bool) -> Wait:
+    told = f"Job {job.name} is being deleted; it is created again when it is gone"
+    if not late:
+        return Wait(PHASES[run.segment], "Progressing", told, until=seen.now + 5)
+    why = f"kubectl get -n {seen.namespace} job/{job.name} -o yaml"
+    message = (
+        f"not finished at progressDeadline: {told}. What keeps it (a finalizer, a node): {why}"
+    )
+    again = seen.now + LOOK_AGAIN
+    return Wait(Phase.FAILED, "DeadlineExceeded", message, until=again, stalled=True)
 
 
 def _lost(seen: Observed, run: RunStatus) -> NextAttempt:
@@ -210,10 +215,14 @@ def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> W
 
 
 def _past_the_holder(seen: Observed, holder: HolderStatus) -> str:
-    if holder.cluster == seen.cluster:
+    if holder.cluster != seen.cluster:
+        where = f"of another cluster ({holder.cluster})"
+    elif seen.holder_hidden:
+        where = "in a namespace that this operator may not read"
+    else:
         return ""  # its own object says what it waits for
     return (
-        f" of another cluster ({holder.cluster}); if nothing works there any more: "
+        f" {where}; if nothing works there any more: "
         f"whimbrel resolve {seen.name} -n {seen.namespace} --as TakeOver --by WHO --reason TEXT"
     )
 

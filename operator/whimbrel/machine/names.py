@@ -5,8 +5,10 @@ one made.
 """
 
 import hashlib
+import itertools
 from typing import Final
 
+from whimbrel.model.migrations import DOWN_SUFFIX
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Spec
 
@@ -77,5 +79,8 @@ def work_digest(spec: Spec) -> str:
 
 
 def asked_digest(spec: Spec) -> str:
-    """Return the digest of what shall be applied."""
-    return digest(spec.migrations.model_dump_json(), length=16)
+    """Return the digest of what shall be applied; a mended way back asks for nothing else."""
+    files = spec.migrations.inline.files if spec.migrations.inline else {}
+    ups = {name: text for name, text in files.items() if not name.endswith(DOWN_SUFFIX)}
+    rest = spec.migrations.model_dump_json(exclude={"inline"})
+    return digest(rest, *itertools.chain(*sorted(ups.items())), length=16)

@@ -73,7 +73,7 @@ def _acting(seen: Observed) -> View:
     if run is None:
         return View(Phase.PENDING, "Unknown", "Pending", "not started yet", reconciling=True)
     if run.state is RunState.CLOSED:
-        return view(seen, settled(seen, run))
+        return view(seen, settled(run))
     if run.failures and seen.now >= unix(run.deadline):
         return _waiting(gave_up(run.last.message if run.last else "no answer", seen.now))
     return _waiting(progressing(seen, run))

@@ -1,7 +1,7 @@
 """The status that follows from a decision: intent, facts and view in one piece, one PUT."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from whimbrel.machine.conditions import LONGEST, conditions
 from whimbrel.machine.decide import decide
@@ -21,6 +21,8 @@ from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
+
+_LONGEST_REVISION: Final = 255
 
 
 def report(seen: Observed, decision: Decision) -> Status:
@@ -68,13 +70,22 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
         "progress": f"{result.applied} applied" if result.applied else before.progress,
     }
     if result.revision or result.outcome in (Outcome.DONE, Outcome.ROLLED_BACK):
-        facts["revision"] = result.revision
+        facts["revision"] = _short(result.revision)
     if is_good(run):
         facts["applied"] = Applied(
-            revision=result.revision, digest=result.plan_digest, at=rfc3339(seen.now)
+            revision=_short(result.revision), digest=result.plan_digest, at=rfc3339(seen.now)
         )
     waits = run.segment is Segment.APPROVE and run.state is RunState.OPEN
     return facts | {"gate": _gate(seen) if waits else None}
+
+
+def _short(revision: str) -> str:
+    """Return a revision as a status field holds it: several heads together can be longer."""
+    return (
+        revision
+        if len(revision) <= _LONGEST_REVISION
+        else revision[: _LONGEST_REVISION - 4] + " ..."
+    )
 
 
 def _gate(seen: Observed) -> GateStatus:

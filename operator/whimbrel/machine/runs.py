@@ -6,9 +6,9 @@ from whimbrel.machine.backoff import AFTER_DEADLINE, delay
 from whimbrel.machine.names import asked_digest, run_id, work_digest
 from whimbrel.machine.segments import segments
 from whimbrel.machine.timestamps import precise, rfc3339, unix
-from whimbrel.model.observed import Observed
+from whimbrel.model.observed import Observed, PodSeen
 from whimbrel.model.plan import Segment
-from whimbrel.model.result import Holder, Outcome, Result
+from whimbrel.model.result import Holder, Outcome, Result, decode_result
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import HolderStatus, LastResult, RunState, RunStatus
 
@@ -74,17 +74,36 @@ def continued(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
 
 
 def _foreign_keys(seen: Observed, before: RunStatus) -> list[str]:
-    mine = [f"{before.id}/{key}" for key in ended_attempts(seen) if key.count("/") == 1]
-    return [key for key in before.ended if key.count("/") > 1] + mine
+    """Return what is known of ended attempts, for a run after this one."""
+    return [key if key.count("/") > 1 else f"{before.id}/{key}" for key in ended_attempts(seen)]
 
 
 def ended_attempts(seen: Observed) -> tuple[str, ...]:
-    """Return the attempts of this run whose containers the kubelet reported as terminated."""
+    """Return the attempts whose containers the kubelet reported as terminated.
+
+    Those of earlier runs have the run in front: their end may be reported after a new run began.
+    """
     run = seen.status.run
     if run is None:
         return ()
-    ended = {pod.attempt_key() for pod in seen.pods if pod.ended and pod.run == run.id}
+    ended = {end_key(pod, run) for pod in seen.pods if needs_proof(pod)}
     return (*run.ended, *sorted(ended - set(run.ended)))[-KEPT:]
+
+
+def end_key(pod: PodSeen, run: RunStatus) -> str:
+    """Return the entry of `RunStatus.ended` that a Pod's end makes."""
+    key = pod.attempt_key()
+    return key if pod.run == run.id else f"{pod.run}/{key}"
+
+
+def needs_proof(pod: PodSeen) -> bool:
+    """Tell whether a Pod has ended and the ledger may still wait for the proof of that.
+
+    Most attempts close themselves, or never reached the ledger: they would push out the few
+    whose end nobody else can prove.
+    """
+    result = decode_result(pod.message) if pod.message else None
+    return pod.ended and (result is None or result.attempt_open)
 
 
 def again(seen: Observed, run: RunStatus, segment: Segment) -> RunStatus:

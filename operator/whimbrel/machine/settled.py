@@ -1,19 +1,17 @@
 """Where a closed run rests."""
 
 from whimbrel.machine.decisions import Done, Hold
-from whimbrel.machine.runs import BACK, outcome_of
-from whimbrel.model.observed import Observed
+from whimbrel.machine.runs import BACK
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome
 from whimbrel.model.status import Phase, RunStatus
 
 
-def settled(seen: Observed, run: RunStatus) -> Done | Hold:
+def settled(run: RunStatus) -> Done | Hold:
     """Return the rest that the last answer of a closed run asks for."""
-    outcome, last = outcome_of(run), run.last
-    if last is None or outcome is None:
-        again = f"whimbrel retry {seen.name} -n {seen.namespace}"
-        return Hold("NoAnswer", "the run was closed without an answer of its Job", again)
+    last = run.last
+    assert last is not None  # noqa: S101  # only an answer closes a run
+    outcome = Outcome(last.outcome)
     if outcome in BACK and (run.goal is not Segment.MIGRATE or outcome is Outcome.ROLLED_BACK):
         return Hold("RolledBack", last.message, last.command, Phase.ROLLED_BACK)
     if outcome in BACK:

@@ -51,6 +51,8 @@ _OWN_TRANSACTIONS: Final = (
     "`atomicity` belongs to tool: sql; every other tool has transactions of its own: leave it out"
 )
 
+DOWN_SUFFIX: Final = ".down.sql"  # of a file of tool sql that leads back
+
 
 class Tool(StrEnum):
     """The tool whose migrations are applied."""

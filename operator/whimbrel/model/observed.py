@@ -83,6 +83,7 @@ class Observed:
         cluster: Uid of the namespace kube-system.
         image: The operator's own image.
         holder_gone: The object that holds the database is proven to be deleted.
+        holder_hidden: That object is in a namespace that the operator may not read.
         plan_text: The plan's text from the log of the look Job, or None.
     """
 
@@ -103,6 +104,7 @@ class Observed:
     cluster: str = ""
     image: str = ""
     holder_gone: bool = False
+    holder_hidden: bool = False
     plan_text: str | None = None
 
     def current_job(self) -> JobSeen | None:

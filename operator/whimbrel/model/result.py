@@ -70,6 +70,7 @@ class Result(Frozen):
         target: Revision that a way back leads to ("base" for none), where one is under way.
         direction: "up" or "down": where the plan of a look leads.
         applied: Number of migrations that this attempt applied or took back.
+        attempt_open: The attempt is open in the ledger; a later one has to prove its end.
     """
 
     outcome: Outcome
@@ -95,6 +96,7 @@ class Result(Frozen):
     applied: int = 0
     target: str = ""
     direction: str = ""
+    attempt_open: bool = False
 
     def exit_code(self) -> int:
         """Return the exit code that runner and CLI use."""

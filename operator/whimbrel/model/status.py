@@ -80,9 +80,7 @@ class RunStatus(Frozen):
     image: Annotated[str, Field(max_length=1024)] = Field(
         "", description="Image for a rollback, where the spec's is older."
     )
-    to: Annotated[str, Field(max_length=255)] = Field(
-        "", description="Where a way back leads; empty for before the newest run."
-    )
+    to: Text = Field("", description="Where a way back leads; empty for before the newest run.")
     answer: Word = Field(
         "", description="A person's answer; the first attempt that can use it uses it up."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from whimbrel.model.errors import RefusedError
+from whimbrel.model.migrations import DOWN_SUFFIX
 from whimbrel.model.steps import MigrationFile
 
 MAX_FILES: Final = 10_000
@@ -49,7 +50,7 @@ def stem(file: MigrationFile) -> str:
 
 def down_name(up_name: str) -> str:
     """Return the name of the down file that belongs to an up file."""
-    return up_name.removesuffix(".up.sql") + ".down.sql"
+    return up_name.removesuffix(".up.sql") + DOWN_SUFFIX
 
 
 def find_version(wanted: str, files: Mapping[int, str]) -> int | None:

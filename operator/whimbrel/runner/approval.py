@@ -22,8 +22,8 @@ def check_approved(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
         raise HeldError(
             "NotApproved",
             "spec.approval.before names Start, and this plan was not approved; nothing was "
-            "touched; look at the plan and approve it",
-            command=f"whimbrel approve {order.name} -n {order.namespace}",
+            "touched; retry, which shows the plan, and approve it",
+            command=f"whimbrel retry {order.name} -n {order.namespace}",
         )
     if order.approved and plan.digest() != order.approved and not _is_rest(plan, order, begun):
         raise HeldError(

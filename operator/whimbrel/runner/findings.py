@@ -12,6 +12,7 @@ class Findings:
     """Grows while an attempt goes on. Fields as in `Result`.
 
     Attributes:
+        attempt_open: Its row in the ledger was, or may have been, opened and is not closed yet.
         applied: Number of migrations applied or taken back so far.
     """
 
@@ -23,6 +24,7 @@ class Findings:
     plan_digest: str = ""
     revision: str = ""
     applied: int = 0
+    attempt_open: bool = False
     target: str = ""
     salvage: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -40,6 +42,7 @@ class Findings:
             "plan_digest": self.plan_digest,
             "revision": self.revision,
             "applied": self.applied,
+            "attempt_open": self.attempt_open,
             "salvage": tuple(self.salvage),
             "warnings": tuple(self.warnings),
         }
@@ -52,7 +55,7 @@ class Findings:
         outcome, message, command = outcome_of(error), error.message, error.command
         if outcome is Outcome.REFUSED:
             message += "; nothing was run: the database is as before; apply a corrected object"
-        if outcome is Outcome.FAILED:
+        if outcome in (Outcome.FAILED, Outcome.HELD):
             command = command or f"whimbrel retry {self.order.name} -n {self.order.namespace}"
         return self.result(
             outcome, error.reason, message, command=command, retry_after=retry, target=self.target

@@ -108,6 +108,7 @@ def holding(
                 yield taken
                 return
             findings.fence = taken.proof
+            findings.attempt_open = True
             attempt = open_attempt(ledger, order, name=manners.application_name)
             findings.epoch = attempt.epoch
             with _stopped_when_told(place, session) as lost, Heartbeat(session, lost.set):

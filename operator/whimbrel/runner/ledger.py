@@ -69,14 +69,14 @@ def _find_meta(ledger: Ledger) -> Meta | None:
     if not found:
         raise HeldError(
             "LedgerDamaged",
-            f"the table {ledger.schema}.meta is empty: restore the ledger from a dump",
+            f"the table {ledger.schema}.meta is empty: restore the ledger from a dump, then retry",
         )
     meta = Meta(*found[0])
     if meta.version > statements.LEDGER_VERSION:
         raise HeldError(
             "LedgerTooNew",
             f"the ledger in schema {ledger.schema} has version {meta.version}, this Whimbrel knows "
-            f"{statements.LEDGER_VERSION}: run the newer Whimbrel that wrote it",
+            f"{statements.LEDGER_VERSION}: run the newer Whimbrel that wrote it, then retry",
         )
     return meta
 

@@ -1,7 +1,9 @@
 """The surroundings of a run inside a Job's Pod."""
 
 import logging
+import math
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +19,7 @@ from whimbrel.runner.surroundings import Surroundings
 
 SOCKET: Final = "shared/tool.sock"
 _HELLO_POLL: Final = 1.0  # seconds between two looks at SIGTERM while the tool's image is pulled
+_HELLO_LEAST: Final = 120.0  # seconds; a try after the deadline has to pull the image too
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +35,7 @@ def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Ite
     tool = _tool(order, root)
     try:
         if tool is not None:
-            _await_hello(tool, stopping)
+            _await_hello(tool, stopping, order.deadline)
         yield Surroundings(
             target=mounts.read_target(order.spec, root),
             run_target=mounts.read_run_target(order.spec, root),
@@ -52,12 +55,15 @@ def _tool(order: Order, root: Path) -> LauncherTool | None:
     return LauncherTool(root / SOCKET)
 
 
-def _await_hello(tool: LauncherTool, stopping: threading.Event) -> None:
+def _await_hello(tool: LauncherTool, stopping: threading.Event, deadline: float) -> None:
     """Wait as long as it takes to pull the image: nothing is held, and the Pod says why."""
+    end = max(deadline, time.time() + _HELLO_LEAST) if deadline else math.inf
     while not stopping.is_set():
         try:
             tool.wait_hello(_HELLO_POLL)
         except TransientError:
+            if time.time() > end:
+                raise
             continue
         return
     raise TransientError("Stopped", "stopped before anything was touched")

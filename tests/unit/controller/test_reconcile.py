@@ -331,6 +331,22 @@ async def test_holder_in_another_cluster_is_taken_over_by_the_printed_answer():
     assert cluster.status()["phase"] == "Completed"
 
 
+async def test_holder_in_a_namespace_that_may_not_be_read_can_be_taken_over_too():
+    cluster = await applied()
+    cluster.ledger.holder = Holder(
+        namespace="theirs", name="other", uid="u", cluster="cluster-1", run="other-run"
+    )
+    cluster.api.forbidden = paths.migrations("theirs")
+    await cluster.run(lambda: cluster.status().get("phase") == "Waiting")
+    await cluster.turn()
+    said = cluster.status()["message"]
+    assert "in a namespace that this operator may not read" in said
+    assert "whimbrel resolve shop-schema -n shop --as TakeOver" in said
+    cluster.ledger.holder = None
+    await cluster.run()
+    assert cluster.status()["phase"] == "Completed"
+
+
 async def test_deleted_while_running_is_aborted_and_let_go():
     cluster = await applied()
     cluster.node.hold = True

@@ -2,10 +2,15 @@
 
 import pytest
 
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import FakeCluster, spec
 from tests.fake_runner import Ledger
 
 ALLOWED = {"rollback": {"allowDataLoss": {"by": "me", "reason": "test data"}}}
+
+# The same migrations, with the down file that was wrong.
+MENDED = spec()["migrations"] | {
+    "inline": {"files": {"001_a.up.sql": "SELECT 1", "001_a.down.sql": "SELECT 2"}}
+}
 
 
 async def applied_twice(script: list[str]) -> FakeCluster:
@@ -67,7 +72,7 @@ async def test_way_back_that_would_lose_data_keeps_its_target(how: str):
     assert cluster.ledger.applied == ["001"]
 
 
-@pytest.mark.parametrize("how", ["retry", "rollback", "allowDataLoss"])
+@pytest.mark.parametrize("how", ["retry", "rollback", "allowDataLoss", "down"])
 async def test_automatic_way_back_that_failed_goes_on_as_a_way_back(how: str):
     cluster = await applied_twice(["rollback failed"])
     cluster.ledger.pending = ("001", "002", "003")
@@ -76,10 +81,13 @@ async def test_automatic_way_back_that_failed_goes_on_as_a_way_back(how: str):
     assert cluster.status()["conditions"][0]["reason"] == "RollbackFailed"
     assert cluster.ledger.applied == ["001", "002", "003"]
     cluster.ledger.before.clear()  # what the newest run is, is no longer asked
-    if how == "allowDataLoss":
-        await cluster.apply(limits={"lockTimeout": "2s"}, **ALLOWED)
-    else:
-        await go_on(cluster, how)
+    match how:
+        case "allowDataLoss":
+            await cluster.apply(limits={"lockTimeout": "2s"}, **ALLOWED)
+        case "down":
+            await cluster.apply(migrations=MENDED, limits={"lockTimeout": "2s"})
+        case _:
+            await go_on(cluster, how)
     await cluster.run()
     assert cluster.status()["phase"] == "RolledBack"
     assert cluster.ledger.applied == ["001", "002"]

@@ -8,6 +8,7 @@ from whimbrel.machine import names
 from whimbrel.machine.decide import RULES, decide
 from whimbrel.machine.names import FINALIZER, asked_digest, run_id, work_digest
 from whimbrel.machine.report import report
+from whimbrel.machine.runs import ended_attempts
 from whimbrel.machine.timestamps import precise, rfc3339
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
@@ -334,6 +335,49 @@ def test_order_says_what_the_runner_must_know():
     assert (order.ended, order.holder_gone) == (("Migrate/1",), ("other-run",))
     assert (order.retry, order.cluster, order.attempt) == ("now", "c", 2)
     assert (order.resolution.verdict, order.resolution.by) == ("FenceProven", "me")
+
+
+@pytest.mark.parametrize(
+    ("pod_", "kept"),
+    [
+        pytest.param(pod(ended=True), ("Migrate/1@p",), id="no answer: its end is a proof"),
+        pytest.param(
+            pod(ended=True, message=answer(Outcome.NOT_FINISHED)), (), id="it closed itself"
+        ),
+        pytest.param(
+            pod(ended=True, message=answer(Outcome.NOT_FINISHED, attempt_open=True)),
+            ("Migrate/1@p",),
+            id="it says that it could not close itself",
+        ),
+        pytest.param(
+            pod(ended=True, run="before"), ("before/Migrate/1@p",), id="of the run before"
+        ),
+        pytest.param(pod(), (), id="it runs"),
+    ],
+)
+def test_which_ends_are_kept_as_proofs(pod_: PodSeen, kept: tuple[str, ...]):
+    looked = seen(run(attempt=2), pods=(pod_,))
+    assert decide(replace(looked, jobs=(job(attempt=2),))) is not None
+    assert ended_attempts(looked) == kept
+
+
+def test_a_job_that_never_goes_away_is_said_after_the_deadline():
+    stuck = seen(run(deadline=precise(NOW - 1)), jobs=(job(leaving=True),))
+    decision = decide(stuck)
+    assert (decision.stalled, decision.reason) == (True, "DeadlineExceeded")
+    assert "kubectl get -n shop job/" in decision.message
+
+
+def test_several_heads_with_long_names_fit_into_status():
+    revision = ", ".join(f"head_{number:030}" for number in range(12))
+    result = Result(
+        outcome=Outcome.DONE, run=RUN.id, segment="Migrate", attempt=1, reason="Applied",
+        message="m", revision=revision, target=revision,
+    )  # fmt: skip
+    looked = seen(run(), jobs=(job(pod=pod(message=encode_result(result))),))
+    shown = report(looked, decide(looked))
+    assert Status.model_validate(shown.model_dump(mode="json", by_alias=True)) == shown
+    assert (len(shown.revision), shown.revision[-4:]) == (255, " ...")
 
 
 def test_ended_attempts_of_the_run_before_are_handed_on():

@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.fake_cluster import KEY, PATH, FakeCluster
 from tests.gitops import argo_health, flux_complaints, kstatus
 from whimbrel.controller.observe import observe
+from whimbrel.machine.attempts import STOPPING
 from whimbrel.machine.decide import decide
 from whimbrel.machine.decisions import Decision, Hold, Wait
 from whimbrel.machine.segments import segments
+from whimbrel.machine.timestamps import unix
+from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import parse_spec
 
@@ -85,7 +88,7 @@ class Chaos:
     async def turn(self) -> None:
         look = await observe(self.cluster.world, KEY)
         assert look is not None
-        check_decision(decide(look.seen))
+        check_decision(look.seen, decide(look.seen))
         await self.cluster.turn()
         check_status(self.cluster.api.objects[PATH])
 
@@ -104,9 +107,14 @@ class Chaos:
             await self._person("approve")
 
 
-def check_decision(decision: Decision) -> None:
+def check_decision(seen: Observed, decision: Decision) -> None:
     if isinstance(decision, Wait):
         assert decision.until is not None or decision.human, decision
+        run = seen.status.run
+        late = run is not None and seen.now > unix(run.deadline)
+        # No wait without a deadline: after it somebody is told, or the wait itself is over soon.
+        soon = decision.until is not None and decision.until < seen.now + STOPPING
+        assert not late or decision.stalled or decision.human or soon, decision
     if isinstance(decision, Hold):
         assert decision.message, decision
 

@@ -27,9 +27,7 @@ def rollback(
 ) -> None:
     """Take back the newest run; what the revisions had added is salvaged first."""
     if acts_locally(place, what):
-        _roll_back_here(
-            place, connection, consent, new_errand(Segment.ROLLBACK, to), what
-        )
+        _roll_back_here(place, connection, consent, new_errand(Segment.ROLLBACK, to), what)
         return
     sentence = connect_cluster(place).roll_back(what, to, consent)
     answer(place.form, {"name": what, "message": sentence}, sentence)

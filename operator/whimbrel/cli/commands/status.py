@@ -7,7 +7,7 @@ import typer
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.gate import token_of
 from whimbrel.cli.options import Place, command_app, grouped
-from whimbrel.cli.outcome import going_on, say_reminder
+from whimbrel.cli.outcome import command_here, going_on, say_reminder
 from whimbrel.cli.record import Record
 from whimbrel.cli.screen import answer
 from whimbrel.model.result import Outcome
@@ -26,7 +26,7 @@ def status(
     record = local_record(place, name)
     if record is not None:
         command = going_on(place, record) if _goes_on(record) else ""
-        rows = record_rows(record, command)
+        rows = record_rows(place, record, command)
         content = record.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     else:
         content = connect_cluster(place).read(name)
@@ -36,7 +36,7 @@ def status(
         say_reminder(record)
 
 
-def record_rows(record: Record, command: str) -> dict[str, str]:
+def record_rows(place: Place, record: Record, command: str) -> dict[str, str]:
     """Return what a local record says, line by line."""
     rows = {"object": f"{record.namespace}/{record.name}", "database": record.database}
     if record.last is not None:
@@ -44,7 +44,7 @@ def record_rows(record: Record, command: str) -> dict[str, str]:
         rows["revision"] = last.revision
         rows["last"] = f"{last.outcome.value} ({last.reason}) at {record.last.at}"
         rows["message"] = last.message
-        rows["do"] = last.command if last.outcome is Outcome.HELD else ""
+        rows["do"] = command_here(place, record, last) if last.outcome is Outcome.HELD else ""
     if record.run is not None:
         run = record.run
         rows["run"] = f"{run.id}, {run.segment}, attempt {run.attempt}, {run.state}"

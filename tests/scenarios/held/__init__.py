@@ -1,0 +1,1 @@
+"""Where a person is needed: what is printed works exactly as it is printed."""

@@ -1,0 +1,150 @@
+"""A foreign tool left something that only a person can judge."""
+
+import shutil
+
+import pytest
+
+from tests.postgres import Postgres
+from tests.scenarios.held.asking import held, obey
+from tests.scenarios.terminal import ROOT, Terminal, await_sleeper
+
+FOURTH = '''"""one more"""
+
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade():
+    with op.get_context().autocommit_block():
+        {up}
+    {then}
+
+
+def downgrade():
+    {down}
+'''
+LATE = "op.execute('CREATE TABLE late (n int)')"
+
+
+@pytest.fixture
+def manifest(terminal: Terminal) -> str:
+    shutil.copytree(ROOT / "examples/tools/alembic", terminal.home / "project")
+    source = {"tool": "alembic", "image": "shop:1", "workingDir": "/app"}
+    return terminal.manifest(
+        {}, migrations=source | {"databaseURL": {"scheme": "postgresql+psycopg"}}
+    )
+
+
+def write_fourth(terminal: Terminal, up: str, then: str = "pass", down: str = "pass") -> None:
+    """Write the project's fourth migration: what it commits by itself, then the rest."""
+    path = terminal.home / "project/migrations/versions/0004_late.py"
+    path.write_text(FOURTH.format(up=up, then=then, down=down))
+
+
+def configure(terminal: Terminal, setting: str) -> None:
+    """Give the project's `context.configure` one more argument."""
+    env = terminal.home / "project/migrations/env.py"
+    once = "connection=connection,"
+    env.write_text(env.read_text().replace(once, f"{once} {setting},"))
+
+
+def await_applied(terminal: Terminal, manifest: str) -> None:
+    """Apply the three migrations that the example has."""
+    done = terminal.type(f"whimbrel run {manifest} --project project")
+    assert done.code == 0, done
+
+
+def test_a_migration_committed_a_half_and_failed(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    await_applied(terminal, manifest)
+    write_fourth(terminal, LATE, "op.execute('SELECT nonsense()')")
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "HalfDone")
+    assert database.run("SELECT version_num FROM alembic_version") == [("0003",)]
+    database.run("DROP TABLE late")
+    write_fourth(terminal, LATE)
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
+    assert database.run("SELECT count(*) FROM late") == [(0,)]
+
+
+def test_two_tables_could_be_the_bookkeeping_of_the_tool_that_ran(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    await_applied(terminal, manifest)
+    database.run("CREATE SCHEMA twin")
+    write_fourth(terminal, "op.execute('CREATE TABLE twin.alembic_version (version_num text)')")
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "BookkeepingAmbiguous")
+    database.run("DROP TABLE twin.alembic_version")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
+
+
+def test_the_bookkeeping_of_the_tool_that_ran_may_not_be_read(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    await_applied(terminal, manifest)
+    revoke = f"REVOKE SELECT ON alembic_version FROM {database.user}"
+    configure(
+        terminal, f"on_version_apply=lambda ctx, **_: ctx.connection.exec_driver_sql('{revoke}')"
+    )
+    write_fourth(terminal, LATE)
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "BookkeepingNotReadable")
+    database.run(f"GRANT SELECT ON alembic_version TO {database.user}")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
+
+
+def test_nothing_proves_that_the_tool_of_a_lost_machine_has_ended(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    write_fourth(terminal, "op.execute('SELECT pg_sleep(60) FROM gate')", LATE)
+    database.run("CREATE TABLE gate AS SELECT 1")
+    running = terminal.start(f"whimbrel run {manifest} --project project")
+    await_sleeper(database)
+    running.kill()
+    running.communicate(timeout=10)
+    database.run("TRUNCATE gate")
+    # The process that is gone was one of another machine.
+    database.run("UPDATE whimbrel.attempt SET host = 'lost', boot_id = '' WHERE state = 'open'")
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "FenceUnproven")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
+    assert database.run("SELECT verdict FROM whimbrel.resolution") == [("FenceProven",)]
+
+
+def test_a_plan_of_the_tool_was_rolled_back(terminal: Terminal, database: Postgres, manifest: str):
+    await_applied(terminal, manifest)
+    assert terminal.type("whimbrel rollback shop --to 0001").code == 0
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "WasRolledBack")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0003",)]
+
+
+def test_a_later_transaction_of_the_tools_way_back_fails(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    configure(terminal, "transaction_per_migration=True")
+    down = terminal.home / "project/migrations/versions/0002_fill_email.py"
+    good = down.read_text()
+    down.write_text(good.replace('drop_column("users", "email")', 'execute("SELECT nonsense()")'))
+    await_applied(terminal, manifest)
+    said = terminal.type("whimbrel rollback shop")
+    held(said, "RollbackFailed")
+    assert database.run("SELECT version_num FROM alembic_version") == [("0002",)]
+    down.write_text(good)
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == []
