@@ -3,6 +3,8 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from tests.db.orders import (
     until,
 )
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.runner import fence as fences
+from whimbrel.runner import fence as fences, strangers
 from whimbrel.runner.attempts import close_attempt, open_attempt, read_attempts, record_tool
 from whimbrel.runner.fence import Fence, fence_run
 from whimbrel.runner.ledger import Ledger, read_meta
@@ -206,6 +208,50 @@ def test_what_the_order_says_of_a_tool(database, ledger, changes, proof):
         assert fence_run(fence, RUN) == proof
         with pytest.raises(psycopg.OperationalError):
             tool.execute("select 1")
+
+
+@contextmanager
+def at_work(database, seconds: float) -> Iterator[psycopg.Connection]:
+    """Open a session that env.py might have named so, with a statement that runs."""
+    with database.connect(application_name="shop") as session:
+        working, _ = in_a_thread(lambda: session.execute("select pg_sleep(%s)", [seconds]))
+        until(lambda: sleeps(database, session))
+        yield session
+        session.cancel()
+        working.join()
+
+
+def test_a_session_of_the_tools_login_that_is_at_work_under_another_name_leaves_it_unproven(
+    database, ledger, monkeypatch
+):
+    """The kubelet's word is about processes; what one of them left running may still commit."""
+    monkeypatch.setattr(strangers, "PATIENCE", 0.2)
+    ended = fence_of(database, ledger, ended=(f"Migrate/1@{POD}",))
+    an_attempt(ledger, tool=True)
+    with at_work(database, 60) as other:
+        with pytest.raises(HeldError) as held:
+            fence_run(ended, RUN)
+        assert (held.value.reason, held.value.command) == ("FenceUnproven", COMMAND)
+        assert f"pid {other.info.backend_pid} (shop, login {database.user}" in held.value.message
+        assert "database.runRole" in held.value.message
+        assert read_attempts(ledger, RUN)[0].state == "open"
+        said = replace(ended, order=an_order(attempt=2, resolution=resolved("FenceProven")))
+        assert fence_run(said, RUN) == "FenceProven"
+
+
+def test_a_session_under_another_name_that_ends_its_work_is_the_applications(database, ledger):
+    an_attempt(ledger, tool=True)
+    with at_work(database, 0.5) as other, database.connect(application_name="shop") as idle:
+        assert fence_run(fence_of(database, ledger, ended=(f"Migrate/1@{POD}",)), RUN) == "Kubelet"
+        for session in (other, idle):
+            assert session.execute("select 1").fetchone() == (1,)
+
+
+def test_a_session_that_is_older_than_the_attempt_is_not_the_tools(database, ledger):
+    with at_work(database, 60):
+        an_attempt(ledger, tool=True)
+        fence = fence_of(database, ledger, ended=(f"Migrate/1@{POD}",))
+        assert fence_run(fence, RUN) == "Kubelet"
 
 
 def test_every_open_attempt_needs_its_own_proof(database, ledger):

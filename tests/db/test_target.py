@@ -131,10 +131,15 @@ def test_a_rendered_url_is_read_back_the_same(password):
     assert parse_target(render_url(target, "postgresql")) == target
 
 
-def test_options_of_the_url_and_ours_come_together():
-    target = parse_target("postgresql://ann:x@db/shop?options=-c%20a%3Db")
-    url = render_url(target, "postgresql", options="-c lock_timeout=100ms")
-    assert dict(parse_target(url).parameters)["options"] == "-c a=b -c lock_timeout=100ms"
+def test_options_of_the_url_and_ours_come_together_and_our_name_wins():
+    target = parse_target("postgresql://ann:x@db/shop?options=-c%20a%3Db&application_name=shop")
+    assert parse_target(render_url(target, "postgresql")) == target
+    ours = {"options": "-c lock_timeout=100ms", "application_name": "whimbrel:1:shop/schema"}
+    url = render_url(target, "postgresql", **ours)
+    assert dict(parse_target(url).parameters) == {
+        "application_name": "whimbrel:1:shop/schema",
+        "options": "-c a=b -c lock_timeout=100ms",
+    }
 
 
 @pytest.mark.parametrize(

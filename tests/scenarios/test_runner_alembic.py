@@ -169,6 +169,127 @@ def test_sigterm_stops_the_tool_and_says_so(attempt: Attempt, project: Path, dat
     assert database.run("SELECT to_regclass('alembic_version')") == [(None,)]
 
 
+def transaction_per_migration(project: Path) -> None:
+    env = project / "migrations/env.py"
+    once = "target_metadata=target_metadata"
+    env.write_text(env.read_text().replace(once, f"{once}, transaction_per_migration=True"))
+
+
+def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    transaction_per_migration(project)
+    replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
+    slow = project / "migrations/versions/0004_slow.py"
+    slow.write_text(SLOW)
+    second = replace(attempt, run="run2", order=(("number", 2),))
+    running = second.start()
+    wait_for_sleep(database, running)
+    running.process.send_signal(signal.SIGTERM)
+    answer = running.finish(20)
+    assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
+    assert answer.result["revision"] == "0003"
+    assert "the database shows 0003" in answer.result["message"]
+    slow.write_text(SLOW.replace("pg_sleep(20)", "1"))
+    on = second.next().run_to_end()
+    assert (on.code, on.result.get("revision"), on.result.get("fence")) == (0, "0004", None), on
+
+
+def test_a_lock_between_two_transactions_of_the_tool_takes_nothing_back(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    transaction_per_migration(project)
+    database.run("CREATE TABLE hot (n int)")
+    replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
+    text = SLOW.replace("SELECT pg_sleep(20)", "ALTER TABLE hot ADD COLUMN m int")
+    (project / "migrations/versions/0004_hot.py").write_text(text)
+    second = replace(attempt, run="run2", order=(("number", 2),))
+    with database.connect() as reader, reader.transaction():
+        reader.execute("SELECT * FROM hot")
+        answer = second.run_to_end()
+    assert (answer.code, answer.result.get("reason")) == (75, "Blocked"), answer
+    assert answer.result["revision"] == "0003"
+    on = second.next().run_to_end()
+    assert (on.code, on.result.get("revision")) == (0, "0004"), on
+
+
+def autocommitted(statement: str) -> str:
+    """Return a migration that commits a statement by itself, and waits in it."""
+    block = f'with op.get_context().autocommit_block():\n        op.execute("{statement}")'
+    return SLOW.replace('op.execute("SELECT pg_sleep(20)")', block)
+
+
+def kill_while_it_sleeps(running: RunnerProcess, database: Postgres) -> None:
+    wait_for_sleep(database, running)
+    running.process.kill()
+    assert running.tool is not None
+    assert is_dead_within(running.tool.pid, 5)
+    running.finish()
+
+
+def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
+    database.run("CREATE TABLE t (n int)")
+    slow = project / "migrations/versions/0004_slow.py"
+    slow.write_text(autocommitted("INSERT INTO t SELECT 1 FROM pg_sleep(20)"))
+    hidden = f"{database.url}?application_name=shop&options=-csearch_path%3Dpublic"
+    first = replace(attempt, url=hidden, order=(("number", 2),))
+    kill_while_it_sleeps(first.start(), database)
+    slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
+    second = first.next().run_to_end()
+    assert (second.code, second.result.get("fence")) == (0, "Process"), second
+    assert database.run(
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+        " AND datname = current_database()"
+    ) == [(0,)]
+    assert database.run("SELECT count(*) FROM t") == [(1,)]
+
+
+def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """It takes our options away too, so the server does not end the statement of a dead tool."""
+    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
+    database.run("CREATE TABLE t (n int)")
+    env = project / "migrations/env.py"
+    own = "{'application_name': 'shop', 'options': '-csearch_path=public'}"
+    pool = "poolclass=pool.NullPool,"
+    env.write_text(env.read_text().replace(pool, f"{pool} connect_args={own},"))
+    slow = project / "migrations/versions/0004_slow.py"
+    slow.write_text(autocommitted("INSERT INTO t SELECT 1 FROM pg_sleep(20)"))
+    first = replace(attempt, order=(("number", 2),))
+    running = first.start()
+    wait_for_sleep(database, running)
+    running.process.send_signal(signal.SIGTERM)
+    left = running.finish(30)
+    assert (left.code, left.result.get("reason")) == (75, "ToolSessionsLeft"), left
+    assert re.search(r"pid \d+ \(shop, login ", left.result["message"])
+    states = "SELECT run, state FROM whimbrel.attempt ORDER BY opened_at"
+    assert database.run(states) == [("run0", "closed"), ("run1", "open")]
+    slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
+    second = first.next().run_to_end()
+    assert (second.code, second.result.get("fence")) == (0, "Process"), second
+    # One after the other, never side by side; what commits by itself must be able to run twice.
+    assert database.run("SELECT count(*) FROM t") == [(2,)]
+
+
+def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_attempt_open(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    (project / "migrations/versions/0004_slow.py").write_text(SLOW)
+    running = attempt.start()
+    wait_for_sleep(database, running)
+    admin = replace(database, user="postgres", password="postgres")
+    admin.run(f"ALTER ROLE {database.user} NOLOGIN")
+    running.process.send_signal(signal.SIGTERM)
+    answer = running.finish(30)
+    assert (answer.code, answer.result.get("reason")) == (75, "LoginRefused"), answer
+    admin.run(f"ALTER ROLE {database.user} LOGIN")
+    assert database.run("SELECT state FROM whimbrel.attempt") == [("open",)]
+
+
 def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database: Postgres):
     first = replace(attempt, spec=(("migrations.to", "0001"),))
     assert first.run_to_end().code == 0
@@ -241,9 +362,7 @@ def test_password_of_the_tools_own_login_is_nowhere(
 def test_later_migration_fails_and_the_run_is_taken_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
-    env = project / "migrations/env.py"
-    once = "target_metadata=target_metadata"
-    env.write_text(env.read_text().replace(once, f"{once}, transaction_per_migration=True"))
+    transaction_per_migration(project)
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
     (project / "migrations/versions/0004_broken.py").write_text(BROKEN)
     answer = replace(attempt, run="run2").run_to_end()

@@ -27,6 +27,7 @@ class Attempt:
         state: open, closed or fenced.
         fence: Proof that ended it, where the runner itself did not.
         result: Its result as JSON, once closed.
+        opened_at: When it was opened, by the server's clock and in its words.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Attempt:
     state: str
     fence: str
     result: str
+    opened_at: str
 
     def key(self) -> str:
         """Return "segment/attempt", as in `Order.ended`."""

@@ -1,7 +1,8 @@
 """Everything that the steps of one attempt work with."""
 
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
@@ -24,6 +25,8 @@ class Bench:
     Attributes:
         source: File texts by name, or the project that the image holds.
         clean: Takes secrets out of any text.
+        tool_lives: Set from the start of a foreign tool until no process and no session of it is
+            left; whatever ends the attempt meanwhile leaves it open in the ledger.
     """
 
     order: Order
@@ -32,6 +35,7 @@ class Bench:
     findings: Findings
     source: Source
     clean: Callable[[str], str]
+    tool_lives: threading.Event = field(default_factory=threading.Event)
 
     def facts(self) -> Facts:
         """Return what the database shows now."""

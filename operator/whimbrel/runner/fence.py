@@ -16,6 +16,7 @@ from whimbrel.runner.process import process_is_gone
 from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
 from whimbrel.runner.run_role import end_role
 from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Target
 
 _ROUNDS: Final = 20
@@ -66,6 +67,8 @@ def _end(fence: Fence, attempt: Attempt) -> str:
     if not proof:
         raise _unproven(fence, attempt)
     _end_sessions(fence, attempt)
+    if proof in _OF_PROCESSES:
+        _refuse_busy_strangers(fence, attempt)
     if proof == _ACCEPTED:
         record_resolution(fence.ledger, fence.order)
     mark_fenced(fence.ledger, attempt, proof)
@@ -110,6 +113,24 @@ PROOFS: Final[tuple[tuple[str, Callable[[Fence, Attempt], bool]], ...]] = (
     ("Process", _by_process),
     (_ACCEPTED, _by_person),
 )
+
+
+# These say that the tool's processes are gone, and nothing of the statement that one left running.
+_OF_PROCESSES: Final = frozenset({"Kubelet", "Process"})
+
+
+def _refuse_busy_strangers(fence: Fence, attempt: Attempt) -> None:
+    strangers = busy_strangers(fence.ledger.session, attempt.login, attempt.opened_at)
+    if not strangers:
+        return
+    raise HeldError(
+        "FenceUnproven",
+        f"the tool of attempt {attempt.key()} of run {attempt.run} is gone, but sessions of its "
+        f"login that were opened since are at work, and may be the tool's: {strangers}; make sure "
+        "that they are the application's, or have ended, then say so; a login that is the tool's "
+        "alone (database.runRole) makes this provable",
+        command=resolve_command(fence.order, _ACCEPTED),
+    )
 
 
 def _unproven(fence: Fence, attempt: Attempt) -> HeldError:

@@ -35,15 +35,13 @@ class ToolFailedError(WhimbrelError):
         before: Revisions before it started.
         after: Revisions as read back after its end.
         sqlstate: SQLSTATE of the error that stopped it, or "".
-        gone: True when it was seen that no process of it is left.
     """
 
     def __init__(self, message: str, step: RunTool, after: tuple[str, ...], end: "Ended") -> None:
-        super().__init__("ToolFailed" if end.end.gone else "ToolLost", message)
+        super().__init__("ToolFailed", message)
         self.before = step.before
         self.after = after
         self.sqlstate = end.problem.sqlstate if end.problem else ""
-        self.gone = end.end.gone
 
 
 @dataclass(frozen=True)
@@ -112,6 +110,7 @@ def run_tool(
 
     Raises:
         RefusedError: It could not even be started.
+        TransientError: Nobody saw that no process of it is left; `read` was not called.
         ToolFailedError: The bookkeeping does not show what was planned.
     """
     told: deque[str] = deque(maxlen=_TAIL)
@@ -128,8 +127,14 @@ def run_tool(
     if end.start_error is not None:
         raise _cannot_start(place, end.start_error)
     ended = Ended(end, _clean_problem(place, parse_problem(problems)), tuple(told))
+    if not end.gone:
+        raise TransientError(
+            "ToolLost",
+            f"{_command(step)} {_how(ended)}; that nothing of it is left is proven, and what it "
+            "did is read back, before anything else is done",
+        )
     after = read()
-    if after != step.revisions or not end.gone:
+    if after != step.revisions:
         raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
     if end.exit_code == 0:
         return ()

@@ -189,7 +189,12 @@ def with_login(target: Target, login: Login) -> Target:
 
 
 def render_url(
-    target: Target, scheme: str, *, login: Login | None = None, options: str = ""
+    target: Target,
+    scheme: str,
+    *,
+    login: Login | None = None,
+    options: str = "",
+    application_name: str = "",
 ) -> str:
     """Return the URL as a tool wants it, everything percent-encoded.
 
@@ -197,12 +202,14 @@ def render_url(
         target: The database.
         scheme: For example ``postgresql+psycopg``.
         login: Used instead of the target's own.
-        options: Command-line options for the server, added to those of the target.
+        options: Command-line options for the server, after those of the target: the last one wins.
+        application_name: Used instead of the target's own.
     """
     who = login or Login(target.user, target.password)
     secret = f":{quote(who.password, safe='')}" if who.password else ""
     place, query = _place(target)
-    query |= _parameters_for(target, scheme.partition("+")[2], options)
+    ours = {"application_name": application_name, "options": options}
+    query |= _parameters_for(target, scheme.partition("+")[2], ours)
     tail = f"?{urlencode(query, quote_via=quote)}" if query else ""
     name = quote(target.dbname, safe="")
     return f"{scheme}://{quote(who.user, safe='')}{secret}@{place}/{name}{tail}"
@@ -215,11 +222,13 @@ def _place(target: Target) -> tuple[str, dict[str, str]]:
     return f"{host}:{target.port}", {}
 
 
-def _parameters_for(target: Target, driver: str, options: str) -> dict[str, str]:
+def _parameters_for(target: Target, driver: str, ours: dict[str, str]) -> dict[str, str]:
     given = dict(target.parameters)
     if driver not in _LIBPQ_DRIVERS:
         # asyncpg knows `ssl` and none of libpq's other words; further drivers know neither.
         mode = given.get("sslmode")
         return {"ssl": mode} if driver == "asyncpg" and mode else {}
-    joined = " ".join(text for text in (given.get("options", ""), options) if text)
-    return {**given, "options": joined} if joined else given
+    # In the URL, not only in PGAPPNAME and PGOPTIONS: libpq lets what a URL says win over these.
+    joined = " ".join(text for text in (given.get("options"), ours["options"]) if text)
+    words = {**ours, "options": joined}
+    return given | {name: word for name, word in words.items() if word}

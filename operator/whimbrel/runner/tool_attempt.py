@@ -3,17 +3,24 @@
 import contextlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
 
 import psycopg
 
-from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
+from whimbrel.model.errors import (
+    FailedError,
+    HeldError,
+    RefusedError,
+    TransientError,
+    WhimbrelError,
+)
 from whimbrel.model.steps import CatalogObject, Direction, RunTool
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
+from whimbrel.planning.tools import alembic
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
@@ -29,7 +36,8 @@ from whimbrel.runner.run_role import (
     role_name,
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool
-from whimbrel.runner.sessions import Session, open_session, own
+from whimbrel.runner.sessions import Session, open_session, own, tool_options
+from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
 
@@ -51,14 +59,8 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     row = _row(step, bench, frozenset(before), fingerprint(ledger.session, before))
     with _login(bench) as login, _watching(bench, login) as watchdog:
         record_tool_run(ledger, row)
-
-        def read() -> tuple[str, ...]:
-            _await_no_session(bench, login, watchdog)
-            return _read_back(bench)
-
         try:
-            place = tool_place(bench, login)
-            bench.findings.warnings += run_tool(place, step, read)
+            bench.findings.warnings += _start(step, bench, login, watchdog)
         except ToolFailedError as failure:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
@@ -68,13 +70,34 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
 
 
+def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
+    def read() -> tuple[str, ...]:
+        _await_no_session(bench, login, watchdog)
+        bench.tool_lives.clear()
+        return _read_back(bench)
+
+    place = tool_place(bench, login)
+    bench.tool_lives.set()
+    try:
+        return run_tool(place, step, read)
+    except RefusedError:
+        bench.tool_lives.clear()  # it could not be started
+        raise
+
+
 def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
     """Return where the tool runs, with the URL rendered for it."""
     spec = bench.order.spec
     if bench.place.tool is None:
         raise TransientError("ToolNotThere", "the tool's container is not there")
-    url = render_url(bench.place.target, spec.migrations.database_url.scheme, login=login)
     manners = bench.holding.manners
+    url = render_url(
+        bench.place.target,
+        spec.migrations.database_url.scheme,
+        login=login,
+        options=f"{alembic.own_options(spec)} {tool_options(manners)}".strip(),
+        application_name=manners.application_name,
+    )
     own_password = Redactor([login.password] if login else []).clean
 
     def clean(text: str) -> str:
@@ -196,10 +219,25 @@ def _watching(bench: Bench, login: Login | None) -> Watchdog:
 
 def _await_no_session(bench: Bench, login: Login | None, watchdog: Watchdog) -> None:
     """Wait until no session of the tool is left; those of a dead tool are terminated."""
-    attempt, session = bench.holding.attempt, bench.holding.session
+    attempt = bench.holding.attempt
     spared = [attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid]
     role = login.user if login else ""
     who = (attempt.application_name, attempt.login, role, spared)
+    # A session of its own: once a stop is asked for, whatever the worker's session runs is
+    # cancelled, again and again.
+    with closing(bench.holding.another_session()) as session:
+        _await_none_named(session, who)
+        # Asked even where the driver takes our name: env.py may give another one.
+        strangers = "" if role else busy_strangers(session, attempt.login, attempt.opened_at)
+    if strangers:
+        raise TransientError(
+            "ToolSessionsLeft",
+            "the tool has ended, but sessions of its login that were opened since its start are "
+            f"at work, and may be the tool's: {strangers}",
+        )
+
+
+def _await_none_named(session: Session, who: tuple[str, str, str, list[int]]) -> None:
     end = time.monotonic() + _SESSIONS_SECONDS
     while own(session, COUNT_THEIRS, *who)[0][0]:
         if time.monotonic() > end:
@@ -214,22 +252,27 @@ def _judged(
 ) -> WhimbrelError:
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
-    if not failure.gone:
-        return TransientError("ToolLost", failure.message)
     now = read_catalog(ledger.session, ledger.schema)
     shape = fingerprint(ledger.session, now)
     seen = replace(row, after=failure.after, added=now - row.added, fingerprint_after=shape)
     record_tool_run(ledger, seen)
-    if failure.after != failure.before:
-        shown = ", ".join(failure.after) or "no revision"
-        return FailedError("ToolFailed", f"{failure.message}; the database shows {shown}")
-    if shape != row.fingerprint_before:
+    if failure.after == failure.before and shape != row.fingerprint_before:
         return _half_done(failure.message, bench)
-    return _untouched(failure, bench, watchdog)
+    bench.findings.revision = ", ".join(failure.after)
+    state = f"the database shows {bench.findings.revision or 'no revision'}"
+    if failure.after == failure.before:
+        state = "bookkeeping and fingerprint are as before: nothing stayed"
+    return _meaning(failure, state, bench, watchdog)
 
 
-def _untouched(failure: ToolFailedError, bench: Bench, watchdog: Watchdog) -> WhimbrelError:
-    state = "bookkeeping and fingerprint are as before: nothing stayed"
+def _meaning(
+    failure: ToolFailedError, state: str, bench: Bench, watchdog: Watchdog
+) -> WhimbrelError:
+    """Return what happens next; the order of the reasons is the documentation.
+
+    Only what would fail again counts as a failure of the migration: what heals takes nothing
+    back, and the next attempt goes on from what is applied by then.
+    """
     if bench.place.stopping.is_set():
         told = f"stopped on request: {failure.message}; {state}"
         return TransientError("Stopped", told, retry_after=1.0)
@@ -239,7 +282,7 @@ def _untouched(failure: ToolFailedError, bench: Bench, watchdog: Watchdog) -> Wh
         return FailedError(
             "LockHeldTooLong", f"{failure.message}{told}, more than limits.lockHold; {state}"
         )
-    if stops or (failure.sqlstate and fate_of(failure.sqlstate) is Fate.HEALS):
+    if stops or (failure.sqlstate and fate_of(failure.sqlstate) is not Fate.PERMANENT):
         return TransientError("Blocked", f"{failure.message}{told}; {state}", retry_after=5.0)
     return FailedError("ToolFailed", f"{failure.message}; {state}")
 

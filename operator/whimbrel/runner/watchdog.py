@@ -201,7 +201,7 @@ class Watchdog:
         before = self._seen.get(sighting.pid)
         if before is not None and _pids(before) == _pids(sighting):
             return before.others  # no question between a limit that is passed and the cancel
-        return tuple(_other(row) for row in self._ask(SESSION_FACTS, _pids(sighting)))
+        return tuple(other_of(row) for row in self._ask(SESSION_FACTS, _pids(sighting)))
 
     def _stop(self, pid: int, state: str) -> None:
         """Cancel; terminate what cannot be cancelled: it holds locks and runs no statement."""
@@ -237,7 +237,8 @@ def sightings_of(
     return (*waits, *blocked)
 
 
-def _other(row: TupleRow) -> Other:
+def other_of(row: TupleRow) -> Other:
+    """Return a session from a row of SESSION_FACTS."""
     values = (*row[:5], first_words(row[5]))
     return Other(*values)
 

@@ -114,7 +114,11 @@ def _worked(bench: Bench) -> Result:
         return bench.findings.failure(error)
     except psycopg.Error as error:
         told = sorted_error(error, "the ledger could not be used", bench.clean)
-        return bench.findings.failure(TransientError("LedgerError", told.message))
+        # Once a stop is asked for, our own reading is cancelled like everything else.
+        stopped = bench.place.stopping.is_set() and error.sqlstate == "57014"
+        return bench.findings.failure(
+            TransientError("Stopped" if stopped else "LedgerError", told.message)
+        )
 
 
 def _with_image(error: RefusedError, bench: Bench) -> Result:
@@ -137,7 +141,8 @@ def _closed(result: Result, bench: Bench) -> Result:
     if bench.holding.session.closed and result.outcome is not Outcome.NOT_FINISHED:
         lost = TransientError("ConnectionLost", f"{cleaned.message}; the end is not recorded")
         return bench.findings.failure(lost)
-    if result.reason in _UNKNOWN_ENDS or bench.holding.session.closed:
+    unknown = bench.tool_lives.is_set() or result.reason in _UNKNOWN_ENDS
+    if unknown or bench.holding.session.closed:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
     with ledger.session.transaction():
@@ -148,7 +153,7 @@ def _closed(result: Result, bench: Bench) -> Result:
     return cleaned
 
 
-_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "ToolLost", "ToolSessionsLeft"})
+_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset({"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData"})
 

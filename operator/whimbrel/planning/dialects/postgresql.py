@@ -83,6 +83,17 @@ _THEIRS: Final = (
 TERMINATE_THEIRS: Final = "SELECT a.pid, pg_catalog.pg_terminate_backend(a.pid)" + _THEIRS
 COUNT_THEIRS: Final = "SELECT pg_catalog.count(*)" + _THEIRS
 
+# What a tool may have opened under another name: sessions of its login ($1) since $2 that are not
+# idle. An idle one has ended its transaction, and whoever is dead begins no other; the server ends
+# it as soon as it reads that. Facts of another login are hidden (NULL) and count as the worst.
+BUSY_STRANGERS: Final = (
+    "SELECT a.pid FROM pg_catalog.pg_stat_activity a"
+    " WHERE a.datname = pg_catalog.current_database() AND a.usename = $1::text"
+    " AND a.application_name !~ '^whimbrel:' AND a.pid <> pg_catalog.pg_backend_pid()"
+    " AND a.state IS DISTINCT FROM 'idle' AND a.backend_type IS DISTINCT FROM 'walsender'"
+    " AND COALESCE(a.backend_start, 'infinity') >= $2::timestamptz"
+)
+
 # A login may be used from any database, so the fence of a role looks at all of them.
 _OF_LOGIN: Final = (
     " FROM pg_catalog.pg_stat_activity a WHERE a.usename = $1::text"

@@ -180,7 +180,7 @@ SET_RUN_STATE: Final = (
 
 _ATTEMPT: Final = (
     "run, segment, attempt, epoch, application_name, backend_pid, login, run_role, tool, host,"
-    " boot_id, pid, pid_start, state, fence, result"
+    " boot_id, pid, pid_start, state, fence, result, opened_at::text"
 )
 _KEY: Final = "run = $1::text AND segment = $2::text AND attempt = $3::int"
 READ_ATTEMPT: Final = f"SELECT {_ATTEMPT} FROM {{s}}.attempt WHERE {_KEY}"

@@ -54,6 +54,11 @@ def command(spec: Spec, argv: tuple[str, ...], wrapper: str, *, python: str) -> 
     return (python, "-c", wrapper, config, spec.migrations.database_url.env, *argv[1:])
 
 
+def own_options(spec: Spec) -> str:
+    """Return the PGOPTIONS that the object itself gives to the tool, or ""."""
+    return next((each.value or "" for each in spec.migrations.env if each.name == "PGOPTIONS"), "")
+
+
 def environment(spec: Spec, url: str, application_name: str, options: str) -> dict[str, str]:
     """Return the variables of one run: the URL, and what libpq passes on by itself.
 
@@ -68,7 +73,7 @@ def environment(spec: Spec, url: str, application_name: str, options: str) -> di
         **given,
         spec.migrations.database_url.env: url,
         "PGAPPNAME": application_name,
-        "PGOPTIONS": f"{given.get('PGOPTIONS', '')} {options}".strip(),
+        "PGOPTIONS": f"{own_options(spec)} {options}".strip(),
         "PYTHONUNBUFFERED": "1",
     }
 
