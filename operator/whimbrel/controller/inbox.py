@@ -6,11 +6,10 @@ from whimbrel.controller import paths
 from whimbrel.controller.client import Client
 from whimbrel.controller.queue import WorkQueue
 from whimbrel.controller.reconcile import forget, is_idle
-from whimbrel.controller.seen import object_seen, pod_seen
+from whimbrel.controller.seen import job_seen, object_seen, pod_seen
 from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
 from whimbrel.model.errors import WhimbrelError
-from whimbrel.model.observed import Observed
 
 Body = dict[str, Any]
 
@@ -37,7 +36,8 @@ class Inbox:
         idle = self._world.idle[key] = is_idle(seen)
         self._world.metrics.show_phase(key, str(seen.status.phase or "Pending"))
         if not idle:
-            self._queue.add(key, group=_group(seen))
+            label = names.database_label(seen.spec.database) if seen.spec else ""
+            self._queue.add(key, group=_group(seen.namespace, label) if label else "")
 
     def child_seen(self, kind: str | None, raw: Body) -> None:
         """Ask for a turn of the object that a Job or Pod belongs to, unless it is at rest."""
@@ -46,11 +46,21 @@ class Inbox:
         if not name:
             return
         self._remember_end(raw)
+        self._wake_neighbours(kind, raw)
         key = _key(raw, name)
         # At the start everything is listed: the object itself is too, and says if it is idle.
         if self._world.idle.get(key, kind is None):
             return
         self._queue.add(key)
+
+    def _wake_neighbours(self, kind: str | None, raw: Body) -> None:
+        """Whoever waits for its turn at the same Secret need not wait for the clock."""
+        meta = raw["metadata"]
+        label = (meta.get("labels") or {}).get(names.DATABASE_LABEL)
+        job = job_seen(raw, []) if raw.get("kind") == "Job" else None
+        if label and job is not None and (kind == "DELETED" or job.finished):
+            group = _group(meta["namespace"], label)
+            self._queue.wake(group, lambda key: not self._world.idle.get(key, True))
 
     def _remember_end(self, raw: Body) -> None:
         meta = raw["metadata"]
@@ -72,11 +82,5 @@ def _key(raw: Body, name: str) -> Key:
     return (raw["metadata"]["namespace"], name)
 
 
-def _group(seen: Observed) -> str:
-    if seen.spec is None:
-        return ""
-    source = seen.spec.database
-    if source.url_from is not None:
-        reference = source.url_from.secret_key_ref
-        return f"{seen.namespace}/{reference.name}/{reference.key}"
-    return f"{seen.namespace}/{source.parts_from.secret_ref.name}" if source.parts_from else ""
+def _group(namespace: str, label: str) -> str:
+    return f"{namespace}/{label}"

@@ -9,9 +9,11 @@ from whimbrel.controller.client import RejectedError
 from whimbrel.controller.seen import job_seen, object_seen, pod_seen
 from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
+from whimbrel.machine.neighbours import keeps_us_waiting
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import decode_result
+from whimbrel.model.status import RunState
 
 Body = dict[str, Any]
 BEGIN: Final = "-----BEGIN WHIMBREL PLAN-----\n"
@@ -73,6 +75,7 @@ async def _with_surroundings(world: World, seen: Observed) -> Observed:
         namespace_leaving=await _namespace_leaves(world, seen),
         holder_gone=gone,
         holder_hidden=hidden,
+        neighbours=await _neighbours(world, seen),
         plan_text=await _plan_text(world, seen),
     )
 
@@ -95,6 +98,20 @@ async def _look_for_holder(world: World, seen: Observed) -> tuple[bool, bool]:
     except RejectedError:
         return False, True  # the chart's `namespaces` end our rights before that one
     return raw is None or raw["metadata"]["uid"] != holder.uid, False
+
+
+async def _neighbours(world: World, seen: Observed) -> tuple[str, ...]:
+    """Return who works with the same Secret, where that decides whether we start a Job."""
+    run, spec = seen.status.run, seen.spec
+    starts = run is not None and run.state is RunState.OPEN and seen.current_job() is None
+    if spec is None or not starts:
+        return ()
+    selector = f"{names.DATABASE_LABEL}={names.database_label(spec.database)}"
+    raw_jobs = await world.client.list(paths.jobs(seen.namespace), selector)
+    raw_pods = await world.client.list(paths.pods(seen.namespace), selector)
+    pods = [pod for raw in raw_pods if (pod := pod_seen(raw))]
+    jobs = [job for raw in raw_jobs if (job := job_seen(raw, pods))]
+    return tuple(sorted({job.of for job in jobs if keeps_us_waiting(job, seen)}))
 
 
 async def _plan_text(world: World, seen: Observed) -> str | None:

@@ -44,6 +44,11 @@ class WorkQueue:
         self._metrics.waiting.set(len(self._due))
         self._changed.set()
 
+    def wake(self, group: str, awake: Callable[[Key], bool]) -> None:
+        """Ask for a turn of every object of a group that is awake."""
+        for key in [key for key, known in self._groups.items() if known == group and awake(key)]:
+            self.add(key)
+
     def forget(self, key: Key) -> None:
         """Forget the group of an object that is gone."""
         self._groups.pop(key, None)

@@ -73,6 +73,7 @@ def job_seen(raw: Body, pods: list[PodSeen]) -> JobSeen | None:
         run=marks[names.RUN],
         segment=marks.get(names.SEGMENT, ""),
         attempt=int(marks.get(names.ATTEMPT, "0")),
+        of=marks.get(names.NAME, ""),
         created=seconds(meta.get("creationTimestamp")) or 0.0,
         finished=_is_finished(raw),
         leaving=bool(meta.get("deletionTimestamp")),

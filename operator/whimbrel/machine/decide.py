@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from whimbrel.machine import attempts, housekeeping, leaving, runs
+from whimbrel.machine import attempts, housekeeping, leaving, neighbours, runs
 from whimbrel.machine.decisions import Decision, Hold, Ignore, NextAttempt, StartRun, Wait
 from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
 from whimbrel.machine.requests import resolve_value, wanted_trigger
@@ -124,5 +124,6 @@ RULES: Final[tuple[Rule, ...]] = (
     attempts.job_is_there,
     attempts.pod_of_before_still_ends,
     attempts.backoff_is_not_over,
+    neighbours.neighbour_works,
     attempts.job_is_missing,
 )

@@ -55,7 +55,9 @@ def _template(wanted: CreateJob) -> Body:
 
 def labels(order: Order) -> dict[str, str]:
     """Return our fixed labels; never those of the object (they would select and prune)."""
-    return dict([names.MANAGED_BY, (names.OBJECT_LABEL, names.object_label(order.name, order.uid))])
+    mine = (names.OBJECT_LABEL, names.object_label(order.name, order.uid))
+    shared = (names.DATABASE_LABEL, names.database_label(order.spec.database))
+    return dict([names.MANAGED_BY, mine, shared])
 
 
 def identity(order: Order) -> dict[str, str]:

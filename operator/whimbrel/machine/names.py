@@ -10,7 +10,7 @@ from typing import Final
 
 from whimbrel.model.migrations import DOWN_SUFFIX
 from whimbrel.model.plan import Segment
-from whimbrel.model.spec import Spec
+from whimbrel.model.spec import Database, Spec
 
 GROUP: Final = "whimbrel.dev"
 VERSION: Final = "v1alpha1"
@@ -20,6 +20,7 @@ FINALIZER: Final = "whimbrel.dev/run"
 
 MANAGED_BY: Final = ("app.kubernetes.io/managed-by", "whimbrel")
 OBJECT_LABEL: Final = "whimbrel.dev/object"
+DATABASE_LABEL: Final = "whimbrel.dev/database"
 NAME: Final = "whimbrel.dev/name"
 RUN: Final = "whimbrel.dev/run"
 SEGMENT: Final = "whimbrel.dev/segment"
@@ -50,6 +51,14 @@ def run_id(uid: str, number: int) -> str:
 def object_label(name: str, uid: str) -> str:
     """Return the label value that finds everything of one object (a new uid is a new object)."""
     return f"{short_name(name, 32)}-{digest(uid)}"
+
+
+def database_label(database: Database) -> str:
+    """Return the label value that finds the Jobs of a namespace that use the same Secret."""
+    if database.url_from is not None:
+        reference = database.url_from.secret_key_ref
+        return digest(reference.name, reference.key)
+    return digest(database.parts_from.secret_ref.name) if database.parts_from else ""
 
 
 def short_name(name: str, limit: int) -> str:

@@ -46,6 +46,7 @@ class JobSeen:
 
     Attributes:
         owner: Uid of the object that owns it.
+        of: Name of that object.
         created: Unix seconds.
         finished: The condition Complete or Failed is True.
         leaving: It has a deletion timestamp.
@@ -58,6 +59,7 @@ class JobSeen:
     run: str
     segment: str
     attempt: int
+    of: str = ""
     created: float = 0.0
     finished: bool = False
     leaving: bool = False
@@ -84,6 +86,7 @@ class Observed:
         image: The operator's own image.
         holder_gone: The object that holds the database is proven to be deleted.
         holder_hidden: That object is in a namespace that the operator may not read.
+        neighbours: Objects of the namespace that work with the same Secret right now.
         plan_text: The plan's text from the log of the look Job, or None.
     """
 
@@ -105,6 +108,7 @@ class Observed:
     image: str = ""
     holder_gone: bool = False
     holder_hidden: bool = False
+    neighbours: tuple[str, ...] = ()
     plan_text: str | None = None
 
     def current_job(self) -> JobSeen | None:

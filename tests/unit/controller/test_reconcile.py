@@ -11,8 +11,9 @@ from whimbrel.controller.act import carry_out
 from whimbrel.controller.client import ConflictError
 from whimbrel.controller.observe import BEGIN, END, observe
 from whimbrel.machine.decide import decide
-from whimbrel.machine.names import FINALIZER, object_label
+from whimbrel.machine.names import FINALIZER, database_label, object_label
 from whimbrel.model.result import Holder
+from whimbrel.model.spec import parse_spec
 
 GATED = {"approval": {"before": ["Start"]}}
 BUMPED = {"migrations": {"tool": "sql", "inline": {"files": {"003_c.up.sql": "SELECT 3"}}}}
@@ -431,6 +432,7 @@ async def test_jobs_carry_our_labels_only():
     assert job["metadata"]["labels"] == {
         "app.kubernetes.io/managed-by": "whimbrel",
         "whimbrel.dev/object": object_label(KEY[1], uid),
+        "whimbrel.dev/database": database_label(parse_spec(spec()).database),
     }
 
 

@@ -139,6 +139,7 @@ ROWS = [
         id="kubelet's word is written before it is lost",
     ),
     pytest.param(seen(run(not_before=precise(NOW + 5), failures=1)), "Wait", id="backoff: wait"),
+    pytest.param(seen(run(), neighbours=("other",)), "Wait", id="same Secret: take turns"),
     pytest.param(
         seen(run(not_before=precise(NOW - 1), failures=1)), "CreateJob", id="backoff over: try"
     ),
