@@ -246,6 +246,22 @@ def test_abort_of_a_run_that_never_began_is_done(database: Postgres, tmp_path: P
     assert (answer.code, answer.result["reason"]) == (0, "Aborted"), answer
 
 
+def test_rollback_after_a_release_that_left_nothing_does_not_take_back_the_one_before(
+    database: Postgres, tmp_path: Path
+):
+    attempt_on(database, tmp_path, FILES).run_to_end()
+    failed = attempt_on(database, tmp_path, FILES | BROKEN, run="run2", order=(("number", 2),))
+    assert failed.run_to_end().code == 1
+    back = attempt_on(
+        database, tmp_path, FILES | BROKEN, run="run3", segment="Rollback", order=(("number", 3),)
+    )
+    refused = back.run_to_end()
+    assert (refused.code, refused.result["reason"]) == (2, "NothingToRollBack"), refused
+    assert database.run("SELECT count(*) FROM users") == [(0,)]
+    named = replace(back, run="run4", order=(("number", 4), ("to", "001"))).run_to_end()
+    assert (named.code, named.result["revision"]) == (0, "001"), named
+
+
 def test_stuck_way_back_is_held_and_keeps_the_reservation(database: Postgres, tmp_path: Path):
     wrong = FILES | THIRD | {"001_users.down.sql": "SELECT nonsense();"}
     spec = (("migrations.atomicity", "File"),)

@@ -37,6 +37,8 @@ class Facts:
         revisions: What the tool's bookkeeping table shows (foreign tools).
         last_run: Versions that the newest finished run of this object applied, oldest first.
         catalog: Everything the database holds, outside system schemas and the ledger.
+        left_nothing: A newer run of this object that failed and left nothing, or "": a way back
+            without a target would take back more than the person has in mind.
         rolled_back: Digests of plans that were rolled back and are not tried again.
         started: Ids of steps outside a transaction that an earlier attempt began and did not end.
         added: What earlier runs of a foreign tool added, by revision reached ("" = unknown run).
@@ -47,6 +49,7 @@ class Facts:
     applied: tuple[Applied, ...] = ()
     revisions: tuple[str, ...] = ()
     last_run: tuple[str, ...] = ()
+    left_nothing: str = ""
     catalog: frozenset[CatalogObject] = frozenset()
     rolled_back: frozenset[str] = frozenset()
     started: frozenset[str] = frozenset()

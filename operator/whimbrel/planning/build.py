@@ -39,6 +39,12 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
         RefusedError: There is no such way.
         HeldError: It would lose data, and nobody has allowed that.
     """
+    if to is None and facts.left_nothing:
+        raise RefusedError(
+            "NothingToRollBack",
+            f"run {facts.left_nothing} failed and left nothing that could be taken back; to go "
+            "back further, name the revision that stays: spec.migrations.to, or --to",
+        )
     if isinstance(source, Project):
         if to is None and not facts.last_run:
             raise RefusedError(

@@ -2,6 +2,7 @@
 
 from whimbrel.model.facts import Applied, Facts
 from whimbrel.model.order import Order
+from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject
 from whimbrel.runner.bookkeeping import read_revisions
@@ -14,6 +15,7 @@ from whimbrel.runner.records import (
     read_tool_runs,
     steps_started,
 )
+from whimbrel.runner.runs import read_runs, same_object
 
 
 def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool) -> Facts:
@@ -42,6 +44,23 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         return _with_files(known, applied, order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     return _with_revisions(known, read_revisions(ledger.session, spec), runs)
+
+
+def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
+    """Return the newest way up of this object, if it failed and left nothing; else ""."""
+    ways = [run for run in read_runs(ledger) if same_object(order, run) and run.id != order.run]
+    ups = [run for run in ways if run.purpose == Segment.MIGRATE]
+    newest = max(ups, key=lambda run: run.number, default=None)
+    if newest is None or newest.state != "failed" or _applied_something(ledger, order, newest.id):
+        return ""
+    return newest.id
+
+
+def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
+    history = order.spec.migrations.history
+    files = any(row.run == run for row in read_applied(ledger, history))
+    starts = [each for each in read_tool_runs(ledger, history) if each.run == run]
+    return files or (bool(starts) and starts[0].before != starts[-1].after)
 
 
 def revision_of(facts: Facts, order: Order) -> str:

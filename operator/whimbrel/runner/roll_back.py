@@ -1,5 +1,6 @@
 """The way back: asked for by a person, or taken by itself after a later transaction failed."""
 
+from dataclasses import replace
 from typing import Final
 
 from whimbrel.model.errors import (
@@ -16,7 +17,7 @@ from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
-from whimbrel.runner.facts import revision_of
+from whimbrel.runner.facts import revision_of, run_that_left_nothing
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_rolled_back, steps_done
 from whimbrel.runner.runs import read_run, set_run_target
 from whimbrel.runner.verify import verify
@@ -86,9 +87,12 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
     Raises:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
-    facts, order, ledger = bench.facts(), bench.order, bench.holding.ledger
+    order, ledger = bench.order, bench.holding.ledger
     begun = read_run(ledger, order.run)
     target = begun.target if begun is not None else ""
+    facts = bench.facts()
+    if not target and to is None:
+        facts = replace(facts, left_nothing=run_that_left_nothing(ledger, order))
     if target:
         to = "" if target == NOTHING else target
     elif to is not None:

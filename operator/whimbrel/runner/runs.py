@@ -146,7 +146,8 @@ def _refuse_older_run(ledger: Ledger, order: Order) -> None:
         )
 
 
-def _same_object(order: Order, run: Run) -> bool:
+def same_object(order: Order, run: Run) -> bool:
+    """Tell whether a run is one of the order's own object."""
     ours = (order.cluster, order.namespace, order.name, order.uid)
     return ours == (run.cluster, run.namespace, run.name, run.uid)
 
@@ -154,7 +155,7 @@ def _same_object(order: Order, run: Run) -> bool:
 def may_take_over(order: Order, holder: Run) -> bool:
     """Tell whether the holder is our own and no newer, its object is gone, or a person says so."""
     return (
-        (_same_object(order, holder) and order.number >= holder.number)
+        (same_object(order, holder) and order.number >= holder.number)
         or (order.cluster == holder.cluster and holder.id in order.holder_gone)
         or is_resolved(order, "TakeOver", holder.id)
     )
