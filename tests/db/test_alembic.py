@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -27,13 +27,14 @@ from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, read_project, run_tool
-from whimbrel.runner.sessions import Manners, connect
+from whimbrel.runner.sessions import Manners, connect, tool_options
 from whimbrel.runner.target import Target, parse_target, render_url
 from whimbrel.runner.tool import Tool
 
 EXAMPLE = ROOT / "examples/tools/alembic"
 VENV_BIN = str(Path(sys.executable).parent)
-MANNERS = Manners("whimbrel:run:shop/schema", 0.1)
+NAME = "whimbrel:run:shop/schema"
+OPTIONS = tool_options(Manners(NAME, 0.1))
 PASSWORD = "p%@#:/?&= '\"x%40"
 MIGRATION = '''"""{title}"""
 import os, sys, time
@@ -78,7 +79,7 @@ class Shop:
     def place(self) -> ToolPlace:
         clean = Redactor([self.target.password]).clean
         url = render_url(self.target, "postgresql+psycopg")
-        return ToolPlace(self.tool, self.spec(), url, MANNERS, clean, self.hear)
+        return ToolPlace(self.tool, self.spec(), url, NAME, OPTIONS, clean, self.hear)
 
     def hear(self, line: str) -> None:
         self.said.append(line)
@@ -302,7 +303,7 @@ def test_its_sessions_carry_our_name(shop: Shop):
     query = "CREATE TABLE seen AS SELECT current_setting('application_name') AS name"
     shop.write("0004", "0003", f"op.execute({query!r})")
     shop.go()
-    assert admin(shop, "SELECT name FROM seen") == [(MANNERS.application_name,)]
+    assert admin(shop, "SELECT name FROM seen") == [(NAME,)]
 
 
 def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
@@ -351,7 +352,7 @@ def test_an_existing_database_is_adopted_without_running_anything(shop: Shop):
 def test_driver_that_the_image_lacks(shop: Shop):
     place = shop.place()
     url = render_url(shop.target, "postgresql+psycopg2")
-    place = ToolPlace(shop.tool, place.spec, url, MANNERS, place.clean, place.report)
+    place = replace(place, url=url)
     plan = plan_up(shop.spec(), "shop/schema", shop.facts(), shop.project())
     with pytest.raises(ToolFailedError) as failed:
         run_tool(place, plan.steps[0], shop.revisions)

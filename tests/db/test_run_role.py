@@ -9,8 +9,10 @@ from tests.db.orders import RUN, a_ledger, a_session, an_order, manners, target_
 from tests.postgres import Postgres
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.planning.dialects.postgresql_roles import grant_role_making, prepare_login
+from whimbrel.runner import fence as fences
 from whimbrel.runner.attempts import open_attempt, read_attempts, record_tool
 from whimbrel.runner.fence import Fence, fence_run
+from whimbrel.runner.ledger import raise_epoch
 from whimbrel.runner.run_role import (
     describe_ways,
     end_role,
@@ -144,6 +146,28 @@ def test_the_role_proves_that_a_tool_is_gone_and_stays_gone(deploy):
 def test_a_role_that_was_recorded_but_never_made_is_proven(deploy):
     with a_ledger(deploy) as ledger:
         assert end_role(ledger.session, target_of(deploy), "whimbrel", "whimbrel_run_never_1")
+
+
+def test_a_role_that_is_committed_while_the_fence_works_is_ended_too(deploy, monkeypatch):
+    """Its maker asked before anybody had recorded a higher epoch, and was slow."""
+    name = role_name(RUN, 1)
+    made = []
+
+    def raise_late(ledger):
+        if not made:
+            with a_session(deploy, "run-9") as maker:
+                made.append(make_role(maker, name, manners()))
+        return raise_epoch(ledger)
+
+    monkeypatch.setattr(fences, "raise_epoch", raise_late)
+    with a_ledger(deploy) as ledger:
+        reserve(ledger, an_order(), no_fence)
+        open_attempt(ledger, an_order(), name=manners().application_name)
+        record_tool(ledger, an_order(), run_role=name)
+        fence = Fence(ledger, target_of(deploy), an_order(attempt=2))
+        assert fence_run(fence, RUN) == "Role"
+        assert not may_log_in(ledger.session, name)
+    assert refused(target_of(deploy), made[0])
 
 
 def test_a_role_that_a_dba_dropped_under_a_live_session_is_not_proven(deploy):

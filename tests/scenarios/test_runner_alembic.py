@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.db.pgbouncer import running_pgbouncer
 from tests.postgres import Postgres
 from tests.processes import ROOT, is_dead_within
 from tests.runner_process import Attempt, RunnerProcess
@@ -288,6 +289,27 @@ def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_a
     assert (answer.code, answer.result.get("reason")) == (75, "LoginRefused"), answer
     admin.run(f"ALTER ROLE {database.user} LOGIN")
     assert database.run("SELECT state FROM whimbrel.attempt") == [("open",)]
+
+
+def test_alembic_runs_behind_a_pooler_in_session_mode(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """The pooler makes up the pids that its logins tell, and refuses a login with options."""
+    with running_pgbouncer(database, "session", 20) as pooled:
+        through = replace(attempt, url=pooled.url)
+        up = through.run_to_end()
+        assert (up.code, up.result.get("revision")) == (0, "0003"), up
+        (project / "migrations/versions/0004_slow.py").write_text(SLOW)
+        running = replace(through, run="run2", order=(("number", 2),)).start()
+        wait_for_sleep(database, running)
+        running.process.kill()
+        running.finish()
+        (project / "migrations/versions/0004_slow.py").write_text(
+            SLOW.replace("_sleep(20)", "_sleep(0)")
+        )
+        second = replace(through, run="run2", attempt=2, order=(("number", 2),)).run_to_end()
+        assert (second.code, second.result.get("revision")) == (0, "0004"), second
+        assert second.result["fence"] == "Process"
 
 
 def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database: Postgres):

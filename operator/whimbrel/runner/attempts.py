@@ -10,7 +10,7 @@ from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.planning.dialects.postgresql import WHO_AM_I
 from whimbrel.runner.ledger import Ledger, raise_epoch
 from whimbrel.runner.process import Process, this_process
-from whimbrel.runner.sessions import own
+from whimbrel.runner.sessions import backend_pid, own
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def open_attempt(ledger: Ledger, order: Order, *, name: str) -> Attempt:
     here = this_process()
     with ledger.session.transaction():
         epoch = raise_epoch(ledger)
-        where = (name, ledger.session.info.backend_pid, login, "", False)
+        where = (name, backend_pid(ledger.session), login, "", False)
         process = (here.host, here.boot_id, here.pid, here.start)
         ledger.rows(statements.INSERT_ATTEMPT, *_key(order), epoch, *where, *process)
     opened = read_attempt(ledger, order)

@@ -71,6 +71,7 @@ def _carry_patiently(step: Step, bench: Bench, work: Work) -> None:
     end, pause, tries = time.monotonic() + PATIENCE, _FIRST_PAUSE, 0
     while True:
         tries += 1
+        bench.holding.watchdog.forget()
         try:
             _carry(step, bench, work)
         except StepFailedError as failure:

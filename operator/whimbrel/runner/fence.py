@@ -67,6 +67,9 @@ def _end(fence: Fence, attempt: Attempt) -> str:
     if not proof:
         raise _unproven(fence, attempt)
     _end_sessions(fence, attempt)
+    # Asked again: a login that was being made may have been committed until its maker ended.
+    if proof == "Role" and not _by_role(fence, attempt):
+        raise _unproven(fence, attempt)
     if proof in _OF_PROCESSES:
         _refuse_busy_strangers(fence, attempt)
     if proof == _ACCEPTED:

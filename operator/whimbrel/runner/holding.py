@@ -30,7 +30,14 @@ from whimbrel.runner.runs import (
     open_run,
     reserve,
 )
-from whimbrel.runner.sessions import Manners, Session, application_name, open_session, own
+from whimbrel.runner.sessions import (
+    Manners,
+    Session,
+    application_name,
+    backend_pid,
+    open_session,
+    own,
+)
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import Target
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -128,7 +135,7 @@ def _watching(order: Order, place: Surroundings, manners: Manners, session: Sess
     limits = order.spec.limits
     return Watchdog(
         lambda: open_session(place.target, manners),
-        Watched(manners.application_name, pids=(session.info.backend_pid,)),
+        Watched(manners.application_name, pids=(backend_pid(session),)),
         Limits(wait=limits.lock_timeout, hold=limits.lock_hold),
     )
 

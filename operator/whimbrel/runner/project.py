@@ -29,4 +29,5 @@ def read_source(
         raise TransientError("ToolNotThere", "the tool's container is not there")
     scheme = order.spec.migrations.database_url.scheme
     url = render_url(place.target, scheme)
-    return read_project(ToolPlace(place.tool, order.spec, url, manners, clean, place.report))
+    name = manners.application_name  # its processes carry it, though it opens no session
+    return read_project(ToolPlace(place.tool, order.spec, url, name, "", clean, place.report))

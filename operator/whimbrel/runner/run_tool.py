@@ -18,7 +18,6 @@ from whimbrel.planning.tools.alembic_output import (
     parse_project,
 )
 from whimbrel.planning.tools.alembic_project import Project
-from whimbrel.runner.sessions import Manners, tool_options
 from whimbrel.runner.tool import Stage, StartError, Tool, ToolEnd
 
 LINE_LIMIT: Final = 8192  # characters, far below tool.RAW_LINE_LIMIT: no secret is cut in two
@@ -50,7 +49,8 @@ class ToolPlace:
 
     Attributes:
         url: The database's URL as the tool wants it, with the password.
-        manners: What its sessions are called and how they behave.
+        application_name: What its sessions are called.
+        options: Settings of its sessions, as command-line options for the server.
         clean: Takes secrets out of a text.
         report: Shows one line to a person.
     """
@@ -58,7 +58,8 @@ class ToolPlace:
     tool: Tool
     spec: Spec
     url: str
-    manners: Manners
+    application_name: str
+    options: str
     clean: Callable[[str], str]
     report: Callable[[str], None]
 
@@ -143,9 +144,7 @@ def run_tool(
 
 def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], None]) -> ToolEnd:
     wrapper = Path(__file__).with_name("alembic_wrapper.py").read_text(encoding="utf-8")
-    env = alembic.environment(
-        place.spec, place.url, place.manners.application_name, tool_options(place.manners)
-    )
+    env = alembic.environment(place.spec, place.url, place.application_name, place.options)
     cwd = place.spec.migrations.working_dir or ""
 
     def clean_line(line: str) -> None:

@@ -11,6 +11,7 @@ from psycopg.rows import TupleRow
 
 from whimbrel.model.errors import FailedError, TransientError, WhimbrelError
 from whimbrel.planning.dialects.postgresql import (
+    BACKEND_PID,
     PIN_SEARCH_PATH,
     PINNED_SEARCH_PATH,
     SET_LOCAL_SEARCH_PATH,
@@ -104,6 +105,20 @@ def open_session(target: Target, manners: Manners) -> Session:
         session.close()
         raise connect_error(target, str(error)) from None
     return session
+
+
+def backend_pid(session: Session) -> int:
+    """Return the server's process of a session.
+
+    Asked of the server: a pooler makes up the one that the login told (`session.info`).
+    """
+    pid: int = own(session, BACKEND_PID)[0][0]
+    return pid
+
+
+def is_pooled(session: Session) -> bool:
+    """Return whether a pooler stands before the server."""
+    return backend_pid(session) != session.info.backend_pid
 
 
 def pin(session: Session) -> Session:

@@ -42,12 +42,20 @@ def raise_meaning(failure: StepFailedError, bench: Bench, tries: int) -> None:
         raise TransientError(
             "ConnectionLost", f"{bench.clean(failure.sentence())}; {_state(failure)}"
         ) from failure
-    sighting = bench.holding.watchdog.last_sighting(bench.holding.attempt.backend_pid)
-    if failure.sqlstate in (_LOCK_NOT_AVAILABLE, _CANCELLED) and sighting is not None:
+    sighting = _sighting(failure, bench)
+    if sighting is not None:
         raise _lock(failure, sighting, bench, tries) from failure
     if failure.fate is Fate.HEALS and failure.sqlstate != _CANCELLED:
         raise TryAgainError(bench.clean(failure.sentence())) from failure
     raise failed(failure, bench) from failure
+
+
+def _sighting(failure: StepFailedError, bench: Bench) -> Sighting | None:
+    """Return the wait for a lock that ended the statement, or None where something else did."""
+    seen = bench.holding.watchdog.last_sighting(bench.holding.attempt.backend_pid)
+    # A statement_timeout cancels too, maybe long after a wait that another statement got over.
+    cancelled = failure.sqlstate == _CANCELLED and seen is not None and seen.stopped
+    return seen if cancelled or failure.sqlstate == _LOCK_NOT_AVAILABLE else None
 
 
 def failed(failure: StepFailedError, bench: Bench) -> WhimbrelError:

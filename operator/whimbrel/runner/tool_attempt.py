@@ -36,7 +36,7 @@ from whimbrel.runner.run_role import (
     role_name,
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool
-from whimbrel.runner.sessions import Session, open_session, own, tool_options
+from whimbrel.runner.sessions import Session, is_pooled, open_session, own, tool_options
 from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -91,11 +91,13 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
     if bench.place.tool is None:
         raise TransientError("ToolNotThere", "the tool's container is not there")
     manners = bench.holding.manners
+    # A pooler refuses a login with options; then the watchdog alone bounds the tool.
+    options = "" if is_pooled(bench.holding.session) else tool_options(manners)
     url = render_url(
         bench.place.target,
         spec.migrations.database_url.scheme,
         login=login,
-        options=f"{alembic.own_options(spec)} {tool_options(manners)}".strip(),
+        options=f"{alembic.own_options(spec)} {options}".strip(),
         application_name=manners.application_name,
     )
     own_password = Redactor([login.password] if login else []).clean
@@ -103,7 +105,8 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
     def clean(text: str) -> str:
         return own_password(bench.clean(text))
 
-    return ToolPlace(bench.place.tool, spec, url, manners, clean, bench.place.report)
+    name = manners.application_name
+    return ToolPlace(bench.place.tool, spec, url, name, options, clean, bench.place.report)
 
 
 def finish_lost_tool_runs(bench: Bench) -> None:

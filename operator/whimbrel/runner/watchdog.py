@@ -21,7 +21,7 @@ from whimbrel.planning.dialects.postgresql import (
     WATCHED,
     first_words,
 )
-from whimbrel.runner.sessions import Session, Value, pin
+from whimbrel.runner.sessions import Session, Value, backend_pid, pin
 
 _QUIET_SECONDS: Final = 0.025  # nothing of ours is active
 _LONGEST_TICK: Final = 0.2
@@ -117,7 +117,7 @@ class Watchdog:
         self._connect = connect
         self._watched = watched
         self._limits = limits
-        self._session = pin(connect())
+        self._session, self._pid = self._connected()
         self._stopped = threading.Event()
         self._seen: dict[int, Sighting] = {}
         self._first_stop: dict[int, float] = {}
@@ -126,7 +126,7 @@ class Watchdog:
     @property
     def backend_pid(self) -> int:
         """Return the watchdog's own backend, which a fence must spare."""
-        return self._session.info.backend_pid
+        return self._pid
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -152,6 +152,11 @@ class Watchdog:
         finally:
             self._limits = limits
 
+    def forget(self) -> None:
+        """Forget what was seen: another try begins, and has a first time of its own."""
+        self._seen.clear()
+        self._first_stop.clear()
+
     def last_sighting(self, pid: int) -> Sighting | None:
         """Return the newest wait that a backend of ours was part of."""
         return self._seen.get(pid)
@@ -171,9 +176,13 @@ class Watchdog:
     def _reconnect(self) -> float:
         self._session.close()
         with contextlib.suppress(TransientError, psycopg.Error):
-            self._session = pin(self._connect())
+            self._session, self._pid = self._connected()
             return 0.0
         return _RECONNECT_SECONDS
+
+    def _connected(self) -> tuple[Session, int]:
+        session = pin(self._connect())
+        return session, backend_pid(session)
 
     def _look(self) -> float:
         """Look once; return the seconds until the next look."""
