@@ -123,8 +123,11 @@ test-fast: venv system launcher ## What needs no cluster
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
-soak: venv system launcher cluster-up ## Every fault point (long)
+soak: venv system launcher cluster-up ## Every fault point, and PostgreSQL 14 and 17 too (long)
 	@echo "seed $(WHIMBREL_SEED)"
+	@bash tests/system_packages.sh soak
+	@$(BIN)/python tests/maven_postgres.py
+	@WHIMBREL_SOAK=1 $(PYTEST) -n 2 --dist worksteal -m 'not soak' tests/db
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
 	@WHIMBREL_SOAK=1 $(PYTEST) $(CRASH_POINTS)
 

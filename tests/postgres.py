@@ -1,4 +1,7 @@
-"""Real PostgreSQL servers for tests: 16 and 18 from PyPI, 15 from Debian's package."""
+"""Real PostgreSQL servers for tests: 16 and 18 from PyPI, 15 from Debian's package.
+
+With WHIMBREL_SOAK also 14 and 17 (`tests/maven_postgres.py`).
+"""
 
 import importlib.util
 import os
@@ -14,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from tests import maven_postgres
 
 
 def installed_package() -> Path:
@@ -37,6 +42,8 @@ BINARIES = {
     16: PACKAGE / "pginstall/bin",
     18: PACKAGE / "pginstall18/bin",
 }
+if os.environ.get("WHIMBREL_SOAK"):
+    BINARIES |= {version: maven_postgres.bin_dir(version) for version in maven_postgres.RELEASES}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs the Debian packages of one group, where they are missing, and says which and why.
-# usage: system_packages.sh python|compiler|tests
+# usage: system_packages.sh python|compiler|tests|soak
 set -euo pipefail
 
-case "${1:?python, compiler or tests}" in
+case "${1:?python, compiler, tests or soak}" in
     python)
         why="a virtual environment needs them"
         wanted=()
@@ -17,8 +17,12 @@ case "${1:?python, compiler or tests}" in
         why="the tests run against PostgreSQL 15 and through PgBouncer"
         wanted=(postgresql-15 pgbouncer)
         ;;
+    soak)
+        why="PostgreSQL 14 and 17 come from Maven Central"
+        wanted=(maven)
+        ;;
     *)
-        echo "usage: $0 python|compiler|tests" >&2
+        echo "usage: $0 python|compiler|tests|soak" >&2
         exit 2
         ;;
 esac
@@ -29,6 +33,7 @@ is_installed() {
         libc6-dev) test -e /usr/include/stdio.h ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
+        maven) command -v mvn >/dev/null ;;
         *) false ;;
     esac
 }
