@@ -69,9 +69,6 @@ def test_added_looks_through_renames_and_sees_what_was_made_anew(session):
     }
 
 
-T = [CatalogObject("table", "public", "t")]
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -87,26 +84,51 @@ T = [CatalogObject("table", "public", "t")]
         "CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING",
         "ALTER TABLE t SET (fillfactor = 50)",
         "ALTER TABLE t RENAME COLUMN a TO z",
+        "CREATE TABLE u ()",
+        "COMMENT ON COLUMN t.a IS 'x'",
+        "CREATE SEQUENCE s",
+        "CREATE SCHEMA more",
+        "GRANT USAGE ON SCHEMA app TO PUBLIC",
+        "CREATE FUNCTION g() RETURNS int LANGUAGE sql AS 'select 1'",
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 2'",
+        "REVOKE ALL ON FUNCTION f() FROM PUBLIC",
+        "CREATE AGGREGATE total(int) (SFUNC = int4pl, STYPE = int)",
+        "CREATE TYPE other AS ENUM ('a')",
+        "ALTER TYPE mood ADD VALUE 'b'",
+        "ALTER TYPE mood RENAME VALUE 'a' TO 'b'",
+        "CREATE DOMAIN d AS int",
+        "ALTER DOMAIN small ADD CHECK (VALUE < 9)",
+        "ALTER DOMAIN small SET DEFAULT 3",
+        "CREATE TYPE pair AS (a int)",
+        "CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)",
+        "CREATE STATISTICS st ON a, c FROM t",
+        "CREATE PUBLICATION pub FOR TABLE t",
     ],
 )
 def test_fingerprint_sees(database, change):
     with open_session(parse_target(database.url), Manners("test", 1.0)) as session:
-        session.execute("CREATE TABLE t (a int)")
-        session.execute("CREATE TABLE other (a int)")
-        before = fingerprint(session, T)
-        session.execute("CREATE INDEX ON other (a)")
+        session.execute("CREATE TABLE t (a int, c int)")
+        session.execute("CREATE SCHEMA whimbrel CREATE TABLE ours (a int)")
+        session.execute("CREATE SCHEMA app")
+        session.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'")
+        session.execute("CREATE TYPE mood AS ENUM ('a')")
+        session.execute("CREATE DOMAIN small AS int")
+        before = fingerprint(session, "whimbrel")
+        session.execute("ALTER TABLE whimbrel.ours ADD b int")
         session.execute("INSERT INTO t VALUES (1)")
-        assert fingerprint(session, T) == before
+        assert fingerprint(session, "whimbrel") == before
         session.execute(change)
-        assert fingerprint(session, T) != before
+        assert fingerprint(session, "whimbrel") != before
 
 
 def test_fingerprint_is_the_same_after_there_and_back(session):
     session.execute("CREATE TABLE t (a int PRIMARY KEY, b text DEFAULT 'x')")
-    before = fingerprint(session, T)
+    before = fingerprint(session, "whimbrel")
     session.execute("ALTER TABLE t ADD COLUMN c int")
+    session.execute("CREATE TYPE mood AS ENUM ('a')")
     session.execute("ALTER TABLE t DROP COLUMN c")
-    assert fingerprint(session, T) == before
+    session.execute("DROP TYPE mood")
+    assert fingerprint(session, "whimbrel") == before
 
 
 def test_big_catalogues_are_read_fast(database):
@@ -116,3 +138,4 @@ def test_big_catalogues_are_read_fast(database):
             "(a int, b int, c int, d int, e int)', i); END LOOP; END $$"
         )
         assert len(read_catalog(session, "whimbrel")) >= 6000
+        assert len(fingerprint(session, "whimbrel")) == 64

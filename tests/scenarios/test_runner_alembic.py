@@ -347,6 +347,25 @@ def test_half_done_tool_is_not_started_again_without_a_person(
     assert (told.code, told.result.get("revision")) == (0, "0004"), told
 
 
+@pytest.mark.parametrize(
+    "half",
+    [
+        "ALTER TYPE mood ADD VALUE 'b'",
+        "CREATE TYPE taste AS ENUM ('a')",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ],
+)
+def test_half_of_a_migration_that_is_no_relation_is_seen_too(
+    half: str, attempt: Attempt, project: Path, database: Postgres
+):
+    database.run("CREATE TYPE mood AS ENUM ('a')")
+    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
+    broken = autocommitted(half).replace("\ndef down", '\n    op.execute("SELECT no()")\ndef down')
+    (project / "migrations/versions/0004_half.py").write_text(broken)
+    answer = replace(attempt, order=(("number", 2),)).run_to_end()
+    assert (answer.code, answer.result["reason"]) == (3, "HalfDone"), answer
+
+
 def test_what_a_lost_run_added_is_known_and_taken_back(
     attempt: Attempt, project: Path, database: Postgres
 ):

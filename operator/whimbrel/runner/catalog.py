@@ -1,12 +1,17 @@
 """Reads the catalogue: what the database holds, what a run added, what relations look like."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from psycopg.rows import TupleRow
 
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects.postgresql_catalog import READ_NEW_OBJECTS, READ_OBJECTS, READ_SHAPE
+from whimbrel.planning.dialects.postgresql_catalog import (
+    READ_NEW_OBJECTS,
+    READ_OBJECTS,
+    READ_SHAPE,
+    TOLD,
+)
 from whimbrel.runner.sessions import Session, own
 
 # oid and attribute number: they stay when a name changes.
@@ -50,17 +55,16 @@ def added(
     return frozenset(each for each, identity in after.items() if identity not in known)
 
 
-def fingerprint(session: Session, relations: Iterable[CatalogObject]) -> str:
-    """Return a sha256 (hex) of everything that makes up relations, but their rows.
+def fingerprint(session: Session, ledger_schema: str) -> str:
+    """Return a sha256 (hex) of all that the catalogue says, but for system schemas and the ledger.
 
-    Columns with order, types and defaults, constraints, indexes, triggers, rules, policies,
-    sequences, owner and grants. Relations that do not exist leave no trace in it.
+    Relations with columns in their order, constraints, indexes, triggers, rules, policies, owner
+    and grants; sequences without their values; schemas, extensions, functions with their text,
+    enums with their labels, domains, comments; of rarer objects the names. No rows.
     """
-    names = sorted({(each.schema, each.name) for each in relations})
-    schemas, tables = [schema for schema, _ in names], [name for _, name in names]
-    lines = sorted(tuple(row) for row in own(session, READ_SHAPE, schemas, tables))
+    lines = sorted(tuple(map(str, row)) for row in own(session, READ_SHAPE, ledger_schema, [*TOLD]))
     digest = hashlib.sha256()
     for line in lines:
         for word in line:
-            digest.update(str(word).encode() + b"\0")
+            digest.update(word.encode() + b"\0")
     return digest.hexdigest()

@@ -56,7 +56,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     _refuse_half_done(bench)
     expect_before(step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, frozenset(before), fingerprint(ledger.session, before))
+    row = _row(step, bench, frozenset(before), fingerprint(ledger.session, ledger.schema))
     with _login(bench) as login, _watching(bench, login) as watchdog:
         record_tool_run(ledger, row)
         try:
@@ -65,7 +65,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
     new = added(before, after) if step.direction is Direction.UP else frozenset()
-    shape = fingerprint(ledger.session, after)
+    shape = fingerprint(ledger.session, ledger.schema)
     shown = _read_back(bench)
     record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
 
@@ -117,7 +117,7 @@ def finish_lost_tool_runs(bench: Bench) -> None:
     for run in lost:
         shown = _read_back(bench)
         now = read_catalog(ledger.session, ledger.schema)
-        shape = fingerprint(ledger.session, now)
+        shape = fingerprint(ledger.session, ledger.schema)
         new = now - run.added if shown != run.before else frozenset()
         seen = replace(run, after=shown, added=new, fingerprint_after=shape)
         record_tool_run(ledger, seen)
@@ -256,7 +256,7 @@ def _judged(
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
     now = read_catalog(ledger.session, ledger.schema)
-    shape = fingerprint(ledger.session, now)
+    shape = fingerprint(ledger.session, ledger.schema)
     seen = replace(row, after=failure.after, added=now - row.added, fingerprint_after=shape)
     record_tool_run(ledger, seen)
     if failure.after == failure.before and shape != row.fingerprint_before:

@@ -54,15 +54,16 @@ READ_NEW_OBJECTS: Final = (
     f"{READ_OBJECTS} WHERE pg_catalog.age(made) <= pg_catalog.age($2::text::xid)"
 )
 
-# $1 schemas, $2 names of relations, pairwise. Each row is one line of the fingerprint.
-_WANTED: Final = """
-WITH w AS (  -- unnest of several arrays is syntax, not a function: it takes no schema
-    SELECT c.*, n.nspname || '.' || c.relname AS label
-    FROM unnest($1::text[], $2::text[]) AS u (schema_name, relation_name)
-    JOIN pg_catalog.pg_namespace n ON n.nspname = u.schema_name
-    JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = u.relation_name
+_FIRST_OF_USERS: Final = 16384  # FirstNormalObjectId of PostgreSQL's access/transam.h
+# Each row is one line of the fingerprint. What an extension brought is known by its version.
+_OF_EXTENSION: Final = "(SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')"
+_RELATIONS: Final = f"""
+WITH w AS (
+    SELECT c.*, s.nspname || '.' || c.relname AS label
+    FROM {_SCHEMAS} JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid
+    WHERE c.relkind <> 't'
 )"""
-READ_SHAPE: Final = f"""{_WANTED}
+READ_SHAPE: Final = f"""{_RELATIONS}
 SELECT 'relation', w.label, pg_catalog.concat_ws('|', w.relkind, w.relpersistence,
     w.relrowsecurity, w.relforcerowsecurity, w.relreplident, w.reloptions::text,
     pg_catalog.pg_get_userbyid(w.relowner), w.relacl::text,
@@ -101,7 +102,49 @@ UNION ALL
 SELECT 'sequence', w.label, pg_catalog.concat_ws('|', q.seqtypid::regtype::text, q.seqstart,
     q.seqincrement, q.seqmin, q.seqmax, q.seqcache, q.seqcycle)
 FROM w JOIN pg_catalog.pg_sequence q ON q.seqrelid = w.oid
+UNION ALL
+SELECT 'schema', s.nspname, pg_catalog.concat_ws('|', pg_catalog.pg_get_userbyid(n.nspowner),
+    n.nspacl::text)
+FROM {_SCHEMAS} JOIN pg_catalog.pg_namespace n ON n.oid = s.oid
+UNION ALL
+SELECT 'extension', e.extname, e.extversion FROM pg_catalog.pg_extension e
+UNION ALL
+SELECT 'function', s.nspname || '.' || p.proname, pg_catalog.concat_ws('|',
+    pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid),
+    pg_catalog.pg_get_userbyid(p.proowner), p.proacl::text,
+    CASE p.prokind WHEN 'a' THEN g.aggtransfn::text || g.aggfinalfn::text || g.agginitval
+    ELSE pg_catalog.pg_get_functiondef(p.oid) END)
+FROM {_SCHEMAS} JOIN pg_catalog.pg_proc p ON p.pronamespace = s.oid
+LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
+WHERE p.oid NOT IN {_OF_EXTENSION}
+UNION ALL
+SELECT 'type', s.nspname || '.' || t.typname, pg_catalog.concat_ws('|', t.typtype,
+    pg_catalog.pg_get_userbyid(t.typowner), t.typacl::text, t.typnotnull, t.typdefault,
+    pg_catalog.format_type(t.typbasetype, t.typtypmod),
+    pg_catalog.format_type(r.rngsubtype, NULL),
+    (SELECT pg_catalog.array_agg(e.enumlabel ORDER BY e.enumsortorder)::text
+     FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid),
+    (SELECT pg_catalog.array_agg(k.conname || pg_catalog.pg_get_constraintdef(k.oid)
+     || k.convalidated ORDER BY k.conname)::text
+     FROM pg_catalog.pg_constraint k WHERE k.contypid = t.oid))
+FROM {_SCHEMAS} JOIN pg_catalog.pg_type t ON t.typnamespace = s.oid
+LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+WHERE t.typtype IN ('e', 'd', 'r')
+UNION ALL
+SELECT 'comment', pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description
+FROM pg_catalog.pg_description d WHERE d.objoid >= {_FIRST_OF_USERS}
+UNION ALL
+SELECT DISTINCT 'other', pg_catalog.pg_describe_object(d.classid, d.objid, 0), ''
+FROM pg_catalog.pg_depend d
+WHERE d.objid >= {_FIRST_OF_USERS} AND d.classid::regclass::text <> ALL ($2::text[])
+    AND d.objid NOT IN {_OF_EXTENSION}
 """
+# Told above, or parts of what is told above; of the others (operators, casts, statistics,
+# publications, collations, event triggers ...) the name must do.
+TOLD: Final = (
+    "pg_attrdef", "pg_class", "pg_constraint", "pg_extension", "pg_namespace",
+    "pg_policy", "pg_proc", "pg_rewrite", "pg_trigger", "pg_type",
+)  # fmt: skip
 
 CURRENT_XID: Final = "SELECT pg_catalog.pg_current_xact_id()::text"
 # NULL when the id is so old that its commit status is no longer kept.
