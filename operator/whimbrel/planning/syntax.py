@@ -23,6 +23,12 @@ _COMMENT_TOKENS: Final = frozenset(
 # What these hold is a body that runs some other day, not now.
 _STORED_BODIES: Final = frozenset({"CreateFunctionStmt", "RuleStmt"})
 
+# `1 + 1 + ...` is a tree as deep as it is long, and the parser writes it out by recursion: the
+# process dies of its stack somewhere above 20,000 (libpg_query 6.1, a stack of 8 MiB).
+_LONGEST_CHAIN: Final = 10_000
+_OPERATORS: Final = frozenset({postgast.pg_query_pb2.Op, *map(ord, "+-*/%^<>=")})
+_ENDS_CHAIN: Final = frozenset(map(ord, ",;"))
+
 # protobuf refuses trees deeper than 100 messages, which 50 times `||` reach; with this switch the
 # limit is 65,535 (python/message.c of protobuf: upb_DecodeOptions_MaxDepth).
 protobuf.SetAllowOversizeProtos(True)
@@ -49,6 +55,7 @@ def parse_sql(file: str, text: str) -> tuple[Parsed, ...]:
         RefusedError: ``SyntaxError`` with file, line and PostgreSQL's own message.
     """
     try:
+        _refuse_long_chains(file, text)
         roots = postgast.parse(text).stmts
     except postgast.PgQueryError as error:
         raise _syntax_error(file, text, error) from None
@@ -58,6 +65,19 @@ def parse_sql(file: str, text: str) -> tuple[Parsed, ...]:
         ) from None
     data = text.encode()
     return tuple(_parsed(file, data, root) for root in roots)
+
+
+def _refuse_long_chains(file: str, text: str) -> None:
+    length = 0
+    for token in postgast.scan(text).tokens:
+        length = 0 if token.token in _ENDS_CHAIN else length + (token.token in _OPERATORS)
+        if length > _LONGEST_CHAIN:
+            line = text.encode()[: token.start].count(b"\n") + 1
+            raise RefusedError(
+                "SyntaxError",
+                f"{file}, line {line}: more than {_LONGEST_CHAIN:,} operators in one expression "
+                "cannot be checked: split it",
+            )
 
 
 def comments(text: str) -> tuple[str, ...]:

@@ -239,3 +239,10 @@ def test_any_legal_identifier_round_trips(table, column):
 def test_any_text_is_read_or_refused(text):
     with suppress(RefusedError):
         assert all(each.line >= 1 for each in read(text).statements())
+
+
+def test_a_chain_of_operators_that_would_end_the_process_is_refused():
+    with pytest.raises(RefusedError, match="line 2: more than 10,000 operators"):
+        read_sql("001_a.up.sql", "SELECT 1,\n" + "+".join(["1"] * 100_000), "whimbrel")
+    numbers = ", ".join(["(-1)"] * 30_000)
+    assert read_sql("001_a.up.sql", f"INSERT INTO t VALUES {numbers}", "whimbrel").parsed
