@@ -262,6 +262,28 @@ def test_rollback_after_a_release_that_left_nothing_does_not_take_back_the_one_b
     assert (named.code, named.result["revision"]) == (0, "001"), named
 
 
+def test_an_end_that_cannot_be_recorded_is_not_called_a_failure(
+    database: Postgres, tmp_path: Path
+):
+    attempt_on(database, tmp_path, FILES).run_to_end()
+    database.run(
+        "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN RAISE EXCEPTION 'the disk is full'; END $$"
+    )
+    database.run(
+        "CREATE TRIGGER no BEFORE UPDATE ON whimbrel.attempt FOR EACH ROW "
+        "WHEN (NEW.state = 'closed') EXECUTE FUNCTION no()"
+    )
+    more = attempt_on(database, tmp_path, FILES | THIRD, run="run2", order=(("number", 2),))
+    unsaid = more.run_to_end()
+    assert (unsaid.code, unsaid.result["reason"]) == (75, "LedgerError"), unsaid
+    assert "the disk is full" in unsaid.result["message"]
+    assert unsaid.result["attemptOpen"]
+    database.run("DROP TRIGGER no ON whimbrel.attempt")
+    answer = more.next().run_to_end()
+    assert (answer.code, answer.result["revision"]) == (0, "003"), answer
+
+
 def test_stuck_way_back_is_held_and_keeps_the_reservation(database: Postgres, tmp_path: Path):
     wrong = FILES | THIRD | {"001_users.down.sql": "SELECT nonsense();"}
     spec = (("migrations.atomicity", "File"),)

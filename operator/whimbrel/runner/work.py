@@ -22,7 +22,7 @@ from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.project import read_source
-from whimbrel.runner.records import lift_rolled_back, read_tool_runs
+from whimbrel.runner.records import lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
@@ -145,12 +145,19 @@ def _closed(result: Result, bench: Bench) -> Result:
     if unknown or bench.holding.session.closed:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
-    with ledger.session.transaction():
-        close_attempt(ledger, order, cleaned.model_dump_json(by_alias=True, exclude_defaults=True))
-        state = RUN_STATES.get(result.outcome)
-        if state is not None:
-            close_run(ledger, order.run, _state(result, state))
-    return cleaned
+    closed = cleaned.model_copy(update={"attempt_open": False})
+    try:
+        with ledger.session.transaction():
+            text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
+            close_attempt(ledger, order, text)
+            state = RUN_STATES.get(result.outcome)
+            if state is not None:
+                close_run(ledger, order.run, _state(result, state, bench))
+    except psycopg.Error as error:
+        # Whatever the class of the error says: the work is done, only its end is not written.
+        told = sorted_error(error, "the end could not be recorded", bench.clean).message
+        return bench.findings.failure(TransientError("LedgerError", f"{cleaned.message}; {told}"))
+    return closed
 
 
 _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
@@ -158,10 +165,12 @@ _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
 _UNTOUCHED: Final = frozenset({"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData"})
 
 
-def _state(result: Result, state: str) -> str:
+def _state(result: Result, state: str, bench: Bench) -> str:
     """Return the run's state; only what touched the database keeps others waiting."""
-    untouched = result.reason in _UNTOUCHED and result.applied == 0
-    return "failed" if state == "held" and untouched else state
+    if state != "held" or result.reason not in _UNTOUCHED:
+        return state
+    # An earlier attempt of the run may have touched it, although this one did not.
+    return "held" if steps_done(bench.holding.ledger, bench.order.run) else "failed"
 
 
 def _migrate(bench: Bench) -> Result:
