@@ -17,6 +17,7 @@ from whimbrel.planning.dialects.postgresql import TRY_BOOTSTRAP_LOCK
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.records import (
+    NOBODY,
     ToolRun,
     delete_applied,
     expired_salvage,
@@ -241,9 +242,7 @@ def test_a_step_ends_with_its_transaction(database):
 
 
 def test_tool_runs_salvage_and_rolled_back_plans(database):
-    begun = ToolRun(
-        RUN, "Migrate", 1, "up:x", "default", "shop:2", ("a",), None, frozenset(), "before", ""
-    )
+    begun = ToolRun(RUN, "Migrate", 1, "up:x", "default", "shop:2", ("a",), None, {}, "before", "")
     ended = ToolRun(
         RUN,
         "Migrate",
@@ -253,7 +252,7 @@ def test_tool_runs_salvage_and_rolled_back_plans(database):
         "shop:2",
         ("a",),
         ("b",),
-        frozenset([COLUMN]),
+        {COLUMN: (COLUMN.kind, 17000, 3)},
         "before",
         "x",
     )
@@ -263,6 +262,9 @@ def test_tool_runs_salvage_and_rolled_back_plans(database):
         assert read_tool_runs(ledger, "default") == (begun,)
         record_tool_run(ledger, ended)
         assert read_tool_runs(ledger, "default") == (ended,)
+        ledger.session.execute("UPDATE whimbrel.tool_run SET home = home::int8 + 1")
+        (restored,) = read_tool_runs(ledger, "default")
+        assert restored.added == {COLUMN: NOBODY}
         record_salvage(ledger, RUN, "salvage_1", "column users (email)", kept=(3, 0))
         record_salvage(ledger, RUN, "salvage_2", "table a", kept=(3, 3600))
         assert [each.table_name for each in expired_salvage(ledger)] == ["salvage_1"]

@@ -381,6 +381,34 @@ def test_what_a_lost_run_added_is_known_and_taken_back(
     assert (back.code, back.result.get("revision")) == (0, "0001"), back
 
 
+def altered(revision: str, below: str, up: str, back: str) -> str:
+    """Return a migration of two statements."""
+    text = SLOW.replace('"0004"', f'"{revision}"').replace('"0003"', f'"{below}"')
+    return text.replace("SELECT pg_sleep(20)", up).replace("    pass", f'    op.execute("{back}")')
+
+
+def test_what_a_later_run_renamed_is_salvaged_under_its_new_name(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    replace(attempt, spec=(("migrations.to", "0003"),)).run_to_end()
+    files = {
+        "0004": ("ADD COLUMN c text", "DROP COLUMN c"),
+        "0005": ("RENAME COLUMN c TO d", "RENAME COLUMN d TO c"),
+    }
+    for number, (revision, words) in enumerate(files.items(), start=2):
+        below = f"000{int(revision) - 1}"
+        text = altered(revision, below, *(f"ALTER TABLE users {each}" for each in words))
+        (project / f"migrations/versions/{revision}.py").write_text(text)
+        ran = replace(attempt, run=f"run{number}", order=(("number", number),)).run_to_end()
+        assert (ran.code, ran.result["revision"]) == (0, revision), ran
+    database.run("UPDATE users SET d = 'precious' WHERE id = 1")
+    lower = (("number", 4), ("to", "0003"))
+    back = replace(attempt, run="back", segment="Rollback", order=lower).run_to_end()
+    assert (back.code, back.result["revision"]) == (0, "0003"), back
+    (table,) = back.result["salvage"]
+    assert database.run(f"SELECT d FROM whimbrel.{table}") == [("precious",)]
+
+
 def test_password_of_the_tools_own_login_is_nowhere(
     attempt: Attempt, project: Path, database: Postgres
 ):

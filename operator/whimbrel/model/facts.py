@@ -42,6 +42,7 @@ class Facts:
         rolled_back: Digests of plans that were rolled back and are not tried again.
         started: Ids of steps outside a transaction that an earlier attempt began and did not end.
         added: What earlier runs of a foreign tool added, by revision reached ("" = unknown run).
+        gone: What of that is not there any more, under whatever name.
     """
 
     database: str
@@ -54,3 +55,4 @@ class Facts:
     rolled_back: frozenset[str] = frozenset()
     started: frozenset[str] = frozenset()
     added: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
+    gone: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)

@@ -1,12 +1,15 @@
 """Reads what a plan stands on."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from whimbrel.model.facts import Applied, Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject
 from whimbrel.runner.bookkeeping import read_revisions
-from whimbrel.runner.catalog import read_catalog
+from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import (
     ToolRun,
@@ -29,13 +32,13 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     """
     spec = order.spec
     version = ledger.session.info.server_version // 10000
-    catalog = read_catalog(ledger.session, ledger.schema)
+    identities = read_identities(ledger.session, ledger.schema)
     history = spec.migrations.history
     rolled_back = read_rolled_back(ledger, history) if has_ledger and not order.retry else ()
     known = Facts(
         database,
         version,
-        catalog=catalog,
+        catalog=frozenset(identities),
         rolled_back=frozenset(rolled_back),
         started=steps_started(ledger) if has_ledger else frozenset(),
     )
@@ -43,7 +46,9 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         applied = read_applied(ledger, history) if has_ledger else ()
         return _with_files(known, applied, order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
-    return _with_revisions(known, read_revisions(ledger.session, spec), runs)
+    ended = [run for run in runs if run.after is not None]
+    seen = replace(known, revisions=read_revisions(ledger.session, spec))
+    return _with_added(seen, ended, {each: name for name, each in identities.items()})
 
 
 def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
@@ -77,19 +82,37 @@ def _with_files(known: Facts, applied: tuple[Applied, ...], owner: str) -> Facts
     return Facts(**{**vars(known), "applied": applied, "last_run": last})
 
 
-def _with_revisions(known: Facts, shown: tuple[str, ...], runs: tuple[ToolRun, ...]) -> Facts:
-    ended = [run for run in runs if run.after is not None]
+def _with_added(
+    known: Facts, ended: list[ToolRun], names: Mapping[Identity, CatalogObject]
+) -> Facts:
+    """Add what the runs of a tool did; what they added is told under the names of today.
+
+    And under the old ones: in a database that was restored from a dump nobody is who he was.
+    """
+    ways = _ways(ended)
     added: dict[str, frozenset[CatalogObject]] = {}
+    gone: dict[str, frozenset[CatalogObject]] = {}
     for run in ended:
+        today = {names[each] for each in run.added.values() if each in names}
+        lost = {each for each, identity in run.added.items() if identity not in names}
         for revision in run.after or ("",):
-            added[revision] = added.get(revision, frozenset()) | run.added
-    return Facts(
-        **{**vars(known), "revisions": shown, "added": added, "last_run": _before(ended, shown)}
-    )
+            added[revision] = added.get(revision, frozenset()) | today | frozenset(run.added)
+            if run in ways:
+                gone[revision] = gone.get(revision, frozenset()) | (lost - known.catalog)
+    last = _before(ways, known.revisions)
+    return replace(known, added=added, gone=gone, last_run=last)
 
 
-def _before(ended: list[ToolRun], shown: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the revisions before the newest run that nobody took back; () where there is none.
+def _before(ways: list[ToolRun], shown: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the revisions before the newest run that nobody took back; () where there is none."""
+    if not ways or ways[-1].after != shown:
+        return ()
+    first = next(way for way in ways if way.run == ways[-1].run)
+    return first.before or ("base",)
+
+
+def _ways(ended: list[ToolRun]) -> list[ToolRun]:
+    """Return the runs that nobody took back.
 
     An adoption ran nothing, so a way back never leads below it. Several starts of one run (a kill
     between two transactions of the tool) are one way.
@@ -101,10 +124,7 @@ def _before(ended: list[ToolRun], shown: tuple[str, ...]) -> tuple[str, ...]:
             del ways[starts[0] :]
         elif not run.step.startswith("adopt:") and run.after != run.before:
             ways.append(run)
-    if not ways or ways[-1].after != shown:
-        return ()
-    first = next(way for way in ways if way.run == ways[-1].run)
-    return first.before or ("base",)
+    return ways
 
 
 def image_of_newest(runs: tuple[ToolRun, ...]) -> str:

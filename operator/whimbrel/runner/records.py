@@ -1,15 +1,20 @@
 """What the ledger records of the work: steps, files, tool runs, salvage, roll-backs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from psycopg.rows import TupleRow
 
 from whimbrel.model.facts import Applied
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.runner.catalog import Identity
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.sessions import as_json
+
+NOBODY: Final[Identity] = ("", 0, 0)  # an identity that a restore from a dump has made worthless
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class ToolRun:
         step: Id of the step; an adoption (`baseline`) and a way up may share an attempt.
         before: Revisions that its bookkeeping showed before.
         after: Revisions that it showed afterwards; None while nobody has read them back.
-        added: What the run added to the catalogue.
+        added: What the run added to the catalogue, with what outlives a rename.
         fingerprint_before: Fingerprint of the catalogue before.
         fingerprint_after: Fingerprint afterwards, or "".
     """
@@ -34,7 +39,7 @@ class ToolRun:
     image: str
     before: tuple[str, ...]
     after: tuple[str, ...] | None
-    added: frozenset[CatalogObject]
+    added: Mapping[CatalogObject, Identity]
     fingerprint_before: str
     fingerprint_after: str = ""
 
@@ -131,7 +136,7 @@ def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
         row.image,
         list(row.before),
         None if row.after is None else list(row.after),
-        _as_rows(row.added),
+        as_json([[*_words(each), *row.added[each][1:]] for each in sorted(row.added)]),
         row.fingerprint_before,
         row.fingerprint_after,
     )
@@ -144,7 +149,12 @@ def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
 
 def _tool_run(row: TupleRow) -> ToolRun:
     after = None if row[7] is None else tuple(row[7])
-    values = (*row[:6], tuple(row[6]), after, _objects(row[8]), *row[9:])
+    at_home = row[11]
+    added = {
+        CatalogObject(*words): (words[0], oid, number) if at_home else NOBODY
+        for *words, oid, number in row[8]
+    }
+    values = (*row[:6], tuple(row[6]), after, added, *row[9:11])
     return ToolRun(*values)
 
 
@@ -194,7 +204,11 @@ def read_rolled_back(ledger: Ledger, history: str) -> frozenset[str]:
 
 
 def _as_rows(objects: frozenset[CatalogObject]) -> str:
-    return as_json([[each.kind, each.schema, each.name, each.part] for each in sorted(objects)])
+    return as_json([_words(each) for each in sorted(objects)])
+
+
+def _words(each: CatalogObject) -> list[str]:
+    return [each.kind, each.schema, each.name, each.part]
 
 
 def _objects(rows: list[list[str]]) -> frozenset[CatalogObject]:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
@@ -24,7 +24,7 @@ from whimbrel.planning.tools import alembic
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
-from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
+from whimbrel.runner.catalog import Identity, added, fingerprint, read_identities
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
@@ -41,6 +41,8 @@ from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
 
+Identities = Mapping[CatalogObject, Identity]
+
 _SESSIONS_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.05
 
@@ -56,7 +58,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     _refuse_half_done(bench)
     expect_before(step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, frozenset(before), fingerprint(ledger.session, ledger.schema))
+    row = _row(step, bench, before, fingerprint(ledger.session, ledger.schema))
     with _login(bench) as login, _watching(bench, login) as watchdog:
         record_tool_run(ledger, row)
         try:
@@ -64,7 +66,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
         except ToolFailedError as failure:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
-    new = added(before, after) if step.direction is Direction.UP else frozenset()
+    new = _new(before, after) if step.direction is Direction.UP else {}
     shape = fingerprint(ledger.session, ledger.schema)
     shown = _read_back(bench)
     record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
@@ -116,9 +118,9 @@ def finish_lost_tool_runs(bench: Bench) -> None:
     lost = [run for run in read_tool_runs(ledger, history) if run.after is None]
     for run in lost:
         shown = _read_back(bench)
-        now = read_catalog(ledger.session, ledger.schema)
+        now = read_identities(ledger.session, ledger.schema)
         shape = fingerprint(ledger.session, ledger.schema)
-        new = now - run.added if shown != run.before else frozenset()
+        new = _new(run.added, now) if shown != run.before else {}
         seen = replace(run, after=shown, added=new, fingerprint_after=shape)
         record_tool_run(ledger, seen)
 
@@ -150,7 +152,11 @@ def _refuse_half_done(bench: Bench) -> None:
         raise _half_done("the last start of the tool was interrupted", bench)
 
 
-def _row(step: RunTool, bench: Bench, present: frozenset[CatalogObject], shape: str) -> ToolRun:
+def _new(before: Identities, after: Identities) -> Identities:
+    return {each: after[each] for each in added(before, after)}
+
+
+def _row(step: RunTool, bench: Bench, present: Identities, shape: str) -> ToolRun:
     """Return the ledger's row of a start; until its end is read back it keeps what was there."""
     order = bench.order
     return ToolRun(
@@ -255,9 +261,9 @@ def _judged(
 ) -> WhimbrelError:
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
-    now = read_catalog(ledger.session, ledger.schema)
+    now = read_identities(ledger.session, ledger.schema)
     shape = fingerprint(ledger.session, ledger.schema)
-    seen = replace(row, after=failure.after, added=now - row.added, fingerprint_after=shape)
+    seen = replace(row, after=failure.after, added=_new(row.added, now), fingerprint_after=shape)
     record_tool_run(ledger, seen)
     if failure.after == failure.before and shape != row.fingerprint_before:
         return _half_done(failure.message, bench)

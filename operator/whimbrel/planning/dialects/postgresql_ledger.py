@@ -107,6 +107,7 @@ CREATE TABLE {s}.tool_run (
     before text[] NOT NULL,
     after text[],
     added jsonb NOT NULL,
+    home oid NOT NULL,
     fingerprint_before text NOT NULL,
     fingerprint_after text NOT NULL,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
@@ -235,17 +236,21 @@ DELETE_APPLIED: Final = (
     "DELETE FROM {s}.applied WHERE history = $1::text AND version = $2::text RETURNING version"
 )
 
+# Whoever restores a dump gives every object another oid, `meta` too: then `added` holds the names
+# of the same things, and the numbers of others.
 RECORD_TOOL_RUN: Final = (
     "INSERT INTO {s}.tool_run (run, segment, attempt, step, history, image, before, after, added,"
-    " fingerprint_before, fingerprint_after)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[], $9::jsonb, $10, $11)"
+    " home, fingerprint_before, fingerprint_after)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[], $9::jsonb,"
+    " (SELECT tableoid FROM {s}.meta), $10, $11)"
     " ON CONFLICT (run, segment, attempt, step) DO UPDATE SET after = EXCLUDED.after,"
-    " added = EXCLUDED.added, fingerprint_after = EXCLUDED.fingerprint_after,"
+    " added = EXCLUDED.added, home = EXCLUDED.home, fingerprint_after = EXCLUDED.fingerprint_after,"
     " at = pg_catalog.clock_timestamp()"
 )
 READ_TOOL_RUNS: Final = (
     "SELECT run, segment, attempt, step, history, image, before, after, added, fingerprint_before,"
-    " fingerprint_after FROM {s}.tool_run WHERE history = $1::text ORDER BY seq"
+    " fingerprint_after, home = (SELECT tableoid FROM {s}.meta) FROM {s}.tool_run"
+    " WHERE history = $1::text ORDER BY seq"
 )
 
 RECORD_SALVAGE: Final = (

@@ -1,6 +1,6 @@
 """The way back of an Alembic project: what is salvaged, what is taken back, what is refused."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from whimbrel.model.errors import RefusedError
@@ -20,6 +20,11 @@ from whimbrel.planning.tools.alembic_project import (
 _UNKNOWN_SQL: Final = (
     "Alembic shows no SQL of its way back: what a rollback destroys beyond the columns and tables "
     "that are salvaged cannot be known beforehand"
+)
+_GONE: Final = "{}, which an earlier run added, is there no more: nothing of it can be salvaged"
+_BETWEEN: Final = (
+    "the copy for salvage is committed before Alembic begins: what the application writes there "
+    "between the two is not in it, so stop its writes first where every value counts"
 )
 _NO_WAY_BACK: Final = {
     WayBack.EMPTY: "its downgrade is empty: a rollback leaves what it did",
@@ -55,10 +60,11 @@ def plan_down(spec: Spec, facts: Facts, project: Project, to: str) -> RunnerPlan
     after = ", ".join(target)
     if not back:
         return RunnerPlan(Direction.DOWN, after)
-    salvage = _salvage_step(after or BASE, _salvage(facts, left))
+    salvage = _salvage_step(after or BASE, _copied(_reached(facts.added, left) & facts.catalog))
     steps: tuple[Step, ...] = (*salvage, *_downgrades(facts, project, target))
     taken = tuple(f"takes back {named(each)}" for each in back)
-    notes = (*taken, *notes_on_way_back(back))
+    gone = tuple(_GONE.format(each) for each in _copied(_reached(facts.gone, left)))
+    notes = (*taken, *notes_on_way_back(back), *gone, *(_BETWEEN for _ in salvage))
     return RunnerPlan(Direction.DOWN, after, steps, notes)
 
 
@@ -138,15 +144,20 @@ def _refuse_without_way_back(back: Iterable[Revision]) -> None:
             )
 
 
-def _salvage(facts: Facts, left: frozenset[str]) -> tuple[CatalogObject, ...]:
+def _reached(
+    objects: Mapping[str, frozenset[CatalogObject]], left: frozenset[str]
+) -> frozenset[CatalogObject]:
     # A run that reached a revision which goes may have added more than goes now: copied as well.
-    added = (objects for reached, objects in facts.added.items() if reached not in left)
-    mine = frozenset().union(*added) & facts.catalog
-    tables = {(each.schema, each.name) for each in mine if each.kind == "table"}
+    return frozenset().union(*(each for reached, each in objects.items() if reached not in left))
+
+
+def _copied(objects: frozenset[CatalogObject]) -> tuple[CatalogObject, ...]:
+    """Return the tables, and the columns of other tables."""
+    tables = {(each.schema, each.name) for each in objects if each.kind == "table"}
     return tuple(
         sorted(
             each
-            for each in mine
+            for each in objects
             if each.kind == "table"
             or (each.kind == "column" and (each.schema, each.name) not in tables)
         )

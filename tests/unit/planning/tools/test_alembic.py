@@ -146,6 +146,22 @@ def test_what_runs_added_is_salvaged_before_the_way_back():
     assert run.direction is Direction.DOWN
 
 
+def test_a_way_back_says_what_salvage_does_not_hold():
+    seen = facts(
+        "0003",
+        catalog=frozenset({USERS, EMAIL}),
+        added={"0003": frozenset({EMAIL, ORDERS, TOTAL})},
+        gone={"0001": frozenset({KEY}), "0003": frozenset({ORDERS, TOTAL})},
+    )
+    notes = plan_down(spec(), seen, LINE, "0001").notes
+    assert f"{ORDERS}, which an earlier run added, is there no more: nothing of it can be" in str(
+        notes
+    )
+    assert str(TOTAL) not in str(notes)
+    assert "committed before Alembic begins" in notes[-1]
+    assert "salvage" not in str(plan_down(spec(), facts("0003"), LINE, "0001").notes[:-1])
+
+
 def test_a_run_that_added_more_than_goes_now_is_salvaged_whole():
     seen = facts("0002", catalog=frozenset({EMAIL}), added={"0003": frozenset({EMAIL})})
     salvage, _ = plan_down(spec(), seen, LINE, "0001").steps
