@@ -34,11 +34,6 @@ def report(seen: Observed, decision: Decision) -> Status:
     return _shown(replace(seen, status=status), view(seen, decision))
 
 
-def report_view(seen: Observed, shown: View) -> Status:
-    """Return the status with another view of the same facts."""
-    return _shown(seen, shown)
-
-
 def _decided(seen: Observed, decision: Decision) -> Status:
     status = seen.status
     match decision:

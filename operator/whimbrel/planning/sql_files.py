@@ -43,11 +43,6 @@ def number_of(version: str) -> int:
     return int(version)
 
 
-def stem(file: MigrationFile) -> str:
-    """Return the name without ``.up.sql``, for example ``001_users``."""
-    return file.name.removesuffix(".up.sql")
-
-
 def down_name(up_name: str) -> str:
     """Return the name of the down file that belongs to an up file."""
     return up_name.removesuffix(".up.sql") + DOWN_SUFFIX

@@ -38,12 +38,10 @@ class Look:
 
     Attributes:
         mend: Statement that clears or ends what is half done, or "".
-        leads_to: What the catalogue shows after `mend`.
     """
 
     seen: Seen
     mend: str = ""
-    leads_to: Seen = Seen.NOT_DONE
 
 
 def look(session: Session, effect: Effect) -> Look:
@@ -95,7 +93,7 @@ def _gone(session: Session, schema: str, name: str) -> Look:
     if row[2]:
         return Look(Seen.NOT_DONE)
     # An interrupted DROP INDEX CONCURRENTLY leaves an invalid index: the same again ends it.
-    return Look(Seen.HALF_DONE, drop_index(row[0], row[1]), Seen.DONE)
+    return Look(Seen.HALF_DONE, drop_index(row[0], row[1]))
 
 
 def _rebuilt(session: Session, schema: str, name: str) -> Look:
@@ -113,4 +111,4 @@ def _partition(session: Session, effect: PartitionIsDetached) -> Look:
         return Look(Seen.DONE)
     if not row[4]:
         return Look(Seen.NOT_DONE)
-    return Look(Seen.HALF_DONE, finalize_detach((row[0], row[1]), (row[2], row[3])), Seen.DONE)
+    return Look(Seen.HALF_DONE, finalize_detach((row[0], row[1]), (row[2], row[3])))
