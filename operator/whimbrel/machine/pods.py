@@ -8,6 +8,7 @@ from whimbrel.model.job_options import Toleration
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec, Tool
 
 Body = dict[str, Any]
+Source = tuple[Body, str]  # a volume, and where it is mounted
 
 SHARED: Final = "/whimbrel/shared"
 LAUNCHER: Final = f"{SHARED}/launcher"
@@ -73,6 +74,8 @@ def _add_tool(body: Body, wanted: CreateJob) -> None:
     command = [LAUNCHER, "serve", f"{SHARED}/tool.sock"]
     tool = _container(wanted, "tool", wanted.tool_image, command)
     tool["env"] = [*tool["env"], *(_variable(each) for each in migrations.env)]
+    # The URL that the tool gets names this file: it verifies the server as the runner does.
+    tool["volumeMounts"] += _read_only(_authority(wanted.order.spec.database))
     if migrations.working_dir:
         tool["workingDir"] = migrations.working_dir
     body["containers"].append(tool)
@@ -85,11 +88,14 @@ def _launcher(wanted: CreateJob) -> Body:
 
 def _runner(wanted: CreateJob) -> Body:
     runner = _container(wanted, "runner", wanted.image, ["python", "-m", "whimbrel.runner"])
-    runner["volumeMounts"] += [
-        {"name": volume["name"], "mountPath": path, "readOnly": True}
-        for volume, path in _sources(wanted.order.spec)
-    ]
+    runner["volumeMounts"] += _read_only(_sources(wanted.order.spec))
     return runner
+
+
+def _read_only(sources: list[Source]) -> list[Body]:
+    return [
+        {"name": volume["name"], "mountPath": path, "readOnly": True} for volume, path in sources
+    ]
 
 
 def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> Body:
@@ -135,13 +141,12 @@ def _volumes(spec: Spec, *, shared: bool) -> list[Body]:
     return own + [volume for volume, _ in _sources(spec)]
 
 
-def _sources(spec: Spec) -> list[tuple[Body, str]]:
+def _sources(spec: Spec) -> list[Source]:
     found = [
         (_order_volume(), "/whimbrel/order"),
         (_database_volume(spec.database), "/whimbrel/database"),
+        *_authority(spec.database),
     ]
-    if spec.database.tls is not None:
-        found.append((_ca_volume(spec.database.tls.ca_from), "/whimbrel/ca"))
     if spec.database.run_role is not None:
         reference = spec.database.run_role.secret_key_ref
         found.append((_secret("run-role", reference.name, {"url": reference.key}), RUN_ROLE))
@@ -152,6 +157,12 @@ def _sources(spec: Spec) -> list[tuple[Body, str]]:
 
 
 RUN_ROLE: Final = "/whimbrel/run-role"
+
+
+def _authority(database: Database) -> list[Source]:
+    if database.tls is None:
+        return []
+    return [(_ca_volume(database.tls.ca_from), "/whimbrel/ca")]
 
 
 def _order_volume() -> Body:
