@@ -107,7 +107,7 @@ PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
 # Most tests wait for a server: two workers, each with servers of its own.
 IN_PARALLEL := -n 2 --dist loadscope
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
-CRASH_POINTS := tests/scenarios/test_runner_crashes.py
+CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py
 # Empty where the cluster is the one-node one, which tests reach by its name.
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
