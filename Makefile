@@ -106,6 +106,8 @@ format: venv ## Format the code and mend what ruff can mend
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
 # Most tests wait for a server: two workers, each with servers of its own.
 IN_PARALLEL := -n 2 --dist loadscope
+# A story mostly waits for the cluster, and has a namespace and a database of its own.
+STORIES := -n 3 --dist worksteal
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
 CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py
 # Empty where the cluster is the one-node one, which tests reach by its name.
@@ -115,7 +117,8 @@ KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/u
 test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
-	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'cluster and not soak' tests/cluster
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) $(STORIES) -m 'cluster and not soak and not alone' tests/cluster
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'cluster and not soak and alone' tests/cluster
 
 .PHONY: test-fast
 test-fast: venv system launcher ## What needs no cluster

@@ -1,9 +1,13 @@
 """What tests do to the node itself, where kubectl has no word for it: stop, kill, load an image."""
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -34,11 +38,20 @@ def kill_container(shop: Namespace, pod: str, container: str) -> None:
     subprocess.run(["ctr", "--address", address, "--namespace", "k8s.io", *task], check=True)
 
 
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Keep the workers of one test run from building into each other; the kernel lets go."""
+    with (Path(tempfile.gettempdir()) / f"whimbrel-images-{NAME}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def provide_image(context: Path, tag: str) -> str:
     """Build an image, give it to the cluster, and return its name."""
     if is_one_node():
-        images.build_image(tag, context)
-        images.load_image(places.cluster(NAME), tag)
+        with one_at_a_time():
+            images.build_image(tag, context)
+            images.load_image(places.cluster(NAME), tag)
         return tag
     if shutil.which("docker") is None or shutil.which("kind") is None:
         pytest.skip("needs a cluster that an image can be given to: kind or tests/cluster/node")

@@ -19,6 +19,7 @@ def operator_back():
     kubectl(*OPERATOR, "rollout", "status", "deploy/whimbrel", "--timeout=120s")
 
 
+@pytest.mark.alone
 def test_operator_down_during_apply(shop: Namespace, operator_back):
     kubectl(*OPERATOR, "scale", "deploy/whimbrel", "--replicas=0")
     kubectl(*OPERATOR, "wait", "--for=delete", "pod", "-l", "app=whimbrel", "--timeout=60s")
@@ -29,6 +30,7 @@ def test_operator_down_during_apply(shop: Namespace, operator_back):
     assert shop.sql("SELECT n FROM counted") == "1"
 
 
+@pytest.mark.alone
 def test_operator_upgraded_during_a_long_statement_it_runs_once(shop: Namespace, operator_back):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -74,6 +76,7 @@ def test_operator_may_not_read_secrets_or_configmaps(shop: Namespace):
     assert "yes" in kubectl("auth", "can-i", "create", "jobs", f"--as={account}", "-A")
 
 
+@pytest.mark.alone
 def test_api_server_away_while_a_migration_runs(shop: Namespace, one_node: None):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))

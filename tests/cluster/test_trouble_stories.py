@@ -57,6 +57,7 @@ def test_container_killed_in_mid_statement_runs_once(shop: Namespace, one_node: 
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.alone
 def test_database_restarted_in_mid_statement_runs_once(shop: Namespace):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))

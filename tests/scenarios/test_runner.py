@@ -262,9 +262,7 @@ def test_rollback_after_a_release_that_left_nothing_does_not_take_back_the_one_b
     assert (named.code, named.result["revision"]) == (0, "001"), named
 
 
-def test_an_end_that_cannot_be_recorded_is_not_called_a_failure(
-    database: Postgres, tmp_path: Path
-):
+def test_an_end_that_cannot_be_recorded_is_not_called_a_failure(database: Postgres, tmp_path: Path):
     attempt_on(database, tmp_path, FILES).run_to_end()
     database.run(
         "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS "

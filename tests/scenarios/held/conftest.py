@@ -1,4 +1,4 @@
-"""Every question is answered at a terminal that keeps its records in either place."""
+"""Every question is answered at a terminal whose records are not in the usual place."""
 
 from pathlib import Path
 
@@ -7,8 +7,10 @@ import pytest
 from tests.postgres import Postgres
 from tests.scenarios.terminal import Terminal
 
+ELSEWHERE = {"WHIMBREL_STATE_DIR": "kept here/state"}
 
-@pytest.fixture(params=["default place", "--state-dir"])
-def terminal(request, tmp_path: Path, database: Postgres) -> Terminal:
-    more = {} if request.param == "default place" else {"WHIMBREL_STATE_DIR": "kept here/state"}
-    return Terminal(tmp_path, database.url, more)
+
+@pytest.fixture
+def terminal(tmp_path: Path, database: Postgres) -> Terminal:
+    """A terminal with its records elsewhere: each printed command has to say where."""
+    return Terminal(tmp_path, database.url, ELSEWHERE)

@@ -1,5 +1,9 @@
 """A plan waits for a person, or is another one than the person saw."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import (
     FILES,
@@ -14,10 +18,17 @@ from tests.scenarios.held.asking import (
     held,
     obey,
 )
+from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.terminal import Said, Terminal
 
 GATED = {"before": ["Start"]}
 WAITS = "waits for approval"
+
+
+@pytest.fixture(params=[ELSEWHERE, {}], ids=["--state-dir", "default place"])
+def terminal(request, tmp_path: Path, database: Postgres) -> Terminal:
+    """Here also with the records in the usual place, which no command has to name."""
+    return Terminal(tmp_path, database.url, request.param)
 
 
 def test_awaiting_approval(terminal: Terminal, database: Postgres):
