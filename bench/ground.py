@@ -12,7 +12,10 @@ from tests.cluster.kube import PSQL, Namespace, kubectl
 
 @contextmanager
 def ground(word: str) -> Iterator[tuple[Namespace, str]]:
-    """Make a namespace with a Secret `db` for a fresh database; delete it afterwards."""
+    """Make a namespace with a Secret `db` for a fresh database; delete it afterwards.
+
+    It is gone with everything in it when this ends: what comes next is measured alone.
+    """
     name = f"{word}{uuid.uuid4().hex[:5]}"
     kubectl("create", "namespace", name)
     try:
@@ -21,7 +24,7 @@ def ground(word: str) -> Iterator[tuple[Namespace, str]]:
         place.secret(password=PASSWORD)
         yield place, PASSWORD
     finally:
-        kubectl("delete", "namespace", name, "--wait=false", fine=False)
+        kubectl("delete", "namespace", name, "--timeout=300s", fine=False)
 
 
 def machine() -> str:
