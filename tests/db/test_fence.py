@@ -22,6 +22,7 @@ from tests.db.orders import (
     target_of,
     until,
 )
+from tests.db.pgbouncer import running_pgbouncer
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.runner import fence as fences, strangers
 from whimbrel.runner.attempts import close_attempt, open_attempt, read_attempts, record_tool
@@ -252,6 +253,24 @@ def test_a_session_that_is_older_than_the_attempt_is_not_the_tools(database, led
         an_attempt(ledger, tool=True)
         fence = fence_of(database, ledger, ended=(f"Migrate/1@{POD}",))
         assert fence_run(fence, RUN) == "Kubelet"
+
+
+def test_a_pooler_may_have_given_the_tool_an_older_session(database, monkeypatch):
+    monkeypatch.setattr(strangers, "PATIENCE", 0.2)
+    asleep = "select backend_start < (select opened_at from whimbrel.attempt)"
+    asleep += " from pg_stat_activity where wait_event = 'PgSleep'"
+    with running_pgbouncer(database, "session", 20) as pooled:
+        with pooled.connect() as first, pooled.connect() as second:
+            for session in (first, second):
+                session.execute("select 1")  # only now the pooler opens one of the server's
+        with a_ledger(pooled) as ledger, pooled.connect(application_name="shop") as other:
+            an_attempt(ledger, tool=True)
+            working, _ = in_a_thread(lambda: other.execute("select pg_sleep(60)"))
+            until(lambda: database.run(asleep) == [(True,)])
+            with pytest.raises(HeldError, match="shop"):
+                fence_run(fence_of(pooled, ledger, ended=(f"Migrate/1@{POD}",)), RUN)
+            other.cancel()
+            working.join()
 
 
 def test_every_open_attempt_needs_its_own_proof(database, ledger):

@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from whimbrel.planning.dialects.postgresql import BUSY_STRANGERS, SESSION_FACTS
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.sessions import Session, is_pooled, own
 from whimbrel.runner.watchdog import other_of
 
 PATIENCE: Final = 10.0
@@ -24,6 +24,8 @@ def busy_strangers(session: Session, login: str, since: str) -> str:
         login: The login that the tool shared with others.
         since: The tool started after that, by the server's clock.
     """
+    # A pooler may have given the tool a session of the server that is older than the attempt.
+    since = "-infinity" if is_pooled(session) else since
     end = time.monotonic() + PATIENCE
     left = _busy(session, login, since)
     while left and time.monotonic() < end:
