@@ -4,7 +4,6 @@ from typing import Any, Final
 
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
-from whimbrel.model.job_options import Toleration
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec, Tool
 
 Body = dict[str, Any]
@@ -45,17 +44,7 @@ def _placement(spec: Spec) -> Body:
         "serviceAccountName": options.service_account_name,
         "nodeSelector": dict(options.node_selector),
         "imagePullSecrets": [{"name": each.name} for each in options.image_pull_secrets],
-        "tolerations": [_toleration(each) for each in options.tolerations],
-    }
-    return _filled(wanted)
-
-
-def _toleration(toleration: Toleration) -> Body:
-    wanted: Body = {
-        "key": toleration.key,
-        "operator": toleration.operator,
-        "value": toleration.value,
-        "effect": toleration.effect,
+        "tolerations": [_filled(each.model_dump(by_alias=True)) for each in options.tolerations],
     }
     return _filled(wanted)
 

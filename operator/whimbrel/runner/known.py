@@ -5,7 +5,6 @@ from typing import Final
 
 from whimbrel.model.errors import HeldError
 from whimbrel.model.order import Order
-from whimbrel.model.spec import Tool
 from whimbrel.planning.dialects.postgresql_ledger import LEDGER_VERSION
 from whimbrel.runner.ledger import Ledger, Meta, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
@@ -74,18 +73,10 @@ def _missing(ledger: Ledger, order: Order, meta: Meta | None) -> HeldError | Non
         "LedgerMissing",
         f"the ledger (schema {ledger.schema}) is gone, although this object has worked with "
         f"database {order.known.database}: it was restored, replaced or dropped; nothing was "
-        f"touched; restore the ledger, or accept the database as it is{_meaning(order)}",
+        "touched; restore the ledger, or accept the database as it is (tool sql then begins at the "
+        "first file, or after the one that migrations.baseline names)",
         command=resolve_command(order, _ACCEPTED),
     )
-
-
-def _meaning(order: Order) -> str:
-    """Say what will run: only the ledger knows which files of tool sql are applied."""
-    if order.spec.migrations.tool is not Tool.SQL:
-        return ""
-    name = order.spec.migrations.baseline
-    start = f"after migrations.baseline {name}" if name else "at the first file"
-    return f": it then begins {start}; migrations.baseline names the newest file that is applied"
 
 
 def _went_back(ledger: Ledger, order: Order, meta: Meta | None) -> HeldError | None:
