@@ -104,10 +104,7 @@ def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> 
         },
         "volumeMounts": mounts,
     }
-    wanted_resources = spec.job.resources
-    resources = _filled(
-        {"requests": dict(wanted_resources.requests), "limits": dict(wanted_resources.limits)}
-    )
+    resources = _filled(spec.job.resources.model_dump(by_alias=True))
     return body | ({"resources": resources} if resources else {})
 
 
