@@ -106,7 +106,7 @@ format: venv ## Format the code and mend what ruff can mend
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
 # Most tests wait for a server: two workers, each with servers of its own.
 IN_PARALLEL := -n 2 --dist loadscope
-# A story mostly waits for the cluster, and has a namespace and a database of its own.
+# A story mostly waits, for the cluster or for a process to end, and disturbs no other.
 STORIES := -n 3 --dist worksteal
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
 CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py
@@ -130,9 +130,9 @@ soak: venv system launcher cluster-up ## Every fault point, and PostgreSQL 14 an
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
 	@$(BIN)/python tests/maven_postgres.py
-	@WHIMBREL_SOAK=1 $(PYTEST) -n 2 --dist worksteal -m 'not soak' tests/db
+	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) -m 'not soak' tests/db
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
-	@WHIMBREL_SOAK=1 $(PYTEST) $(CRASH_POINTS)
+	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) $(CRASH_POINTS)
 
 ##@ Looking
 
