@@ -18,8 +18,14 @@ from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import revision_of, run_that_left_nothing
-from whimbrel.runner.records import ToolRun, read_tool_runs, record_rolled_back, steps_done
-from whimbrel.runner.runs import read_run, set_run_target
+from whimbrel.runner.records import (
+    ToolRun,
+    read_salvage,
+    read_tool_runs,
+    record_rolled_back,
+    steps_done,
+)
+from whimbrel.runner.runs import Run, read_run, set_run_target
 from whimbrel.runner.verify import verify
 
 NOTHING: Final = "base"  # the target of a way back after which nothing is applied
@@ -65,13 +71,22 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
         return findings.failure(_as_before(error))
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
         return findings.failure(_stays(error, bench, applied))
+    target, failure = _before_this_run(bench) or NOTHING, f"{error.reason}: {error.message}"
+    set_run_target(bench.holding.ledger, bench.order.run, target, bench.clean(failure))
     return _take_back_and_say(error, bench)
+
+
+def go_on_back(bench: Bench, begun: Run) -> Result:
+    """Go on with the way back that an earlier attempt of this run began: nothing goes up again."""
+    reason, _, message = begun.failure.partition(": ")
+    bench.findings.plan_digest = begun.plan_digest
+    return _take_back_and_say(FailedError(reason, message), bench)
 
 
 def _take_back_and_say(error: WhimbrelError, bench: Bench) -> Result:
     findings = bench.findings
     try:
-        plan = _take_back(bench, _before_this_run(bench))
+        plan = _take_back(bench, None)
         findings.revision = verify(plan, bench)
     except TransientError as later:
         return findings.failure(later)
@@ -87,7 +102,7 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
     Raises:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
-    order, ledger = bench.order, bench.holding.ledger
+    order, ledger, findings = bench.order, bench.holding.ledger, bench.findings
     begun = read_run(ledger, order.run)
     target = begun.target if begun is not None else ""
     facts = bench.facts()
@@ -99,13 +114,15 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
         # Known before there is a plan: a way back that is refused goes on to the same place.
         target = to or NOTHING
         set_run_target(ledger, order.run, target)
-    bench.findings.target = target
+    findings.target = target
     plan = plan_down(order.spec, order.owner(), facts, bench.source, to)
     if not target:
         target = plan.to or NOTHING
         # Before the first step: "before the last run" means another run once this one is gone.
         set_run_target(ledger, order.run, target)
-    bench.findings.target = target
+    findings.target = target
+    # Also what an earlier attempt of this run copied, whose end nobody heard.
+    findings.salvage += [each.table_name for each in read_salvage(ledger) if each.run == order.run]
     carry_out_plan(plan, bench, facts)
     return plan
 

@@ -28,6 +28,7 @@ class Run:
         purpose: Segment that opened it.
         state: open, held, done, failed, rolled_back, aborted or superseded.
         target: Where a way back of this run leads ("base" for nothing stays), "" while none began.
+        failure: "Reason: sentence" of what failed where the run takes itself back, else "".
         steps: Digests of the steps of its plan, in order.
     """
 
@@ -44,6 +45,7 @@ class Run:
     opened_at: datetime
     closed_at: datetime | None
     target: str
+    failure: str
     steps: tuple[str, ...]
 
     def holder(self) -> Holder:
@@ -210,9 +212,12 @@ def set_run_plan(ledger: Ledger, run: str, plan: RunnerPlan, *, digest: str, ima
     ledger.rows(statements.SET_RUN_PLAN, run, digest, image, list(plan.step_digests()))
 
 
-def set_run_target(ledger: Ledger, run: str, target: str) -> None:
-    """Record where a way back leads, before its first step: a later attempt goes no further."""
-    ledger.rows(statements.SET_RUN_TARGET, run, target)
+def set_run_target(ledger: Ledger, run: str, target: str, failure: str = "") -> None:
+    """Record where a way back leads, before its first step: a later attempt goes no further.
+
+    With a failure the run takes itself back because of it, and a later attempt does nothing else.
+    """
+    ledger.rows(statements.SET_RUN_TARGET, run, target, failure)
 
 
 def close_run(ledger: Ledger, run: str, state: str) -> None:

@@ -24,7 +24,7 @@ from whimbrel.runner.look import look
 from whimbrel.runner.project import read_source
 from whimbrel.runner.records import lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
-from whimbrel.runner.roll_back import roll_back, take_back_this_run
+from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.sessions import sorted_error
@@ -177,10 +177,12 @@ def _migrate(bench: Bench) -> Result:
     order, findings, ledger = bench.order, bench.findings, bench.holding.ledger
     if order.retry:
         lift_rolled_back(ledger, order.spec.migrations.history)
+    begun = read_run(ledger, order.run)
+    if begun is not None and begun.failure:
+        return go_on_back(bench, begun)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
     findings.plan_digest = plan.digest()
-    begun = read_run(ledger, order.run)
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
     if not plan.steps:

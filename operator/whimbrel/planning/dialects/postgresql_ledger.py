@@ -45,6 +45,7 @@ CREATE TABLE {s}.run (
     opened_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     closed_at timestamptz,
     target text NOT NULL DEFAULT '',
+    failure text NOT NULL DEFAULT '',
     steps text[] NOT NULL DEFAULT ARRAY[]::text[]
 )""",
     # A held run is not over: it goes on holding the database until a human has decided.
@@ -157,7 +158,7 @@ CHECK_STEP: Final = (
 
 _RUN: Final = (
     "id, namespace, name, uid, cluster, number, purpose, plan_digest, image, state,"
-    " opened_at, closed_at, target, steps"
+    " opened_at, closed_at, target, failure, steps"
 )
 READ_OPEN_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE state IN ('open', 'held')"
 READ_RUN: Final = f"SELECT {_RUN} FROM {{s}}.run WHERE id = $1::text"
@@ -173,7 +174,7 @@ INSERT_RUN: Final = (
 SET_RUN_PLAN: Final = (
     "UPDATE {s}.run SET plan_digest = $2, image = $3, steps = $4::text[] WHERE id = $1::text"
 )
-SET_RUN_TARGET: Final = "UPDATE {s}.run SET target = $2 WHERE id = $1::text"
+SET_RUN_TARGET: Final = "UPDATE {s}.run SET target = $2, failure = $3 WHERE id = $1::text"
 SET_RUN_STATE: Final = (
     "UPDATE {s}.run SET state = $2::text, closed_at = CASE WHEN $2::text IN ('open', 'held')"
     " THEN NULL ELSE pg_catalog.clock_timestamp() END WHERE id = $1::text"
