@@ -130,9 +130,10 @@ soak: venv system launcher cluster-up ## Every fault point, and PostgreSQL 14 an
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
 	@$(BIN)/python tests/maven_postgres.py
-	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) -m 'not soak' tests/db
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
 	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) $(CRASH_POINTS)
+	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) -m 'not soak' -k 'postgresql and (14 or 17)' \
+		tests/db tests/scenarios
 
 ##@ Looking
 
