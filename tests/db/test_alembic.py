@@ -84,7 +84,7 @@ class Shop:
     def hear(self, line: str) -> None:
         self.said.append(line)
 
-    def revisions(self) -> tuple[str, ...]:
+    def revisions(self, *, answered: bool = True) -> tuple[str, ...]:
         with connect(self.target, "test") as session:
             return read_revisions(session, self.spec())
 

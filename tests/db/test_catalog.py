@@ -103,11 +103,18 @@ def test_added_looks_through_renames_and_sees_what_was_made_anew(session):
         "CREATE OPERATOR === (FUNCTION = int4eq, LEFTARG = int, RIGHTARG = int)",
         "CREATE STATISTICS st ON a, c FROM t",
         "CREATE PUBLICATION pub FOR TABLE t",
+        "ALTER TABLE t INHERIT parent",
+        "ALTER TABLE t ALTER COLUMN a SET STATISTICS 500",
+        "ALTER TABLE t ALTER COLUMN a SET (n_distinct = 5)",
+        "ALTER TABLE t ALTER COLUMN c SET STORAGE PLAIN",
+        "CREATE OR REPLACE AGGREGATE sums(int) (SFUNC = int4mi, STYPE = int)",
     ],
 )
 def test_fingerprint_sees(database, change):
     with open_session(parse_target(database.url), Manners("test", 1.0)) as session:
-        session.execute("CREATE TABLE t (a int, c int)")
+        session.execute("CREATE TABLE t (a int, c text)")
+        session.execute("CREATE TABLE parent (a int, c text)")
+        session.execute("CREATE AGGREGATE sums(int) (SFUNC = int4pl, STYPE = int)")
         session.execute("CREATE SCHEMA whimbrel CREATE TABLE ours (a int)")
         session.execute("CREATE SCHEMA app")
         session.execute("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'select 1'")
@@ -116,6 +123,8 @@ def test_fingerprint_sees(database, change):
         before = fingerprint(session, "whimbrel")
         session.execute("ALTER TABLE whimbrel.ours ADD b int")
         session.execute("INSERT INTO t VALUES (1)")
+        session.execute("CREATE TEMP TABLE passing (a int)")
+        session.execute("COMMENT ON TABLE passing IS 'x'")
         assert fingerprint(session, "whimbrel") == before
         session.execute(change)
         assert fingerprint(session, "whimbrel") != before

@@ -282,6 +282,26 @@ def test_an_end_that_cannot_be_recorded_is_not_called_a_failure(database: Postgr
     assert (answer.code, answer.result["revision"]) == (0, "003"), answer
 
 
+def test_rollback_after_two_tries_takes_back_what_the_first_one_left(
+    database: Postgres, tmp_path: Path
+):
+    spec = (("migrations.atomicity", "File"), ("rollback.onFailure", "Manual"))
+    names = list(FILES.items())
+    attempt_on(database, tmp_path, dict(names[:2]), spec=spec).run_to_end()
+    broken = FILES | BROKEN
+    for number, code in ((2, 3), (3, 1)):
+        order = (("number", number),)
+        tried = attempt_on(
+            database, tmp_path, broken, run=f"run{number}", spec=spec, order=order
+        ).run_to_end()
+        assert tried.code == code, tried
+    back = attempt_on(
+        database, tmp_path, broken, run="run4", segment="Rollback", spec=spec,
+        order=(("number", 4),),
+    ).run_to_end()  # fmt: skip
+    assert (back.code, back.result["revision"]) == (0, "001"), back
+
+
 def test_stuck_way_back_is_held_and_keeps_the_reservation(database: Postgres, tmp_path: Path):
     wrong = FILES | THIRD | {"001_users.down.sql": "SELECT nonsense();"}
     spec = (("migrations.atomicity", "File"),)

@@ -1,14 +1,19 @@
 """The whole runner with a real Alembic project, behind the real launcher."""
 
+import contextlib
 import re
 import shutil
 import signal
 import tempfile
+import threading
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from psycopg import Connection
+from psycopg.errors import QueryCanceled
 
 from tests.db.pgbouncer import running_pgbouncer
 from tests.postgres import Postgres
@@ -25,6 +30,8 @@ def downgrade():
     pass
 '''
 BROKEN = SLOW.replace("pg_sleep(20)", "nonsense()")
+# No other worker of the tests has it: a tool of the same run on this machine would look like ours.
+RUN = f"run-{uuid.uuid4().hex[:12]}"
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def project(tmp_path: Path) -> Path:
 def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
     # Not tmp_path: a Unix socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="w") as folder:
-        yield Attempt(Path(folder), database.url, (), project)
+        yield Attempt(Path(folder), database.url, (), project, run=RUN)
 
 
 def may_make_roles(database: Postgres) -> None:
@@ -127,7 +134,7 @@ def test_killed_runner_takes_the_tool_along_and_this_machine_proves_it(
     [
         pytest.param({"ended": ["Migrate/1@another-node"]}, "Kubelet", id="the kubelet says so"),
         pytest.param(
-            {"resolution": {"verdict": "FenceProven", "run": "run1", "by": "ada"}},
+            {"resolution": {"verdict": "FenceProven", "run": RUN, "by": "ada"}},
             "FenceProven",
             id="a person says so",
         ),
@@ -268,12 +275,37 @@ def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
     assert (left.code, left.result.get("reason")) == (75, "ToolSessionsLeft"), left
     assert re.search(r"pid \d+ \(shop, login ", left.result["message"])
     states = "SELECT run, state FROM whimbrel.attempt ORDER BY opened_at"
-    assert database.run(states) == [("run0", "closed"), ("run1", "open")]
+    assert database.run(states) == [("run0", "closed"), (RUN, "open")]
     slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
     second = first.next().run_to_end()
     assert (second.code, second.result.get("fence")) == (0, "Process"), second
     # One after the other, never side by side; what commits by itself must be able to run twice.
     assert database.run("SELECT count(*) FROM t") == [(2,)]
+
+
+def test_a_long_query_of_the_application_does_not_hold_up_a_tool_that_came_to_its_end(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    slow = project / "migrations/versions/0004_slow.py"
+    slow.write_text(SLOW.replace("pg_sleep(20)", "pg_advisory_xact_lock(7)"))
+    with database.connect() as gate, database.connect() as shop:
+        gate.execute("SELECT pg_advisory_lock(7)")
+        running = attempt.start()
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while gate.execute(waits).fetchone() == (0,):
+            assert running.process.poll() is None, running.finish()
+        query = threading.Thread(target=quietly, args=(shop, "SELECT pg_sleep(60)"))
+        query.start()
+        gate.execute("SELECT pg_advisory_unlock(7)")
+        answer = running.finish()
+        shop.cancel_safe()
+        query.join()
+    assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
+
+
+def quietly(session: Connection, statement: str) -> None:
+    with contextlib.suppress(QueryCanceled):
+        session.execute(statement)
 
 
 def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_attempt_open(

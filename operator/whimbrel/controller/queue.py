@@ -14,6 +14,7 @@ from whimbrel.controller.world import Key
 log = logging.getLogger(__name__)
 LONGEST: Final = 60.0  # seconds of backoff after errors
 NEVER: Final = 3600.0
+WOKEN: Final = 3  # one can go on; the others look again when the clock says so
 
 Turn = Callable[[Key], Awaitable[float | None]]
 
@@ -45,8 +46,9 @@ class WorkQueue:
         self._changed.set()
 
     def wake(self, group: str, awake: Callable[[Key], bool]) -> None:
-        """Ask for a turn of every object of a group that is awake."""
-        for key in [key for key, known in self._groups.items() if known == group and awake(key)]:
+        """Ask for a turn of a few objects of a group that are awake: those that are due next."""
+        keys = [key for key, known in self._groups.items() if known == group and awake(key)]
+        for key in sorted(keys, key=lambda each: self._due.get(each, 0.0))[:WOKEN]:
             self.add(key)
 
     def forget(self, key: Key) -> None:

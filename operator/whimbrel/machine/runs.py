@@ -103,7 +103,8 @@ def needs_proof(pod: PodSeen) -> bool:
     whose end nobody else can prove.
     """
     result = decode_result(pod.message) if pod.message else None
-    return pod.ended and (result is None or result.attempt_open)
+    writes = pod.segment != Segment.LOOK  # a look opens no attempt
+    return pod.ended and writes and (result is None or result.attempt_open)
 
 
 def again(seen: Observed, run: RunStatus, segment: Segment) -> RunStatus:

@@ -68,7 +68,7 @@ class RunStatus(Frozen):
     state: RunState = Field(RunState.OPEN, description="Open until its end was recorded.")
     goal: Segment = Field(Segment.MIGRATE, description="Migrate, Rollback or Abort.")
     work: Word = Field("", description="Digest of the spec without suspend and deletionPolicy.")
-    asked: Word = Field("", description="Digest of spec.migrations.")
+    asked: Word = Field("", description="Digest of spec.migrations without the down files.")
     segment: Segment = Field(description="Segment that runs or comes next.")
     attempt: int = Field(1, description="Attempt at that segment.")
     failures: int = Field(0, description="Ends in a row that heal by themselves; sets the backoff.")

@@ -55,10 +55,13 @@ def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
     """Return the newest way up of this object, if it failed and left nothing; else ""."""
     ways = [run for run in read_runs(ledger) if same_object(order, run) and run.id != order.run]
     ups = [run for run in ways if run.purpose == Segment.MIGRATE]
-    newest = max(ups, key=lambda run: run.number, default=None)
-    if newest is None or newest.state != "failed" or _applied_something(ledger, order, newest.id):
+    by_number = sorted(ups, key=lambda run: run.number, reverse=True)
+    left = next((run for run in by_number if _applied_something(ledger, order, run.id)), None)
+    newest = by_number[0] if by_number else None
+    # What an unfinished release left is what a person means, also after another try at it failed.
+    if newest is None or newest.state != "failed" or left is newest:
         return ""
-    return newest.id
+    return newest.id if left is None or left.state == "done" else ""
 
 
 def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:

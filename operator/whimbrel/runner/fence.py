@@ -70,7 +70,7 @@ def _end(fence: Fence, attempt: Attempt) -> str:
     # Asked again: a login that was being made may have been committed until its maker ended.
     if proof == "Role" and not _by_role(fence, attempt):
         raise _unproven(fence, attempt)
-    if proof in _OF_PROCESSES:
+    if proof in _OF_PROCESSES and not attempt.run_role:
         _refuse_busy_strangers(fence, attempt)
     if proof == _ACCEPTED:
         record_resolution(fence.ledger, fence.order)
@@ -126,12 +126,16 @@ def _refuse_busy_strangers(fence: Fence, attempt: Attempt) -> None:
     strangers = busy_strangers(fence.ledger.session, attempt.login, attempt.opened_at)
     if not strangers:
         return
+    told = (
+        f"the tool of attempt {attempt.key()} of run {attempt.run} is gone, but sessions of its "
+        f"login that were opened since are at work, and may be the tool's: {strangers}"
+    )
+    if time.time() < fence.order.deadline:
+        raise TransientError("FenceNotReached", f"{told}; they are waited for", retry_after=10.0)
     raise HeldError(
         "FenceUnproven",
-        f"the tool of attempt {attempt.key()} of run {attempt.run} is gone, but sessions of its "
-        f"login that were opened since are at work, and may be the tool's: {strangers}; make sure "
-        "that they are the application's, or have ended, then say so; a login that is the tool's "
-        "alone (database.runRole) makes this provable",
+        f"{told}; make sure that they are the application's, or have ended, then say so; a login "
+        "that is the tool's alone (database.runRole) makes this provable",
         command=resolve_command(fence.order, _ACCEPTED),
     )
 

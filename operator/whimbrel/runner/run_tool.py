@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.spec import Spec
@@ -98,16 +98,20 @@ def read_project(place: ToolPlace) -> Project:
     return parse_project(lines)
 
 
-def run_tool(
-    place: ToolPlace, step: RunTool, read: Callable[[], tuple[str, ...]]
-) -> tuple[str, ...]:
+class ReadBack(Protocol):
+    """Reads what the bookkeeping shows once no session of the tool is left."""
+
+    def __call__(self, *, answered: bool) -> tuple[str, ...]:
+        """Return the revisions; `answered`: the tool heard the end of each of its statements."""
+
+
+def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]:
     """Start the tool once; return warnings.
 
     Args:
         place: Where it runs.
         step: What it must lead to.
-        read: Returns the revisions that the bookkeeping shows; called after the tool's end, when
-            no session of it may be left.
+        read: Called after the tool's end.
 
     Raises:
         RefusedError: It could not even be started.
@@ -134,7 +138,7 @@ def run_tool(
             f"{_command(step)} {_how(ended)}; that nothing of it is left is proven, and what it "
             "did is read back, before anything else is done",
         )
-    after = read()
+    after = read(answered=end.exit_code == 0)
     if after != step.revisions:
         raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
     if end.exit_code == 0:

@@ -73,8 +73,8 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
 
 
 def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
-    def read() -> tuple[str, ...]:
-        _await_no_session(bench, login, watchdog)
+    def read(*, answered: bool) -> tuple[str, ...]:
+        _await_no_session(bench, login, watchdog, answered=answered)
         bench.tool_lives.clear()
         return _read_back(bench)
 
@@ -226,7 +226,9 @@ def _watching(bench: Bench, login: Login | None) -> Watchdog:
     )
 
 
-def _await_no_session(bench: Bench, login: Login | None, watchdog: Watchdog) -> None:
+def _await_no_session(
+    bench: Bench, login: Login | None, watchdog: Watchdog, *, answered: bool
+) -> None:
     """Wait until no session of the tool is left; those of a dead tool are terminated."""
     attempt = bench.holding.attempt
     spared = [attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid]
@@ -236,8 +238,11 @@ def _await_no_session(bench: Bench, login: Login | None, watchdog: Watchdog) -> 
     # cancelled, again and again.
     with closing(bench.holding.another_session()) as session:
         _await_none_named(session, who)
-        # Asked even where the driver takes our name: env.py may give another one.
-        strangers = "" if role else busy_strangers(session, attempt.login, attempt.opened_at)
+        # Asked even where the driver takes our name: env.py may give another one. A tool that came
+        # to its own end has heard the answer to each of its statements: nothing of it is at work.
+        strangers = (
+            "" if role or answered else busy_strangers(session, attempt.login, attempt.opened_at)
+        )
     if strangers:
         raise TransientError(
             "ToolSessionsLeft",

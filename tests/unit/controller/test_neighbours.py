@@ -34,7 +34,7 @@ def job_of_another(secret: str = LABEL) -> Body:
 def pod_of_another(job: Body, state: Body) -> Body:
     meta = job["metadata"] | {"name": "other-pod"}
     meta["ownerReferences"] = [{"uid": job["metadata"]["uid"], "controller": True}]
-    states = [{"name": "runner", "image": "w", "state": state}]
+    states = [{"name": "runner", "image": "w", "state": state}] if state else []
     body = {"kind": "Pod", "metadata": meta, "spec": {"containers": [{"name": "runner"}]}}
     return body | {"status": {"containerStatuses": states}}
 
@@ -83,9 +83,49 @@ async def test_another_secret_is_no_neighbour():
 
 async def test_a_job_that_gets_no_pod_does_not_block_for_ever():
     cluster = await beside(None)
+    cluster.now += 70
+    await cluster.turn()
+    assert len(own_jobs(cluster)) == 1
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param({"waiting": {"reason": "ContainerCreating"}}, id="a volume that never comes"),
+        pytest.param({}, id="a node that is gone"),
+    ],
+)
+async def test_a_pod_that_never_runs_does_not_block_for_ever(state: Body):
+    cluster = await beside(state)
+    assert own_jobs(cluster) == []
+    cluster.now += 70
+    await cluster.turn()
+    assert len(own_jobs(cluster)) == 1
+
+
+async def test_a_pod_that_was_told_to_go_long_ago_does_not_block():
+    cluster = await beside({"running": {}})
+    pod = next(body for path, body in cluster.api.objects.items() if "other-pod" in path)
+    pod["metadata"]["deletionTimestamp"] = cluster.api.moment()
+    cluster.now += 30
+    await cluster.turn()
+    assert own_jobs(cluster) == []
     cluster.now += 40
     await cluster.turn()
     assert len(own_jobs(cluster)) == 1
+
+
+async def test_a_run_that_has_begun_does_not_wait_for_those_who_wait_for_it():
+    """It may hold the database: were it to give way, nobody would ever come to an end."""
+    cluster = FakeCluster(["busy"])
+    await cluster.apply()
+    await cluster.run(lambda: cluster.status()["run"]["attempt"] == 2)
+    job = await cluster.api.create(paths.jobs(KEY[0]), job_of_another())
+    await cluster.api.create(paths.pods(KEY[0]), pod_of_another(job, {"running": {}}))
+    cluster.now += 40
+    for _ in range(3):
+        await cluster.turn()
+    assert len(own_jobs(cluster)) == 2
 
 
 async def test_after_the_deadline_the_wait_is_stalled_and_goes_on():

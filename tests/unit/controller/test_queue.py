@@ -95,6 +95,16 @@ async def test_same_secret_takes_turns(turns, queue):
     await turns.until(B, 1)
 
 
+async def test_the_end_of_a_neighbour_wakes_those_that_are_due_next(turns, queue):
+    keys = [("n", f"object-{number}") for number in range(9)]
+    for number, key in enumerate(keys):
+        queue.add(key, 3600.0 - number, group="n/db")
+    queue.wake("n/db", lambda key: key != keys[8])
+    for key in keys[5:8]:
+        await turns.until(key, 1)
+    assert set(turns.done) == set(keys[5:8])
+
+
 async def test_workers_are_limited(turns):
     queue = WorkQueue(turns.turn, workers=1, metrics=Metrics())
     for key in (A, B, C):

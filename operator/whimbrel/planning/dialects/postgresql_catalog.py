@@ -67,13 +67,16 @@ READ_SHAPE: Final = f"""{_RELATIONS}
 SELECT 'relation', w.label, pg_catalog.concat_ws('|', w.relkind, w.relpersistence,
     w.relrowsecurity, w.relforcerowsecurity, w.relreplident, w.reloptions::text,
     pg_catalog.pg_get_userbyid(w.relowner), w.relacl::text,
-    pg_catalog.pg_get_expr(w.relpartbound, w.oid), pg_catalog.pg_get_partkeydef(w.oid))
+    pg_catalog.pg_get_expr(w.relpartbound, w.oid), pg_catalog.pg_get_partkeydef(w.oid),
+    (SELECT pg_catalog.array_agg(h.inhparent::regclass::text ORDER BY h.inhseqno)::text
+     FROM pg_catalog.pg_inherits h WHERE h.inhrelid = w.oid))
 FROM w
 UNION ALL
 SELECT 'column', w.label, pg_catalog.concat_ws('|', pg_catalog.row_number()
     OVER (PARTITION BY w.oid ORDER BY a.attnum), a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
     a.attgenerated, a.attcollation::regcollation::text, a.attacl::text,
+    a.attstorage, a.attstattarget, a.attoptions::text,
     pg_catalog.pg_get_expr(d.adbin, d.adrelid))
 FROM w JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0
     AND NOT a.attisdropped
@@ -112,7 +115,8 @@ UNION ALL
 SELECT 'function', s.nspname || '.' || p.proname, pg_catalog.concat_ws('|',
     pg_catalog.pg_get_function_arguments(p.oid), pg_catalog.pg_get_function_result(p.oid),
     pg_catalog.pg_get_userbyid(p.proowner), p.proacl::text,
-    CASE p.prokind WHEN 'a' THEN g.aggtransfn::text || g.aggfinalfn::text || g.agginitval
+    CASE p.prokind WHEN 'a'
+    THEN pg_catalog.concat_ws('|', g.aggtransfn::text, g.aggfinalfn::text, g.agginitval)
     ELSE pg_catalog.pg_get_functiondef(p.oid) END)
 FROM {_SCHEMAS} JOIN pg_catalog.pg_proc p ON p.pronamespace = s.oid
 LEFT JOIN pg_catalog.pg_aggregate g ON g.aggfnoid = p.oid
@@ -133,6 +137,8 @@ WHERE t.typtype IN ('e', 'd', 'r')
 UNION ALL
 SELECT 'comment', pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description
 FROM pg_catalog.pg_description d WHERE d.objoid >= {_FIRST_OF_USERS}
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid = d.objoid
+        AND d.classoid = 'pg_catalog.pg_class'::regclass AND c.relpersistence = 't')
 UNION ALL
 SELECT DISTINCT 'other', pg_catalog.pg_describe_object(d.classid, d.objid, 0), ''
 FROM pg_catalog.pg_depend d
