@@ -86,6 +86,41 @@ def test_the_shape_check_can_fail(tmp_path: Path, complaint: str):
     assert any(line.endswith(complaint) for line in shape.broken_budgets(tmp_path))
 
 
+def write_code(path: Path, lines: int) -> None:
+    """Write a file with this many lines of code."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('"""A."""\n' + "x = 1\n" * lines)
+
+
+def test_a_tool_is_measured_with_its_wrapper_and_apart_from_the_package(tmp_path: Path):
+    write_code(tmp_path / "planning/tools/ant.py", 200)
+    write_code(tmp_path / "planning/tools/bee.py", 200)
+    write_code(tmp_path / "runner/wrappers/bee.py", 151)
+    write_code(tmp_path / "runner/bee.py", 200)
+    assert shape.broken_budgets(tmp_path) == ["code of the tool bee: 351 lines, the budget is 350"]
+
+
+def test_the_package_is_measured_without_its_tools(tmp_path: Path):
+    write_code(tmp_path / "planning/tools/ant.py", 300)
+    for number in range(48):
+        write_code(tmp_path / f"planning/module{number}.py", 250)
+    assert shape.broken_budgets(tmp_path) == []
+    write_code(tmp_path / "planning/one_more.py", 1)
+    (line,) = shape.broken_budgets(tmp_path)
+    assert line == "code of the package besides its tools: 12001 lines, the budget is 12000"
+
+
+TOOLS = re.compile(r"alembic|django|sequelize|typeorm|prisma", re.IGNORECASE)
+NAMES_TOOLS = {"model/migrations.py"}  # the members of the resource
+
+
+def test_nothing_else_names_a_tool():
+    texts = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+    found = {f"{path.relative_to(PACKAGE)}" for path in texts if TOOLS.search(texts[path])}
+    others = {name for name in found if not shape.is_of_tools(PACKAGE / name)}
+    assert others <= NAMES_TOOLS
+
+
 def test_docstrings_comments_and_blank_lines_are_no_code(tmp_path: Path):
     path = tmp_path / "good.py"
     path.write_text(
