@@ -19,9 +19,10 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, StepId
-from whimbrel.planning.tools.alembic import plan_up
-from whimbrel.planning.tools.alembic_down import plan_down
-from whimbrel.planning.tools.alembic_project import Project, WayBack
+from whimbrel.planning.tools.alembic import ALEMBIC
+from whimbrel.planning.tools.foreign_down import plan_down
+from whimbrel.planning.tools.foreign_up import plan_up
+from whimbrel.planning.tools.project import Project, WayBack
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.local_tool import LocalTool
@@ -109,7 +110,9 @@ class Shop:
 
     def go(self, to: str = "head", **migrations: object) -> tuple[str, ...]:
         self.migrations |= {"to": to, **migrations}
-        return self.carry_out(plan_up(self.spec(), "shop/schema", self.facts(), self.project()))
+        return self.carry_out(
+            plan_up(ALEMBIC, self.spec(), "shop/schema", self.facts(), self.project())
+        )
 
     def write(self, revision: str, down: object, up: str = "pass", **further: object) -> None:
         words = {"title": f"step {revision}", "depends": None, "back": "pass", **further}
@@ -210,7 +213,7 @@ def test_up_down_up_leads_to_the_same_schema(shop: Shop):
 
 def test_nothing_to_do_starts_nothing(shop: Shop):
     shop.go()
-    plan = plan_up(shop.spec(), "shop/schema", shop.facts(), shop.project())
+    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(), shop.project())
     assert (plan.steps, plan.to, plan.ahead) == ((), "0003", False)
 
 
@@ -343,7 +346,7 @@ def test_an_existing_database_is_adopted_without_running_anything(shop: Shop):
     admin(shop, "CREATE TABLE users (id bigint, name text, email text)")
     shop.migrations |= {"to": "0002", "baseline": "0002"}
     users = frozenset({CatalogObject("table", "public", "users")})
-    plan = plan_up(shop.spec(), "shop/schema", shop.facts(catalog=users), shop.project())
+    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(catalog=users), shop.project())
     shop.carry_out(plan)
     assert shop.revisions() == ("0002",)
     assert admin(shop, "SELECT count(*) FROM users") == [(0,)]
@@ -353,7 +356,7 @@ def test_driver_that_the_image_lacks(shop: Shop):
     place = shop.place()
     url = render_url(shop.target, "postgresql+psycopg2")
     place = replace(place, url=url)
-    plan = plan_up(shop.spec(), "shop/schema", shop.facts(), shop.project())
+    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(), shop.project())
     with pytest.raises(ToolFailedError) as failed:
         run_tool(place, plan.steps[0], shop.revisions)
     assert "set migrations.databaseURL.scheme" in failed.value.message
@@ -483,7 +486,7 @@ GRAPHS = {
 def possible_down(shop: Shop, to: str) -> RunnerPlan | None:
     """Return the way down, or None where it is refused because branches would stay."""
     with suppress(RefusedError):
-        return plan_down(shop.spec(), shop.facts(), shop.project(), to)
+        return plan_down(ALEMBIC, shop.facts(), shop.project(), to)
     return None
 
 

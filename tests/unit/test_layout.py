@@ -110,6 +110,17 @@ def test_the_package_is_measured_without_its_tools(tmp_path: Path):
     assert line == "code of the package besides its tools: 12001 lines, the budget is 12000"
 
 
+TOOLS = re.compile(r"alembic|django|sequelize|typeorm|prisma", re.IGNORECASE)
+NAMES_TOOLS = {"model/migrations.py"}  # the members of the resource
+
+
+def test_nothing_else_names_a_tool():
+    texts = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
+    found = {f"{path.relative_to(PACKAGE)}" for path in texts if TOOLS.search(texts[path])}
+    others = {name for name in found if not shape.is_of_tools(PACKAGE / name)}
+    assert others <= NAMES_TOOLS
+
+
 def test_docstrings_comments_and_blank_lines_are_no_code(tmp_path: Path):
     path = tmp_path / "good.py"
     path.write_text(

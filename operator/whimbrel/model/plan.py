@@ -27,6 +27,7 @@ class RunnerPlan:
         steps: The steps in order; empty when nothing is to be done.
         notes: Sentences for the person who reads the plan (missing downs, unknown effects ...).
         losses: What it destroys and salvage does not cover, as sentences; a person allowed it.
+        target: A name for the place it leads to, where `to` is none that can be asked for.
         ahead: True when the database is newer than what was asked for with `to: head`.
     """
 
@@ -36,6 +37,7 @@ class RunnerPlan:
     notes: tuple[str, ...] = ()
     losses: tuple[str, ...] = ()
     ahead: bool = False
+    target: str = ""
 
     def digest(self) -> str:
         """Return the sha256 (hex) over direction, target and the text of every step."""

@@ -184,6 +184,7 @@ class RunTool:
         argv: Words of the command; no shell.
         revisions: What the bookkeeping table must show afterwards, exactly.
         before: What it must show before.
+        way: From where to where, for a person.
     """
 
     id: StepId
@@ -191,6 +192,7 @@ class RunTool:
     argv: tuple[str, ...]
     before: tuple[str, ...]
     revisions: tuple[str, ...]
+    way: str = ""
 
 
 Step = RunFiles | RunAlone | Adopt | SalvageObjects | RunTool

@@ -1,13 +1,15 @@
 """The runner's plan: one place that knows which tool plans how."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Spec
-from whimbrel.planning.tools import alembic, sql
-from whimbrel.planning.tools.alembic_project import Project
+from whimbrel.model.spec import Spec, Tool
+from whimbrel.planning.tools import foreign_down, foreign_up, sql
+from whimbrel.planning.tools.project import BASE, Project
+from whimbrel.planning.tools.registry import foreign_tool
 
 Source = Mapping[str, str] | Project
 
@@ -26,7 +28,7 @@ def plan_up(spec: Spec, owner: str, facts: Facts, source: Source) -> RunnerPlan:
         HeldError: A human decides first.
     """
     if isinstance(source, Project):
-        return alembic.plan_up(spec, owner, facts, source)
+        return foreign_up.plan_up(foreign_tool(spec.migrations.tool), spec, owner, facts, source)
     return sql.plan_up(spec, owner, facts, source)
 
 
@@ -45,11 +47,29 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
             f"run {facts.left_nothing} failed and left nothing that could be taken back; to go "
             "back further, name the revision that stays: spec.migrations.to, or --to",
         )
-    if isinstance(source, Project):
-        if to is None and not facts.last_run:
-            raise RefusedError(
-                "NothingToRollBack", "no run of this object led to what the database shows"
-            )
-        before = ",".join(facts.last_run) if to is None else to
-        return alembic.plan_down(spec, facts, source, before or "base")
-    return sql.plan_down(spec, owner, facts, source, to)
+    if not isinstance(source, Project):
+        return sql.plan_down(spec, owner, facts, source, to)
+    tool = foreign_tool(spec.migrations.tool)
+    if to is not None:
+        return foreign_down.plan_down(tool, facts, source, to)
+    if not facts.last_run:
+        raise RefusedError(
+            "NothingToRollBack", "no run of this object led to what the database shows"
+        )
+    rows = () if facts.last_run == (BASE,) else facts.last_run
+    target = tool.ways.before(source, facts.revisions, rows)
+    return replace(foreign_down.plan_down(tool, facts, source, target), target=target)
+
+
+def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) -> str:
+    """Return a name for where the tool's table showed these rows, as `plan_down` takes it."""
+    if not isinstance(source, Project):
+        return ""
+    return foreign_tool(spec.migrations.tool).ways.before(source, facts.revisions, rows)
+
+
+def shown(spec: Spec, rows: tuple[str, ...]) -> str:
+    """Return where a database with these rows in the tool's table is, or ""."""
+    if spec.migrations.tool is Tool.SQL:
+        return ", ".join(rows)
+    return foreign_tool(spec.migrations.tool).books.shown(rows)

@@ -53,9 +53,9 @@ def _step(number: int, step: Step) -> Iterator[str]:
         case SalvageObjects(objects=objects):
             yield f"Step {number}: copy what would be lost"
             yield from _salvage(objects)
-        case RunTool(argv=argv, before=before, revisions=after):
+        case RunTool(argv=argv, way=way):
             yield f"Step {number}: {' '.join(argv)}"
-            yield f"  from {', '.join(before) or 'nothing'} to {', '.join(after) or 'nothing'}"
+            yield f"  {way}"
 
 
 def _run_files(number: int, step: RunFiles) -> Iterator[str]:

@@ -55,16 +55,19 @@ def added(
     return frozenset(each for each, identity in after.items() if identity not in known)
 
 
-def fingerprint(session: Session, ledger_schema: str) -> str:
+def fingerprint(session: Session, ledger_schema: str, besides: frozenset[str] = frozenset()) -> str:
     """Return a sha256 (hex) of all that the catalogue says, but for system schemas and the ledger.
 
     Relations with columns in their order, constraints, indexes, triggers, rules, policies, owner
     and grants; sequences without their values; schemas, extensions, functions with their text,
-    enums with their labels, domains, comments; of rarer objects the names. No rows.
+    enums with their labels, domains, comments; of rarer objects the names. No rows. Relations named
+    in `besides` are left out.
     """
     lines = sorted(tuple(map(str, row)) for row in own(session, READ_SHAPE, ledger_schema, [*TOLD]))
     digest = hashlib.sha256()
     for line in lines:
+        if line[1].rpartition(".")[2] in besides:
+            continue
         for word in line:
             digest.update(word.encode() + b"\0")
     return digest.hexdigest()

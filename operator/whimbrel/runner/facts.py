@@ -8,6 +8,7 @@ from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.build import shown
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.ledger import Ledger
@@ -74,7 +75,7 @@ def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
 def revision_of(facts: Facts, order: Order) -> str:
     """Return the last applied revision, or "" for none."""
     if order.spec.migrations.tool is not Tool.SQL:
-        return ", ".join(facts.revisions)
+        return shown(order.spec, facts.revisions)
     newest = max(facts.applied, key=lambda row: int(row.version), default=None)
     return newest.version if newest else ""
 
@@ -106,9 +107,9 @@ def _with_added(
     return replace(known, added=added, gone=gone, last_run=last)
 
 
-def _before(ways: list[ToolRun], shown: tuple[str, ...]) -> tuple[str, ...]:
+def _before(ways: list[ToolRun], rows: tuple[str, ...]) -> tuple[str, ...]:
     """Return the revisions before the newest run that nobody took back; () where there is none."""
-    if not ways or ways[-1].after != shown:
+    if not ways or set(ways[-1].after or ()) != set(rows):
         return ()
     first = next(way for way in ways if way.run == ways[-1].run)
     return first.before or ("base",)
@@ -122,7 +123,9 @@ def _ways(ended: list[ToolRun]) -> list[ToolRun]:
     """
     ways: list[ToolRun] = []
     for run in ended:
-        starts = [number for number, way in enumerate(ways) if way.before == run.after]
+        starts = [
+            number for number, way in enumerate(ways) if set(way.before) == set(run.after or ())
+        ]
         if starts:
             del ways[starts[0] :]
         elif not run.step.startswith("adopt:") and run.after != run.before:

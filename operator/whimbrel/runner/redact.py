@@ -29,5 +29,5 @@ def _any_spelling(character: str) -> str:
     if character in "\"'\\":
         spellings.insert(0, r"\\" + re.escape(character))
     if character == "%":
-        spellings.insert(0, "%%")  # ini files double it (Alembic, ConfigParser)
+        spellings.insert(0, "%%")  # ini files double it (ConfigParser)
     return f"(?:{'|'.join(spellings)})"

@@ -14,7 +14,7 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import OnFailure, Tool
 from whimbrel.model.steps import Direction
-from whimbrel.planning.build import plan_down, plan_up
+from whimbrel.planning.build import place_of, plan_down, plan_up, shown
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import revision_of, run_that_left_nothing
@@ -117,7 +117,7 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
     findings.target = target
     plan = plan_down(order.spec, order.owner(), facts, bench.source, to)
     if not target:
-        target = plan.to or NOTHING
+        target = plan.target or plan.to or NOTHING
         # Before the first step: "before the last run" means another run once this one is gone.
         set_run_target(ledger, order.run, target)
     findings.target = target
@@ -131,7 +131,7 @@ def _before_this_run(bench: Bench) -> str:
     """Return the revision that stays when everything of this run is taken back, "" for none."""
     facts, order = bench.facts(), bench.order
     if order.spec.migrations.tool is not Tool.SQL:
-        return ",".join(_starts_of_this_run(bench)[0].before)
+        return place_of(order.spec, facts, bench.source, _starts_of_this_run(bench)[0].before)
     mine = [int(row.version) for row in facts.applied if row.run == order.run]
     older = [row.version for row in facts.applied if int(row.version) < min(mine)]
     return max(older, key=int, default="")
@@ -155,7 +155,10 @@ def _applied_by_this_run(bench: Bench) -> tuple[str, ...]:
     if order.spec.migrations.tool is Tool.SQL:
         return tuple(row.version for row in facts.applied if row.run == order.run)
     mine = _starts_of_this_run(bench)
-    return facts.revisions if mine and facts.revisions != mine[0].before else ()
+    if not mine or set(facts.revisions) == set(mine[0].before):
+        return ()
+    text = shown(order.spec, facts.revisions)
+    return (text,) if text else ()
 
 
 def _starts_of_this_run(bench: Bench) -> list[ToolRun]:

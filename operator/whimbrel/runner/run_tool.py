@@ -1,5 +1,6 @@
 """Carries out `RunTool`: starts the tool, shows its words, judges by the database."""
 
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -10,21 +11,19 @@ from typing import Final, Protocol
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import RunTool
-from whimbrel.planning.tools import alembic
-from whimbrel.planning.tools.alembic_output import (
-    Problem,
-    is_for_us,
-    parse_problem,
-    parse_project,
-)
-from whimbrel.planning.tools.alembic_project import Project
+from whimbrel.planning.tools.foreign import ForeignTool, Problem, Started, command, environment
+from whimbrel.planning.tools.output import is_for_us, parse_problem, parse_project
+from whimbrel.planning.tools.project import Project
+from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.tool import Stage, StartError, Tool, ToolEnd
 
 LINE_LIMIT: Final = 8192  # characters, far below tool.RAW_LINE_LIMIT: no secret is cut in two
 _TAIL: Final = 50  # lines
 _SHOWN: Final = 3  # lines of the tool in a message
-_PYTHONS: Final = ("python", "python3")
-_NO_DRIVER: Final = {"NoSuchModuleError", "ModuleNotFoundError"}
+_WRAPPERS: Final = Path(__file__).with_name("wrappers")
+# What a wrapper imports here stands in front of it when its text is sent.
+_IMPORT: Final = re.compile(r"^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$", re.MULTILINE)
+_FUTURE: Final = "from __future__ import annotations\n"
 
 
 class ToolFailedError(WhimbrelError):
@@ -88,14 +87,15 @@ def read_project(place: ToolPlace) -> Project:
         elif line.strip():
             place.report(line)
 
-    end = _start(place, ("alembic", "inspect"), keep)
+    tool = foreign_tool(place.spec.migrations.tool)
+    end = _start(place, (tool.command, "inspect"), keep)
     if end.start_error is not None:
         raise _cannot_start(place, end.start_error)
     if not end.gone or end.signal is not None:
         raise TransientError(
             "ToolLost", "the tool's container ended while its migrations were read"
         )
-    return parse_project(lines)
+    return parse_project(tool, lines)
 
 
 class ReadBack(Protocol):
@@ -118,6 +118,7 @@ def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]
         TransientError: Nobody saw that no process of it is left; `read` was not called.
         ToolFailedError: The bookkeeping does not show what was planned.
     """
+    tool = foreign_tool(place.spec.migrations.tool)
     told: deque[str] = deque(maxlen=_TAIL)
     problems: list[str] = []
 
@@ -131,7 +132,7 @@ def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]
     end = _start(place, step.argv, show)
     if end.start_error is not None:
         raise _cannot_start(place, end.start_error)
-    ended = Ended(end, _clean_problem(place, parse_problem(problems)), tuple(told))
+    ended = Ended(end, _clean_problem(place, parse_problem(tool, problems)), tuple(told))
     if not end.gone:
         raise TransientError(
             "ToolLost",
@@ -139,16 +140,19 @@ def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]
             "did is read back, before anything else is done",
         )
     after = read(answered=end.exit_code == 0)
-    if after != step.revisions:
+    if not same(after, step.revisions):
         raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
     if end.exit_code == 0:
         return ()
-    return (f"ToolExit: {_command(step)} {_how(ended)}, yet the database is at {_words(after)}",)
+    return (
+        f"ToolExit: {_command(step)} {_how(ended)}, yet the database is at {_words(tool, after)}",
+    )
 
 
 def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], None]) -> ToolEnd:
-    wrapper = Path(__file__).with_name("alembic_wrapper.py").read_text(encoding="utf-8")
-    env = alembic.environment(place.spec, place.url, place.application_name, place.options)
+    tool = foreign_tool(place.spec.migrations.tool)
+    wrapper = wrapper_text(tool.started)
+    env = environment(place.spec, place.url, place.application_name, place.options)
     cwd = place.spec.migrations.working_dir or ""
 
     def clean_line(line: str) -> None:
@@ -156,8 +160,8 @@ def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], Non
         on_line(line if is_for_us(line) else place.clean(line)[:LINE_LIMIT])
 
     end = ToolEnd()
-    for python in _PYTHONS:
-        words = alembic.command(place.spec, argv, wrapper, python=python)
+    for interpreter in tool.started.interpreters:
+        words = command(tool, place.spec, argv, wrapper, interpreter=interpreter)
         end = place.tool.run(words, env, cwd, clean_line)
         if end.start_error is None or not end.start_error.not_found:
             break
@@ -171,17 +175,29 @@ def _clean_problem(place: ToolPlace, problem: Problem | None) -> Problem | None:
     return replace(problem, **shown)
 
 
-def expect_before(step: RunTool, found: tuple[str, ...]) -> None:
+def wrapper_text(started: Started) -> str:
+    """Return the wrapper as it is sent: one text, which imports nothing of ours."""
+    text = (_WRAPPERS / started.wrapper).read_text(encoding="utf-8")
+    protocol = (_WRAPPERS / started.protocol).read_text(encoding="utf-8").replace(_FUTURE, "")
+    return _IMPORT.sub(lambda _: protocol, text, count=1)
+
+
+def same(found: tuple[str, ...], planned: tuple[str, ...]) -> bool:
+    """Tell whether two tables say the same; the order of rows says nothing about that."""
+    return sorted(found) == sorted(planned)
+
+
+def expect_before(tool: ForeignTool, step: RunTool, found: tuple[str, ...]) -> None:
     """Check that the bookkeeping is what the plan was made for.
 
     Raises:
         TransientError: It is not; a new plan is made.
     """
-    if found != step.before:
+    if not same(found, step.before):
         raise TransientError(
             "DatabaseChanged",
-            f"the database is at {_words(found)}, the plan was made for {_words(step.before)}: "
-            "somebody else migrates it; a new plan is made",
+            f"the database is at {_words(tool, found)}, the plan was made for "
+            f"{_words(tool, step.before)}: somebody else migrates it; a new plan is made",
         )
 
 
@@ -191,28 +207,31 @@ def _cannot_start(place: ToolPlace, error: StartError) -> RefusedError:
         return RefusedError(
             "WorkingDirMissing", f"migrations.workingDir {directory} cannot be entered: {error}"
         )
+    tool = foreign_tool(place.spec.migrations.tool)
+    started = tool.started
     if error.not_found:
+        names = " nor ".join(started.interpreters)
         return RefusedError(
-            "PythonMissing",
-            "there is neither python nor python3 on PATH where Alembic should run: is it the "
-            "right image?",
+            started.missing,
+            f"there is {'neither' if ' ' in names else 'no'} {names} on PATH where {tool.title} "
+            "should run: is it the right image?",
         )
-    return RefusedError("PythonMissing", f"python cannot be started: {error}")
+    return RefusedError(started.missing, f"{started.interpreters[0]} cannot be started: {error}")
 
 
 def _failure(place: ToolPlace, step: RunTool, after: tuple[str, ...], ended: Ended) -> str:
+    tool = foreign_tool(place.spec.migrations.tool)
     words = [f"{_command(step)} {_how(ended)}"]
     if ended.problem is not None:
-        words.append(f": {ended.problem.sentence()}{_advice(ended.problem)}")
+        words.append(f": {ended.problem.sentence()}{tool.sentences.advice(ended.problem)}")
     elif ended.end.exit_code == 0:
-        variable = place.spec.migrations.database_url.env
         words.append(
-            f", but it did not lead to {_words(step.revisions)}: does env.py use another database "
-            f"than sqlalchemy.url and {variable} say, or another version table?"
+            f", but it did not lead to {_words(tool, step.revisions)}: "
+            f"{tool.sentences.elsewhere(place.spec)}"
         )
     elif sensible := _sensible(ended.tail):
         words.append(f": {sensible}")
-    return "".join(words) + f"; the database is at {_words(after)}"
+    return "".join(words) + f"; the database is at {_words(tool, after)}"
 
 
 def _how(ended: Ended) -> str:
@@ -224,15 +243,6 @@ def _how(ended: Ended) -> str:
     return "failed" if end.exit_code else "ended"
 
 
-def _advice(problem: Problem) -> str:
-    if problem.reason in _NO_DRIVER and "psycopg" in problem.text + problem.place:
-        return (
-            "; set migrations.databaseURL.scheme to a driver that the image has, for example "
-            "postgresql+psycopg"
-        )
-    return ""
-
-
 def _sensible(lines: Iterable[str]) -> str:
     worth = [line.strip() for line in lines if not line.startswith(("INFO ", "  "))]
     return " / ".join(worth[-_SHOWN:])[:600]
@@ -242,5 +252,5 @@ def _command(step: RunTool) -> str:
     return " ".join(step.argv)
 
 
-def _words(revisions: tuple[str, ...]) -> str:
-    return ", ".join(revisions) or "no revision"
+def _words(tool: ForeignTool, revisions: tuple[str, ...]) -> str:
+    return tool.books.shown(revisions) or "no revision"

@@ -17,10 +17,12 @@ from whimbrel.model.errors import (
     WhimbrelError,
 )
 from whimbrel.model.steps import CatalogObject, Direction, RunTool
+from whimbrel.planning.build import shown
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
-from whimbrel.planning.tools import alembic
+from whimbrel.planning.tools.foreign import own_options
+from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
@@ -55,10 +57,11 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
         TransientError: It was stopped or lost; the next attempt looks first.
     """
     ledger = bench.holding.ledger
+    tool = foreign_tool(bench.order.spec.migrations.tool)
     _refuse_half_done(bench)
-    expect_before(step, read_revisions(ledger.session, bench.order.spec))
+    expect_before(tool, step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, before, fingerprint(ledger.session, ledger.schema))
+    row = _row(step, bench, before, _shape(bench))
     with _login(bench) as login, _watching(bench, login) as watchdog:
         record_tool_run(ledger, row)
         try:
@@ -67,9 +70,9 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
     new = _new(before, after) if step.direction is Direction.UP else {}
-    shape = fingerprint(ledger.session, ledger.schema)
-    shown = _read_back(bench)
-    record_tool_run(ledger, replace(row, after=shown, added=new, fingerprint_after=shape))
+    shape = _shape(bench)
+    rows = _read_back(bench)
+    record_tool_run(ledger, replace(row, after=rows, added=new, fingerprint_after=shape))
 
 
 def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
@@ -99,7 +102,7 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
         bench.place.target,
         spec.migrations.database_url.scheme,
         login=login,
-        options=f"{alembic.own_options(spec)} {options}".strip(),
+        options=f"{own_options(spec)} {options}".strip(),
         application_name=manners.application_name,
     )
     own_password = Redactor([login.password] if login else []).clean
@@ -117,11 +120,11 @@ def finish_lost_tool_runs(bench: Bench) -> None:
     history = bench.order.spec.migrations.history
     lost = [run for run in read_tool_runs(ledger, history) if run.after is None]
     for run in lost:
-        shown = _read_back(bench)
+        rows = _read_back(bench)
         now = read_identities(ledger.session, ledger.schema)
-        shape = fingerprint(ledger.session, ledger.schema)
-        new = _new(run.added, now) if shown != run.before else {}
-        seen = replace(run, after=shown, added=new, fingerprint_after=shape)
+        shape = _shape(bench)
+        new = _new(run.added, now) if rows != run.before else {}
+        seen = replace(run, after=rows, added=new, fingerprint_after=shape)
         record_tool_run(ledger, seen)
 
 
@@ -150,6 +153,13 @@ def _refuse_half_done(bench: Bench) -> None:
     run = newest[0]
     if run.after == run.before and run.fingerprint_after not in ("", run.fingerprint_before):
         raise _half_done("the last start of the tool was interrupted", bench)
+
+
+def _shape(bench: Bench) -> str:
+    """Return the fingerprint without what the tool makes beside its migrations."""
+    ledger = bench.holding.ledger
+    books = foreign_tool(bench.order.spec.migrations.tool).books
+    return fingerprint(ledger.session, ledger.schema, frozenset(books.relations))
 
 
 def _new(before: Identities, after: Identities) -> Identities:
@@ -238,7 +248,7 @@ def _await_no_session(
     # cancelled, again and again.
     with closing(bench.holding.another_session()) as session:
         _await_none_named(session, who)
-        # Asked even where the driver takes our name: env.py may give another one. A tool that came
+        # Asked even where the driver takes our name: the project may give another one. A tool that came
         # to its own end has heard the answer to each of its statements: nothing of it is at work.
         strangers = (
             "" if role or answered else busy_strangers(session, attempt.login, attempt.opened_at)
@@ -267,12 +277,12 @@ def _judged(
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
     now = read_identities(ledger.session, ledger.schema)
-    shape = fingerprint(ledger.session, ledger.schema)
+    shape = _shape(bench)
     seen = replace(row, after=failure.after, added=_new(row.added, now), fingerprint_after=shape)
     record_tool_run(ledger, seen)
     if failure.after == failure.before and shape != row.fingerprint_before:
         return _half_done(failure.message, bench)
-    bench.findings.revision = ", ".join(failure.after)
+    bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"the database shows {bench.findings.revision or 'no revision'}"
     if failure.after == failure.before:
         state = "bookkeeping and fingerprint are as before: nothing stayed"

@@ -3,9 +3,11 @@
 from whimbrel.model.errors import HeldError
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Tool
+from whimbrel.model.steps import RunTool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import revision_of
 from whimbrel.runner.records import steps_done
+from whimbrel.runner.run_tool import same
 
 
 def verify(plan: RunnerPlan | None, bench: Bench) -> str:
@@ -14,23 +16,25 @@ def verify(plan: RunnerPlan | None, bench: Bench) -> str:
     Raises:
         HeldError: It shows something else than the plan leads to.
     """
-    shown = revision_of(bench.facts(), bench.order)
+    facts = bench.facts()
+    shown = revision_of(facts, bench.order)
     if plan is None or plan.ahead:
         return shown
-    _check_revision(plan, shown, bench)
+    planned = [step.revisions for step in plan.steps if isinstance(step, RunTool)]
+    if shown != plan.to or (planned and not same(facts.revisions, planned[-1])):
+        raise _not_verified(plan, shown, bench)
     if bench.order.spec.migrations.tool is Tool.SQL:
         _check_steps(plan, bench)
     return shown
 
 
-def _check_revision(plan: RunnerPlan, shown: str, bench: Bench) -> None:
-    if shown != plan.to:
-        raise HeldError(
-            "NotVerified",
-            f"the plan leads to {plan.to or 'nothing'}, but the database shows "
-            f"{shown or 'nothing'}: somebody else changed it meanwhile; look at it, then retry",
-            command=f"whimbrel retry {bench.order.name} -n {bench.order.namespace}",
-        )
+def _not_verified(plan: RunnerPlan, shown: str, bench: Bench) -> HeldError:
+    return HeldError(
+        "NotVerified",
+        f"the plan leads to {plan.to or 'nothing'}, but the database shows "
+        f"{shown or 'nothing'}: somebody else changed it meanwhile; look at it, then retry",
+        command=f"whimbrel retry {bench.order.name} -n {bench.order.namespace}",
+    )
 
 
 def _check_steps(plan: RunnerPlan, bench: Bench) -> None:

@@ -1,164 +1,193 @@
-"""Alembic: its command, its environment, its bookkeeping, and the way to what is asked for."""
+"""Alembic: its command, its bookkeeping, and what its revisions mean."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from whimbrel.model.errors import HeldError, RefusedError
-from whimbrel.model.facts import Facts
-from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Spec
-from whimbrel.model.steps import Direction, RunTool, StepId
-from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
-from whimbrel.planning.tools.alembic_down import (
-    named,
-    needs_newer_image,
-    notes_on_way_back,
-    plan_down,
-    unknown_revisions,
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.spec import Spec, Tool
+from whimbrel.planning.tools.foreign import (
+    Argv,
+    Books,
+    ForeignTool,
+    Problem,
+    Rows,
+    Sentences,
+    Start,
+    Started,
+    Ways,
 )
-from whimbrel.planning.tools.alembic_project import Project, content, resolve
+from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
 
-__all__ = ["command", "environment", "plan_down", "plan_up", "select_revisions"]
-
-TABLE: Final = "alembic_version"
-COLUMN: Final = "version_num"
-# $1 name of the table, $2 its column, $3 its schema or NULL for any: env.py may have chosen it.
-FIND_TABLES: Final = """
-SELECT n.nspname::text, c.relname::text
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-WHERE c.relname = $1 AND c.relkind IN ('r', 'p')
-  AND a.attname = $2 AND a.attnum > 0 AND NOT a.attisdropped
-  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-  AND ($3::text IS NULL OR n.nspname = $3)
-ORDER BY 1
-"""
+_NO_DRIVER: Final = {"NoSuchModuleError", "ModuleNotFoundError"}
+_NO_WAY_BACK: Final = {
+    WayBack.EMPTY: "its downgrade is empty",
+    WayBack.REFUSES: "its downgrade raises an error",
+    WayBack.MISSING: "it has no downgrade",
+}
 
 
-def select_revisions(schema: str, table: str) -> str:
-    """Return the query for the revisions that the database is at: none, one, or one per branch."""
-    column = f"{quote_identifier(COLUMN)}::pg_catalog.text"
-    return f"SELECT {column} FROM {quote_name(schema, table)} ORDER BY 1"  # noqa: S608 - quoted
+def options(spec: Spec) -> Argv:
+    """Return the ini file."""
+    return (spec.migrations.alembic.config if spec.migrations.alembic else "alembic.ini",)
 
 
-def command(spec: Spec, argv: tuple[str, ...], wrapper: str, *, python: str) -> tuple[str, ...]:
-    """Return the words that carry out a step's `argv` with an unchanged project.
-
-    Args:
-        spec: Names the ini file and the variable of the URL.
-        argv: `("alembic", "upgrade", "0003")` and the like, as the plan shows it.
-        wrapper: Text of whimbrel.runner.alembic_wrapper.
-        python: Name of the interpreter on the image's PATH.
-    """
-    config = spec.migrations.alembic.config if spec.migrations.alembic else "alembic.ini"
-    return (python, "-c", wrapper, config, spec.migrations.database_url.env, *argv[1:])
-
-
-def own_options(spec: Spec) -> str:
-    """Return the PGOPTIONS that the object itself gives to the tool, or ""."""
-    return next((each.value or "" for each in spec.migrations.env if each.name == "PGOPTIONS"), "")
-
-
-def environment(spec: Spec, url: str, application_name: str, options: str) -> dict[str, str]:
-    """Return the variables of one run: the URL, and what libpq passes on by itself.
-
-    Args:
-        spec: Its `env` comes first, and its own PGOPTIONS stay before ours.
-        url: As the tool wants it, with the password.
-        application_name: What pg_stat_activity shows of the tool.
-        options: Settings of the session, for example ``-c lock_timeout=100ms``.
-    """
-    given = {each.name: each.value for each in spec.migrations.env if each.value is not None}
-    return {
-        **given,
-        spec.migrations.database_url.env: url,
-        "PGAPPNAME": application_name,
-        "PGOPTIONS": f"{own_options(spec)} {options}".strip(),
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
-def plan_up(spec: Spec, owner: str, facts: Facts, project: Project) -> RunnerPlan:
-    """Return the way from what the database shows to `migrations.to`, down if that is lower.
+def resolve(project: Project, name: str) -> tuple[str, ...]:
+    """Return the revisions that a name of the spec means; none for "base".
 
     Raises:
-        RefusedError: It cannot be said what `to` means here.
-        HeldError: This very plan was rolled back before.
+        RefusedError: The project has no such revision, or `head` means several.
     """
-    wanted = spec.migrations.to
-    if (wanted,) == facts.revisions:
-        return RunnerPlan(Direction.UP, wanted)
-    unknown = unknown_revisions(facts, project)
-    if unknown and wanted in {"head", "heads"}:
-        return RunnerPlan(Direction.UP, ", ".join(facts.revisions), ahead=True)
-    target = resolve(project, wanted)
-    if unknown:
-        raise needs_newer_image(unknown, wanted)
-    have = project.closure(facts.revisions)
-    if project.closure(target) < have:
-        return plan_down(spec, facts, project, wanted)
-    plan = _upward(spec, facts, project, target)
-    if plan.steps and plan.digest() in facts.rolled_back:
-        raise _was_rolled_back(owner, plan)
-    return plan
-
-
-def _upward(spec: Spec, facts: Facts, project: Project, target: tuple[str, ...]) -> RunnerPlan:
-    stamp = _baseline(spec, facts, project, target)
-    start = stamp[0].revisions if stamp else facts.revisions
-    have = project.closure(start)
-    pending = project.in_order(project.closure(target) - have)
-    after = project.tops(have | project.closure(target))
-    to = ", ".join(after)
-    if not pending:
-        return RunnerPlan(Direction.UP, to, stamp)
-    run = RunTool(
-        id=StepId(f"up:alembic:{to}:{content(pending)}"),
-        direction=Direction.UP,
-        argv=("alembic", "upgrade", target[0] if len(target) == 1 else "heads"),
-        before=start,
-        revisions=after,
-    )
-    applied = tuple(f"applies {named(each)}" for each in pending)
-    notes = (*applied, *notes_on_way_back(pending))
-    return RunnerPlan(Direction.UP, to, (*stamp, run), notes)
-
-
-def _baseline(
-    spec: Spec, facts: Facts, project: Project, target: tuple[str, ...]
-) -> tuple[RunTool, ...]:
-    name = spec.migrations.baseline
-    if not name or facts.revisions:
+    if name in {"", BASE}:
         return ()
-    adopted = resolve(project, name)
-    if not adopted:
-        return ()
-    if not any(each.kind == "table" for each in facts.catalog):
-        raise RefusedError(
-            "BaselineDoesNotFit",
-            f"migrations.baseline: {name} adopts an existing database, but {facts.database} holds "
-            "no table: remove `baseline`",
-        )
-    if not project.closure(adopted) <= project.closure(target):
-        raise RefusedError(
-            "BaselineAfterTarget",
-            f"migrations.baseline: {name} is not below migrations.to: {spec.migrations.to}",
-        )
-    run = RunTool(
-        id=StepId(f"adopt:alembic:{name}"),
-        direction=Direction.UP,
-        argv=("alembic", "stamp", *adopted),
-        before=(),
-        revisions=project.tops(adopted),
-    )
-    return (run,)
+    if name == "heads":
+        return project.tops(project.heads)
+    if name == HEAD:
+        return _single_head(project)
+    return (project.known(name, "a whole revision id, head, heads or base"),)
 
 
-def _was_rolled_back(owner: str, plan: RunnerPlan) -> HeldError:
-    namespace, _, name = owner.partition("/")
-    return HeldError(
-        "WasRolledBack",
-        f"this plan (to {plan.to}) was rolled back and is not tried again; "
-        "retry it, or give the object another spec",
-        command=f"whimbrel retry {name} -n {namespace}",
+def _single_head(project: Project) -> tuple[str, ...]:
+    if len(project.heads) > 1:
+        raise RefusedError(
+            "SeveralHeads",
+            f"the project has several heads ({', '.join(project.heads)}): merge them "
+            "(`alembic merge heads`), or name one revision or `heads` in migrations.to",
+        )
+    return project.heads
+
+
+def up(_name: str, target: tuple[str, ...]) -> Argv:
+    """Return the command that leads up."""
+    return ("alembic", "upgrade", target[0] if len(target) == 1 else "heads")
+
+
+def adopt(_name: str, target: tuple[str, ...]) -> Argv:
+    """Return the command that records a baseline."""
+    return ("alembic", "stamp", *target)
+
+
+def back(project: Project, have: frozenset[str], to: str) -> tuple[Start, ...]:
+    """Return the downgrades to the revisions that stay, of several branches one each.
+
+    Raises:
+        RefusedError: `alembic downgrade` would leave something else.
+    """
+    names = (name.strip() for name in to.split(","))
+    target = tuple(sorted(one for name in names for one in resolve(project, name)))
+    stays = project.tops(_stays(project, have, target))
+    if stays != target:
+        raise RefusedError(
+            "SeveralBranches",
+            f"going back to {to or BASE} would leave {', '.join(stays) or 'nothing'}: the database "
+            f"holds several branches ({', '.join(project.tops(have))}); name {BASE} or a revision "
+            "below the point where they part",
+        )
+    starts: list[Start] = []
+    for goal in target or (BASE,):
+        left = _stays(project, have, (goal,) if target else ())
+        if left != have:
+            starts.append(Start(goal, ("alembic", "downgrade", goal), left))
+        have = left
+    return tuple(starts)
+
+
+def _stays(project: Project, have: frozenset[str], target: tuple[str, ...]) -> frozenset[str]:
+    # `alembic downgrade X` takes back what is built on X and leaves other branches alone.
+    if not target:
+        return frozenset()
+    return have - frozenset().union(*(project.above(name) for name in target))
+
+
+def before(_project: Project, _now: Rows, rows: Rows) -> str:
+    """Return the name of the place where the table had these rows."""
+    return ",".join(rows) or BASE
+
+
+def applied(project: Project, rows: Rows) -> frozenset[str]:
+    """Return what the rows, which name the newest of each branch, stand for."""
+    return project.closure(rows)
+
+
+def unknown(project: Project, rows: Rows) -> Rows:
+    """Return what the database is at and the image does not hold."""
+    return tuple(name for name in rows if name not in project.revisions)
+
+
+def after(project: Project, _rows: Rows, have: frozenset[str]) -> Rows:
+    """Return the rows that Alembic keeps when these revisions are applied."""
+    return project.tops(have)
+
+
+def problem(message: Mapping[str, Any]) -> str:
+    """Return the sentence for a reason word of the wrapper's own, or ""."""
+    match message["reason"]:
+        case "AlembicMissing":
+            return (
+                f"the image's python ({message['python']}) cannot load Alembic "
+                f"({message['text']}): install alembic in the image and put that python first on "
+                "PATH"
+            )
+        case "ConfigMissing":
+            return (
+                f"{message['config']} does not exist in {message['directory']}: "
+                "set migrations.alembic.config and migrations.workingDir"
+            )
+        case _:
+            return ""
+
+
+def refusal(problem: Problem) -> RefusedError:
+    """Return the sentence for a project that could not even be read."""
+    match problem.reason:
+        case "AlembicMissing" | "ConfigMissing":
+            return RefusedError(problem.reason, problem.text)
+        case "UserWarning":
+            return RefusedError("DuplicateRevision", f"{problem.text}: give each file its own id")
+        case "CommandError":
+            return RefusedError("ConfigWrong", f"Alembic cannot read its project: {problem.text}")
+        case name:
+            return RefusedError(
+                "BrokenMigration",
+                f"a file of the project cannot be loaded: {problem.sentence()} ({name})",
+            )
+
+
+def advice(problem: Problem) -> str:
+    """Return what to do where the image lacks the URL's driver."""
+    if problem.reason in _NO_DRIVER and "psycopg" in problem.text + problem.place:
+        return (
+            "; set migrations.databaseURL.scheme to a driver that the image has, for example "
+            "postgresql+psycopg"
+        )
+    return ""
+
+
+def elsewhere(spec: Spec) -> str:
+    """Ask where env.py leads, if Alembic ended well and the table is not as planned."""
+    variable = spec.migrations.database_url.env
+    return (
+        f"does env.py use another database than sqlalchemy.url and {variable} say, or another "
+        "version table?"
     )
+
+
+ALEMBIC: Final = ForeignTool(
+    tool=Tool.ALEMBIC,
+    title="Alembic",
+    command="alembic",
+    started=Started(
+        ("python", "python3"), "PythonMissing", "alembic.py", "python_protocol.py", options
+    ),
+    books=Books(
+        table="alembic_version",
+        columns=("version_num",),
+        order="",
+        relations=(),
+        applied=applied,
+        unknown=unknown,
+        after=after,
+        shown=", ".join,
+    ),
+    ways=Ways(resolve, up, adopt, back, before),
+    sentences=Sentences(_NO_WAY_BACK, problem, refusal, advice, elsewhere),
+)

@@ -9,10 +9,12 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects
-from whimbrel.planning.tools.alembic import command, environment, plan_up, select_revisions
-from whimbrel.planning.tools.alembic_down import plan_down
-from whimbrel.planning.tools.alembic_output import MARK, Problem, parse_problem, parse_project
-from whimbrel.planning.tools.alembic_project import Project, Revision, WayBack
+from whimbrel.planning.tools.alembic import ALEMBIC
+from whimbrel.planning.tools.foreign import Problem, command, environment, select_rows
+from whimbrel.planning.tools.foreign_down import plan_down
+from whimbrel.planning.tools.foreign_up import plan_up
+from whimbrel.planning.tools.output import MARK, parse_problem, parse_project
+from whimbrel.planning.tools.project import Project, Revision, WayBack
 
 USERS = CatalogObject("table", "public", "users")
 EMAIL = CatalogObject("column", "public", "users", "email")
@@ -49,7 +51,7 @@ MERGED = project(revision("m", "a", "b"), *FORK.revisions.values())
 
 
 def up(wanted: Spec, seen: Facts, told: Project = LINE) -> RunnerPlan:
-    return plan_up(wanted, "shop/schema", seen, told)
+    return plan_up(ALEMBIC, wanted, "shop/schema", seen, told)
 
 
 def tool_steps(plan: RunnerPlan) -> list[tuple]:
@@ -139,7 +141,7 @@ def test_what_runs_added_is_salvaged_before_the_way_back():
             "": frozenset({CatalogObject("table", "public", "dropped_meanwhile")}),
         },
     )
-    salvage, run = plan_down(spec(), seen, LINE, "0001").steps
+    salvage, run = plan_down(ALEMBIC, seen, LINE, "0001").steps
     assert isinstance(salvage, SalvageObjects)
     assert salvage.objects == (EMAIL, ORDERS)
     assert isinstance(run, RunTool)
@@ -153,18 +155,18 @@ def test_a_way_back_says_what_salvage_does_not_hold():
         added={"0003": frozenset({EMAIL, ORDERS, TOTAL})},
         gone={"0001": frozenset({KEY}), "0003": frozenset({ORDERS, TOTAL})},
     )
-    notes = plan_down(spec(), seen, LINE, "0001").notes
+    notes = plan_down(ALEMBIC, seen, LINE, "0001").notes
     assert f"{ORDERS}, which an earlier run added, is there no more: nothing of it can be" in str(
         notes
     )
     assert str(TOTAL) not in str(notes)
     assert "committed before Alembic begins" in notes[-1]
-    assert "salvage" not in str(plan_down(spec(), facts("0003"), LINE, "0001").notes[:-1])
+    assert "salvage" not in str(plan_down(ALEMBIC, facts("0003"), LINE, "0001").notes[:-1])
 
 
 def test_a_run_that_added_more_than_goes_now_is_salvaged_whole():
     seen = facts("0002", catalog=frozenset({EMAIL}), added={"0003": frozenset({EMAIL})})
-    salvage, _ = plan_down(spec(), seen, LINE, "0001").steps
+    salvage, _ = plan_down(ALEMBIC, seen, LINE, "0001").steps
     assert salvage.objects == (EMAIL,)
 
 
@@ -176,14 +178,14 @@ def test_several_branches_go_back_one_after_the_other():
         revision("b1"),
         heads=("a2", "b2"),
     )
-    assert tool_steps(plan_down(spec(), facts("a2", "b2"), told, "a1, b1")) == [
+    assert tool_steps(plan_down(ALEMBIC, facts("a2", "b2"), told, "a1, b1")) == [
         (("downgrade", "a1"), ("a2", "b2"), ("a1", "b2")),
         (("downgrade", "b1"), ("a1", "b2"), ("a1", "b1")),
     ]
 
 
 def test_nothing_stays_below_the_word_for_nothing():
-    assert tool_steps(plan_down(spec(), facts("0001"), LINE, "")) == [
+    assert tool_steps(plan_down(ALEMBIC, facts("0001"), LINE, "")) == [
         (("downgrade", "base"), ("0001",), ())
     ]
 
@@ -193,20 +195,20 @@ def test_a_missing_way_back_is_said_before_and_refused_after(way_back: WayBack):
     told = project(revision("0002", "0001", way_back=way_back), revision("0001"))
     assert any("0002.py: it" in note for note in up(spec(), facts(), told).notes)
     with pytest.raises(RefusedError) as refused:
-        plan_down(spec(), facts("0002"), told, "0001")
+        plan_down(ALEMBIC, facts("0002"), told, "0001")
     assert refused.value.reason == "NoDown"
     assert "0002.py" in refused.value.message
 
 
 def test_an_empty_way_back_runs_and_is_said():
     told = project(revision("0002", "0001", way_back=WayBack.EMPTY), revision("0001"))
-    plan = plan_down(spec(), facts("0002"), told, "0001")
+    plan = plan_down(ALEMBIC, facts("0002"), told, "0001")
     assert tool_steps(plan) == [(("downgrade", "0001"), ("0002",), ("0001",))]
     assert "0002.py: its downgrade is empty: a rollback leaves what it did" in plan.notes
 
 
 def test_the_plan_says_that_the_way_back_is_unknown():
-    for plan in (up(spec(), facts()), plan_down(spec(), facts("0003"), LINE, "0001")):
+    for plan in (up(spec(), facts()), plan_down(ALEMBIC, facts("0003"), LINE, "0001")):
         assert any("cannot be known" in note for note in plan.notes)
 
 
@@ -244,12 +246,12 @@ def test_the_environment_keeps_what_the_user_set():
 
 def test_the_command_names_ini_and_variable():
     wanted = spec(alembic={"config": "db/alembic.ini"}, databaseURL={"env": "SHOP_URL"})
-    words = command(wanted, ("alembic", "upgrade", "0003"), "text", python="python3")
+    words = command(ALEMBIC, wanted, ("alembic", "upgrade", "0003"), "text", interpreter="python3")
     assert words == ("python3", "-c", "text", "db/alembic.ini", "SHOP_URL", "upgrade", "0003")
 
 
 def test_names_are_quoted():
-    assert select_revisions('a"b', "C d") == (
+    assert select_rows('a"b', "C d", ALEMBIC.books) == (
         'SELECT "version_num"::pg_catalog.text FROM "a""b"."C d" ORDER BY 1'
     )
 
@@ -266,7 +268,7 @@ def test_the_wrapper_s_words_become_a_project():
         line("revision", id="0001", down=[], downgrade="Written", **words)[:-4],
         line("inspected", alembic="1.20", heads=["0002"]),
     ]
-    assert parse_project(told) == Project(
+    assert parse_project(ALEMBIC, told) == Project(
         {"0002": Revision("0002", ("0001",), ("x",), "0002_a.py", "s", WayBack.EMPTY, "t")},
         ("0002",),
     )
@@ -274,17 +276,17 @@ def test_the_wrapper_s_words_become_a_project():
 
 def test_a_wrapper_that_fell_silent_is_no_empty_project():
     with pytest.raises(RefusedError) as refused:
-        parse_project(["Killed"])
+        parse_project(ALEMBIC, ["Killed"])
     assert refused.value.reason == "ProjectUnreadable"
 
 
 def test_a_problem_has_place_state_and_statement():
     words = {"reason": "ProgrammingError", "text": "no such table", "sqlstate": "42P01"}
     told = line("problem", **words, statement="SELECT 1", file="versions/a.py", line=7)
-    problem = parse_problem([told])
+    problem = parse_problem(ALEMBIC, [told])
     assert problem == Problem(
         "ProgrammingError", "no such table", "versions/a.py, line 7", "42P01", "SELECT 1"
     )
     sentence = "versions/a.py, line 7: no such table (SQLSTATE 42P01) [SELECT 1]"
     assert problem.sentence() == sentence
-    assert parse_problem(["nothing of ours"]) is None
+    assert parse_problem(ALEMBIC, ["nothing of ours"]) is None

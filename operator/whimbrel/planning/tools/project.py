@@ -1,4 +1,4 @@
-"""An Alembic project: its revisions, what is below and above them, and what a name means."""
+"""A project of migrations that a tool lists: what is below and above them, newest first."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -8,11 +8,12 @@ from typing import Final
 
 from whimbrel.model.errors import RefusedError
 
-BASE: Final = "base"  # Alembic's word for "nothing is applied"
+BASE: Final = "base"  # the word for "nothing is applied", good for every tool
+HEAD: Final = "head"
 
 
 class WayBack(StrEnum):
-    """What the author wrote as `downgrade`, as far as its text tells."""
+    """What the author wrote as the way back, as far as it can be told without running it."""
 
     WRITTEN = "Written"
     EMPTY = "Empty"
@@ -26,8 +27,9 @@ class Revision:
 
     Attributes:
         down: Revisions right below it (two or more for a merge).
-        depends: Revisions of other branches that it wants first (`depends_on`).
+        depends: Revisions of other branches or apps that it wants first.
         sha256: Of the file, in hex.
+        replaces: Revisions that were squashed into this one.
     """
 
     id: str
@@ -36,7 +38,8 @@ class Revision:
     file: str
     sha256: str
     way_back: WayBack
-    title: str
+    title: str = ""
+    replaces: tuple[str, ...] = ()
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ class Project:
         return frozenset(found)
 
     def tops(self, ids: Iterable[str]) -> tuple[str, ...]:
-        """Return the ones that no other is built on: the rows of Alembic's bookkeeping table."""
+        """Return the ones that no other of them is built on."""
         names = set(ids)
         covered = {below for name in names for below in self.revisions[name].below}
         return tuple(sorted(names - covered))
@@ -80,40 +83,27 @@ class Project:
         newest_first = [each for each in self.revisions.values() if each.id in wanted]
         return tuple(reversed(newest_first))
 
+    def known(self, name: str, words: str) -> str:
+        """Return the name of a revision that the project has.
 
-def resolve(project: Project, name: str) -> tuple[str, ...]:
-    """Return the revisions that a name of the spec means; none for "base".
-
-    Raises:
-        RefusedError: The project has no such revision, or `head` means several.
-    """
-    if name in {"", BASE}:
-        return ()
-    if name == "heads":
-        return project.tops(project.heads)
-    if name == "head":
-        return _single_head(project)
-    if name not in project.revisions:
-        heads = ", ".join(project.heads) or "none"
-        raise RefusedError(
-            "UnknownRevision",
-            f"the image has no revision {name} (its newest: {heads}): name a whole revision id, "
-            "head, heads or base",
-        )
-    return (name,)
-
-
-def _single_head(project: Project) -> tuple[str, ...]:
-    if len(project.heads) > 1:
-        raise RefusedError(
-            "SeveralHeads",
-            f"the project has several heads ({', '.join(project.heads)}): merge them "
-            "(`alembic merge heads`), or name one revision or `heads` in migrations.to",
-        )
-    return project.heads
+        Raises:
+            RefusedError: It has none of that name; `words` say what can be named.
+        """
+        if name not in self.revisions:
+            heads = ", ".join(self.heads) or "none"
+            raise RefusedError(
+                "UnknownRevision",
+                f"the image has no revision {name} (its newest: {heads}): name {words}",
+            )
+        return name
 
 
 def content(revisions: Iterable[Revision]) -> str:
     """Return a digest over the files, part of a step's id: an approval covers them too."""
     text = "\0".join(f"{each.id} {each.sha256}" for each in revisions)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def named(revision: Revision) -> str:
+    """Return file and title."""
+    return f"{revision.file} ({revision.title})" if revision.title else revision.file

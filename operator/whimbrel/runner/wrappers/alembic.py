@@ -1,86 +1,31 @@
-"""Runs inside the user's image as `python -c <this text> CONFIG URL_ENV COMMAND [REVISION]`.
+"""Runs inside the user's image as `python -c <text> CONFIG URL_ENV COMMAND [REVISION]`.
 
-Never imported by us: the runner sends its text. It needs only Python 3.8 and the image's own
-Alembic, leaves env.py alone and gives it the URL of the environment instead of the ini's one.
-Lines that begin with `MARK` and hold JSON are for the runner; all other lines are the project's.
+Never imported by us: the runner sends its text, with that of python_protocol in the place of the
+import. It needs only Python 3.8 and the image's own Alembic, leaves env.py alone and gives it the
+URL of the environment instead of the ini's one.
 """
 
 from __future__ import annotations
 
-import sys
-
-# `python -c` puts the working directory first, where a folder `alembic` would hide the package;
-# the command `alembic` does not have it at all. Last, it hides nothing.
-if __name__ == "__main__":
-    sys.path.sort(key=lambda entry: entry == "")
-
 import ast
-import hashlib
-import json
 import os
-import traceback
+import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-MARK = "@whimbrel "
-
-
-def tell(kind: str, **words: Any) -> None:  # noqa: ANN401 - JSON
-    """Write one line for the runner."""
-    sys.stdout.write("\n" + MARK + json.dumps({"kind": kind, **words}) + "\n")
-    sys.stdout.flush()
-
-
-def stop(reason: str, **words: Any) -> NoReturn:  # noqa: ANN401 - JSON
-    """Name the problem and end."""
-    tell("problem", reason=reason, **words)
-    sys.exit(1)
-
-
-def first_line(error: object) -> str:
-    """Return the first line: the others may hold rows (DETAIL, parameters)."""
-    return (str(error).splitlines() or [""])[0][:500]
-
-
-def is_library(path: str) -> bool:
-    """Say whether a file belongs to Python or to a package, not to the project."""
-    known = (sys.modules.get(name) for name in ("os", "alembic", "sqlalchemy"))
-    folders = [str(Path(str(module.__file__)).parent) + os.sep for module in known if module]
-    return "-packages" in path or path.startswith(tuple(folders))
-
-
-def own_frame(trace: TracebackType | None) -> dict[str, Any]:
-    """Return file and line of the innermost frame that belongs to the project."""
-    for frame in reversed(traceback.extract_tb(trace)):
-        if Path(frame.filename).is_file() and not is_library(frame.filename):
-            return {"file": os.path.relpath(frame.filename), "line": frame.lineno}
-    return {}
-
-
-def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say what ended the program, without the values that SQLAlchemy puts into its messages."""
-    sys.stderr.write("".join(traceback.format_tb(trace)))
-    sys.stderr.write(f"{kind.__name__}: {first_line(error)}\n")
-    driver = getattr(error, "orig", None) or error
-    place = own_frame(trace)
-    if isinstance(error, SyntaxError) and error.filename:
-        place = {"file": os.path.relpath(error.filename), "line": error.lineno}
-    tell(
-        "problem",
-        reason=kind.__name__,
-        text=first_line(error),
-        sqlstate=getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "",
-        statement=" ".join(str(getattr(error, "statement", None) or "").split())[:200],
-        **place,
-    )
-
+from whimbrel.runner.wrappers.python_protocol import (
+    LIBRARIES,
+    first_line,
+    report,
+    sha256_of,
+    stop,
+    tell,
+)
 
 if __name__ == "__main__":
     sys.excepthook = report
+LIBRARIES += ["alembic", "sqlalchemy"]
 try:
     from alembic import __version__ as alembic_version, command
     from alembic.config import Config
@@ -132,7 +77,7 @@ def inspect(config: Config) -> None:
             down=down_revisions(each.down_revision),
             depends=sorted(getattr(each, "_resolved_dependencies", None) or ()),
             file=Path(each.path).name,
-            sha256=hashlib.sha256(Path(each.path).read_bytes()).hexdigest(),
+            sha256=sha256_of(each.path),
             downgrade=way_back(each.path),
             title=first_line(each.doc)[:200],
         )

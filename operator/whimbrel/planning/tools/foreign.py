@@ -1,0 +1,217 @@
+"""What differs between the tools that run in the user's own image; each has a file of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.model.spec import Spec, Tool
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
+from whimbrel.planning.tools.project import Project, WayBack
+
+Rows = tuple[str, ...]  # of the tool's own table; of several columns with colons between them
+Argv = tuple[str, ...]
+
+# $1 name of the table, $2 its columns, $3 its schema or NULL for any: the project may choose it.
+FIND_TABLES: Final = """
+SELECT n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = $1 AND c.relkind IN ('r', 'p')
+  AND pg_catalog.cardinality($2::text[]) = (
+    SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attname = ANY ($2::text[])
+      AND a.attnum > 0 AND NOT a.attisdropped)
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  AND ($3::text IS NULL OR n.nspname = $3)
+ORDER BY 1
+"""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why a wrapper ended early.
+
+    Attributes:
+        reason: A word of the wrapper's own, or the class of an exception.
+        text: First line of the error; never a row's values.
+        place: File and line of the project, or "".
+        sqlstate: SQLSTATE of the database, or "".
+        statement: The beginning of the SQL statement, or "".
+    """
+
+    reason: str
+    text: str = ""
+    place: str = ""
+    sqlstate: str = ""
+    statement: str = ""
+
+    def sentence(self) -> str:
+        """Return all of it for a person."""
+        words = f"{self.place}: {self.text}" if self.place else self.text
+        words += f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""
+        return f"{words} [{self.statement}]" if self.statement else words
+
+
+@dataclass(frozen=True)
+class Start:
+    """One start of the tool on the way back.
+
+    Attributes:
+        goal: What it goes back to, as the tool says it.
+        stays: Revisions that are applied afterwards.
+    """
+
+    goal: str
+    argv: Argv
+    stays: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a tool is started.
+
+    Attributes:
+        interpreters: Tried in this order on the image's PATH.
+        missing: The reason word where there is none of them.
+        wrapper: Its file in whimbrel.runner.wrappers.
+        protocol: The file there that stands in for the wrapper's import of it.
+        options: Further words for the wrapper.
+    """
+
+    interpreters: tuple[str, ...]
+    missing: str
+    wrapper: str
+    protocol: str
+    options: Callable[[Spec], Argv]
+
+
+@dataclass(frozen=True)
+class Books:
+    """The tool's own table.
+
+    Attributes:
+        columns: Of a row that stands for an applied revision.
+        order: A column that tells which was applied first, or "" where nothing tells.
+        relations: What the tool makes beside the migrations to keep its books.
+        applied: Revisions of the project that the rows say are applied.
+        unknown: Rows that a newer image has written.
+        after: The rows when exactly these revisions are applied.
+        shown: Where the database is, in at most 255 characters.
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    order: str
+    relations: tuple[str, ...]
+    applied: Callable[[Project, Rows], frozenset[str]]
+    unknown: Callable[[Project, Rows], Rows]
+    after: Callable[[Project, Rows, frozenset[str]], Rows]
+    shown: Callable[[Rows], str]
+
+
+@dataclass(frozen=True)
+class Ways:
+    """The way up and the way back.
+
+    Attributes:
+        resolve: Revisions that a name of the spec means; none for "base".
+        up: Command that applies what a name means.
+        adopt: Command that only records it.
+        back: Starts that lead from what is applied to a place that `before`, or a person, named.
+        before: A name for the place where the database had the second rows, and has the first now.
+    """
+
+    resolve: Callable[[Project, str], tuple[str, ...]]
+    up: Callable[[str, tuple[str, ...]], Argv]
+    adopt: Callable[[str, tuple[str, ...]], Argv]
+    back: Callable[[Project, frozenset[str], str], tuple[Start, ...]]
+    before: Callable[[Project, Rows, Rows], str]
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """What is said of a tool.
+
+    Attributes:
+        no_way_back: What its author wrote instead of a way back.
+        problem: The sentence for a reason word of the wrapper's own, or "".
+        refusal: The refusal of a project that could not even be read.
+        advice: What to do about a problem of a run, with a semicolon before it, or "".
+        elsewhere: A question, where all went well and the rows are not as planned.
+    """
+
+    no_way_back: Mapping[WayBack, str]
+    problem: Callable[[Mapping[str, Any]], str]
+    refusal: Callable[[Problem], RefusedError]
+    advice: Callable[[Problem], str]
+    elsewhere: Callable[[Spec], str]
+
+
+@dataclass(frozen=True)
+class ForeignTool:
+    """A tool that runs in the user's image.
+
+    Attributes:
+        title: Its name as its users write it.
+        command: First word of its commands as they are shown.
+    """
+
+    tool: Tool
+    title: str
+    command: str
+    started: Started
+    books: Books
+    ways: Ways
+    sentences: Sentences
+
+
+def way(tool: ForeignTool, before: Rows, after: Rows) -> str:
+    """Return from where to where a start leads, for a person."""
+    shown = tool.books.shown
+    return f"from {shown(before) or 'nothing'} to {shown(after) or 'nothing'}"
+
+
+def select_rows(schema: str, table: str, books: Books) -> str:
+    """Return the query for the rows that stand for applied revisions."""
+    columns = ", ".join(f"{quote_identifier(each)}::pg_catalog.text" for each in books.columns)
+    order = quote_identifier(books.order) if books.order else "1"
+    return f"SELECT {columns} FROM {quote_name(schema, table)} ORDER BY {order}"  # noqa: S608 - quoted
+
+
+def command(tool: ForeignTool, spec: Spec, argv: Argv, wrapper: str, *, interpreter: str) -> Argv:
+    """Return the words that carry out a step's `argv` with an unchanged project.
+
+    Args:
+        tool: Whose command it is.
+        spec: Names the variable of the URL, and the tool's options.
+        argv: As the plan shows it.
+        wrapper: Text of the wrapper.
+        interpreter: Its name on the image's PATH.
+    """
+    options = tool.started.options(spec)
+    return (interpreter, "-c", wrapper, *options, spec.migrations.database_url.env, *argv[1:])
+
+
+def own_options(spec: Spec) -> str:
+    """Return the PGOPTIONS that the object itself gives to the tool, or ""."""
+    return next((each.value or "" for each in spec.migrations.env if each.name == "PGOPTIONS"), "")
+
+
+def environment(spec: Spec, url: str, application_name: str, options: str) -> dict[str, str]:
+    """Return the variables of one run: the URL, and what libpq passes on by itself.
+
+    Args:
+        spec: Its `env` comes first, and its own PGOPTIONS stay before ours.
+        url: As the tool wants it, with the password.
+        application_name: What pg_stat_activity shows of the tool.
+        options: Settings of the session, for example ``-c lock_timeout=100ms``.
+    """
+    given = {each.name: each.value for each in spec.migrations.env if each.value is not None}
+    return {
+        **given,
+        spec.migrations.database_url.env: url,
+        "PGAPPNAME": application_name,
+        "PGOPTIONS": f"{own_options(spec)} {options}".strip(),
+        "PYTHONUNBUFFERED": "1",
+    }

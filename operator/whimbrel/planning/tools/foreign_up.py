@@ -1,0 +1,103 @@
+"""The way of a foreign tool to what is asked for, from what the database shows."""
+
+from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.facts import Facts
+from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.spec import Spec
+from whimbrel.model.steps import Direction, RunTool, StepId
+from whimbrel.planning.tools.foreign import ForeignTool, way
+from whimbrel.planning.tools.foreign_down import needs_newer_image, notes_on_way_back, plan_down
+from whimbrel.planning.tools.project import HEAD, Project, content, named
+
+
+def plan_up(
+    tool: ForeignTool, spec: Spec, owner: str, facts: Facts, project: Project
+) -> RunnerPlan:
+    """Return the way from what the database shows to `migrations.to`, down if that is lower.
+
+    Raises:
+        RefusedError: It cannot be said what `to` means here.
+        HeldError: This very plan was rolled back before.
+    """
+    wanted, rows = spec.migrations.to, facts.revisions
+    if wanted == tool.books.shown(rows):
+        return RunnerPlan(Direction.UP, wanted)
+    unknown = tool.books.unknown(project, rows)
+    if unknown and wanted in {HEAD, "heads"}:
+        return RunnerPlan(Direction.UP, tool.books.shown(rows), ahead=True)
+    target = tool.ways.resolve(project, wanted)
+    if unknown:
+        raise needs_newer_image(unknown, wanted)
+    if project.closure(target) <= tool.books.applied(project, rows):
+        down = plan_down(tool, facts, project, wanted)
+        if down.steps:
+            return down
+    plan = _upward(tool, spec, facts, project)
+    if plan.steps and plan.digest() in facts.rolled_back:
+        raise _was_rolled_back(owner, plan)
+    return plan
+
+
+def _upward(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> RunnerPlan:
+    wanted, books = spec.migrations.to, tool.books
+    target = tool.ways.resolve(project, wanted)
+    stamp = _baseline(tool, spec, facts, project)
+    start = stamp[0].revisions if stamp else facts.revisions
+    have = books.applied(project, start)
+    pending = project.in_order(project.closure(target) - have)
+    after = books.after(project, start, have | project.closure(target))
+    to = books.shown(after)
+    if set(after) == set(start):
+        return RunnerPlan(Direction.UP, to, stamp)
+    run = RunTool(
+        id=StepId(f"up:{tool.tool}:{to}:{content(pending)}"),
+        direction=Direction.UP,
+        argv=tool.ways.up(wanted, target),
+        before=start,
+        revisions=after,
+        way=way(tool, start, after),
+    )
+    applied = tuple(f"applies {named(each)}" for each in pending)
+    notes = (*applied, *notes_on_way_back(tool, pending))
+    return RunnerPlan(Direction.UP, to, (*stamp, run), notes)
+
+
+def _baseline(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> tuple[RunTool, ...]:
+    name = spec.migrations.baseline
+    if not name or facts.revisions:
+        return ()
+    adopted = tool.ways.resolve(project, name)
+    if not adopted:
+        return ()
+    if not any(each.kind == "table" for each in facts.catalog):
+        raise RefusedError(
+            "BaselineDoesNotFit",
+            f"migrations.baseline: {name} adopts an existing database, but {facts.database} holds "
+            "no table: remove `baseline`",
+        )
+    wanted = spec.migrations.to
+    if not project.closure(adopted) <= project.closure(tool.ways.resolve(project, wanted)):
+        raise RefusedError(
+            "BaselineAfterTarget",
+            f"migrations.baseline: {name} is not below migrations.to: {wanted}",
+        )
+    after = tool.books.after(project, (), project.closure(adopted))
+    run = RunTool(
+        id=StepId(f"adopt:{tool.tool}:{name}"),
+        direction=Direction.UP,
+        argv=tool.ways.adopt(name, adopted),
+        before=(),
+        revisions=after,
+        way=way(tool, (), after),
+    )
+    return (run,)
+
+
+def _was_rolled_back(owner: str, plan: RunnerPlan) -> HeldError:
+    namespace, _, name = owner.partition("/")
+    return HeldError(
+        "WasRolledBack",
+        f"this plan (to {plan.to}) was rolled back and is not tried again; "
+        "retry it, or give the object another spec",
+        command=f"whimbrel retry {name} -n {namespace}",
+    )

@@ -1,0 +1,78 @@
+"""What a tool's wrapper says, line by line: the project, or what went wrong."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.planning.tools.foreign import ForeignTool, Problem
+from whimbrel.planning.tools.project import Project, Revision, WayBack
+
+MARK: Final = "@whimbrel "  # begins the lines that a file of whimbrel.runner.wrappers writes for us
+
+
+def parse_project(tool: ForeignTool, lines: Iterable[str]) -> Project:
+    """Return the project that `inspect` told.
+
+    Raises:
+        RefusedError: The image or the project cannot be used; the sentence says what to change.
+    """
+    told = tuple(_messages(lines))
+    problem = _find_problem(tool, told)
+    if problem is not None:
+        raise tool.sentences.refusal(problem)
+    ends = [message for message in told if message["kind"] == "inspected"]
+    if not ends:
+        raise RefusedError(
+            "ProjectUnreadable",
+            f"{tool.title} ended without telling its revisions; the log of the container has its "
+            "words",
+        )
+    revisions = (_revision(message) for message in told if message["kind"] == "revision")
+    return Project({each.id: each for each in revisions}, tuple(sorted(ends[-1]["heads"])))
+
+
+def parse_problem(tool: ForeignTool, lines: Iterable[str]) -> Problem | None:
+    """Return why the wrapper ended early, or None when it said nothing of the kind."""
+    return _find_problem(tool, _messages(lines))
+
+
+def is_for_us(line: str) -> bool:
+    """Say whether a line of output is the wrapper's and not the project's."""
+    return line.startswith(MARK)
+
+
+def _messages(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    for line in lines:
+        with suppress(json.JSONDecodeError):  # a line that was too long and has been cut
+            if is_for_us(line):
+                yield json.loads(line.removeprefix(MARK))
+
+
+def _revision(message: Mapping[str, Any]) -> Revision:
+    return Revision(
+        id=message["id"],
+        down=tuple(message["down"]),
+        depends=tuple(message["depends"]),
+        file=message["file"],
+        sha256=message["sha256"],
+        way_back=WayBack(message["downgrade"]),
+        title=message["title"],
+        replaces=tuple(message.get("replaces", ())),
+    )
+
+
+def _find_problem(tool: ForeignTool, messages: Iterable[Mapping[str, Any]]) -> Problem | None:
+    for message in messages:
+        if message["kind"] == "problem":
+            return _problem(tool, message)
+    return None
+
+
+def _problem(tool: ForeignTool, message: Mapping[str, Any]) -> Problem:
+    reason = message["reason"]
+    if sentence := tool.sentences.problem(message):
+        return Problem(reason, sentence)
+    place = f"{message['file']}, line {message['line']}" if "file" in message else ""
+    return Problem(reason, message["text"], place, message["sqlstate"], message["statement"])

@@ -1,0 +1,82 @@
+"""What the wrappers of all tools written in Python share; its text stands in front of theirs.
+
+It runs inside the user's image and needs only Python 3.8. Lines that begin with `MARK` and hold
+JSON are for the runner; all other lines are the project's.
+"""
+
+from __future__ import annotations
+
+import sys
+
+# `python -c` puts the working directory first, where a folder could hide the package of the tool;
+# the tool's own command does not have it at all. Last, it hides nothing.
+if __name__ == "__main__":
+    sys.path.sort(key=lambda entry: entry == "")
+
+import hashlib
+import json
+import os
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MARK = "@whimbrel "
+LIBRARIES = ["os"]  # modules whose folders hold no code of the project
+
+
+def tell(kind: str, **words: Any) -> None:  # noqa: ANN401 - JSON
+    """Write one line for the runner."""
+    sys.stdout.write("\n" + MARK + json.dumps({"kind": kind, **words}) + "\n")
+    sys.stdout.flush()
+
+
+def stop(reason: str, **words: Any) -> NoReturn:  # noqa: ANN401 - JSON
+    """Name the problem and end."""
+    tell("problem", reason=reason, **words)
+    sys.exit(1)
+
+
+def first_line(error: object) -> str:
+    """Return the first line: the others may hold rows (DETAIL, parameters)."""
+    return (str(error).splitlines() or [""])[0][:500]
+
+
+def sha256_of(path: str) -> str:
+    """Return the digest of a file, in hex."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def is_library(path: str) -> bool:
+    """Say whether a file belongs to Python or to a package, not to the project."""
+    known = (sys.modules.get(name) for name in LIBRARIES)
+    folders = [str(Path(str(module.__file__)).parent) + os.sep for module in known if module]
+    return "-packages" in path or path.startswith(tuple(folders))
+
+
+def own_frame(trace: TracebackType | None) -> dict[str, Any]:
+    """Return file and line of the innermost frame that belongs to the project."""
+    for frame in reversed(traceback.extract_tb(trace)):
+        if Path(frame.filename).is_file() and not is_library(frame.filename):
+            return {"file": os.path.relpath(frame.filename), "line": frame.lineno}
+    return {}
+
+
+def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say what ended the program, without the values that libraries put into their messages."""
+    sys.stderr.write("".join(traceback.format_tb(trace)))
+    sys.stderr.write(f"{kind.__name__}: {first_line(error)}\n")
+    driver = getattr(error, "orig", None) or error.__cause__ or error
+    place = own_frame(trace)
+    if isinstance(error, SyntaxError) and error.filename:
+        place = {"file": os.path.relpath(error.filename), "line": error.lineno}
+    tell(
+        "problem",
+        reason=kind.__name__,
+        text=first_line(error),
+        sqlstate=getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "",
+        statement=" ".join(str(getattr(error, "statement", None) or "").split())[:200],
+        **place,
+    )
