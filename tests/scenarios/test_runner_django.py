@@ -188,6 +188,31 @@ def test_killed_in_mid_statement_and_started_again(
     assert database.run("SELECT count(*) FROM late") == [(0,)]
 
 
+def test_a_login_of_its_own_owns_nothing_and_is_the_fence(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    admin = replace(database, user="postgres", password="postgres")
+    login = f"{database.user}_login"
+    admin.run(f"CREATE ROLE {login} LOGIN PASSWORD 'x1y2z3' CREATEROLE")
+    admin.run(f"GRANT {database.user} TO {login} WITH ADMIN OPTION")
+    admin.run(f"ALTER ROLE {login} SET role = '{database.user}'")
+    url = database.url.replace(f"{database.user}:{database.password}", f"{login}:x1y2z3")
+    write(project, "0004_slow", SLEEP)
+    lost = replace(attempt, url=url, run="own", machine="another-node")
+    running = lost.start()
+    wait_for_sleep(database, running)
+    running.process.kill()
+    assert running.tool is not None
+    assert is_dead_within(running.tool.pid, 5)
+    running.finish()
+    write(project, "0004_slow", "SELECT 1")
+    answer = replace(lost, attempt=2, machine="").run_to_end()
+    assert (answer.code, answer.result.get("revision")) == (0, "people:0004_slow"), answer
+    assert answer.result["fence"] == "Role"
+    owners = database.run("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
+    assert owners == [(database.user,)]
+
+
 def test_sigterm_between_two_migrations_takes_nothing_back(
     attempt: Attempt, project: Path, database: Postgres
 ):

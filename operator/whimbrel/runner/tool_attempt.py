@@ -251,7 +251,7 @@ def _await_no_session(
     # cancelled, again and again.
     with closing(bench.holding.another_session()) as session:
         _await_none_named(session, who)
-        # Asked even where the driver takes our name: the project may give another one. A tool that came
+        # Asked even where the driver takes our name: env.py may give another one. A tool that came
         # to its own end has heard the answer to each of its statements: nothing of it is at work.
         strangers = (
             "" if role or answered else busy_strangers(session, attempt.login, attempt.opened_at)

@@ -168,18 +168,12 @@ def _with_dependents(project: Project, names: Iterable[str]) -> frozenset[str]:
 
 
 def before(project: Project, now: Rows, rows: Rows) -> str:
-    """Return the name of the place where the table had these rows.
-
-    Raises:
-        RefusedError: Nothing has come since.
-    """
+    """Return the name of the place where the table had these rows; "head" if nothing came since."""
     have, kept = applied(project, now), applied(project, rows)
     if not kept:
         return BASE
     apps = sorted({app_of(each) for each in have - kept})
-    if not apps:
-        raise RefusedError("NothingToRollBack", "nothing was applied since that could go back")
-    return ",".join(goal for app in apps for goal in _newest(project, kept, app))
+    return ",".join(goal for app in apps for goal in _newest(project, kept, app)) or HEAD
 
 
 def applied(project: Project, rows: Rows) -> frozenset[str]:
