@@ -408,6 +408,14 @@ def test_settings_that_fail_are_named_with_their_line(shop: Shop):
     assert "shop/settings.py, line" in error.message
 
 
+def test_an_image_without_the_driver(shop: Shop):
+    for name in ("psycopg", "psycopg2"):
+        (shop.folder / f"{name}.py").write_text("raise ImportError('not installed')")
+    error = refused(shop)
+    assert error.reason == "DriverMissing"
+    assert "install the driver" in error.message
+
+
 def test_two_newest_migrations_of_one_app_are_named(shop: Shop):
     write(shop, "people:0003_other", TWO)
     error = refused(shop)

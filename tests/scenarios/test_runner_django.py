@@ -154,6 +154,19 @@ def test_a_failing_middle_migration(
     assert (mended.code, mended.result["revision"]) == (0, "people:0005_more"), mended
 
 
+def test_a_fresh_database_is_left_as_before_with_the_apps_of_django_itself(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """Content types come by a signal; Django's own table stays, and is no change."""
+    write(project, "0004_broken", "SELECT nonsense()")
+    answer = attempt.run_to_end()
+    assert (answer.code, answer.result["reason"]) == (1, "ToolFailed"), answer
+    assert "as before this run" in answer.result["message"]
+    assert answer.result.get("revision", "") == ""
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+    assert database.run(tables) == [("django_migrations",)]
+
+
 def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     attempt: Attempt, project: Path, database: Postgres
 ):

@@ -62,6 +62,8 @@ def app_of(name: str) -> str:
 def resolve(project: Project, name: str) -> tuple[str, ...]:
     """Return the migrations that a name of the spec means; none for "base" and "app:zero".
 
+    Several names with commas between them are a place to go back to, as `before` names it.
+
     Raises:
         RefusedError: The project has no such migration, or an app has several newest ones.
     """
@@ -70,6 +72,10 @@ def resolve(project: Project, name: str) -> tuple[str, ...]:
         return ()
     if name in _HEADS:
         return project.heads
+    return tuple(one for each in name.split(",") for one in _one(project, each.strip()))
+
+
+def _one(project: Project, name: str) -> tuple[str, ...]:
     app, _, last = name.partition(":")
     if last == ZERO and any(app_of(each) == app for each in project.revisions):
         return ()
@@ -88,7 +94,15 @@ def _refuse_conflicts(project: Project) -> None:
 
 
 def up(name: str, _target: tuple[str, ...]) -> Argv:
-    """Return the command that leads up."""
+    """Return the command that leads up.
+
+    Raises:
+        RefusedError: Several places are named.
+    """
+    if "," in name:
+        raise RefusedError(
+            "UnknownRevision", f"{name} is a place to go back to: to go up, name one migration"
+        )
     return ("manage.py", "migrate") if name in _HEADS else _migrate(name)
 
 
@@ -136,9 +150,8 @@ def _wanted(project: Project, have: frozenset[str], to: str) -> frozenset[str]:
         return frozenset()
     if to in _HEADS:
         return have
-    names = [name.strip() for name in to.split(",")]
-    kept = project.closure(one for name in names for one in resolve(project, name))
-    apps = {app_of(name) for name in names}
+    kept = project.closure(resolve(project, to))
+    apps = {app_of(name.strip()) for name in to.split(",")}
     gone = {each for each in have - kept if app_of(each) in apps}
     return have - _with_dependents(project, gone)
 

@@ -91,6 +91,13 @@ def ends(plan: RunnerPlan) -> set[str]:
         pytest.param("c:1", ("a:1", "auth:1"), ["c 1"], {"a:1", "auth:1", "c:1"}, id="another app"),
         pytest.param("a:2", ALL, ["a 2"], {*ALL} - {"a:3"}, id="a lower one of an app"),
         pytest.param("a:1", ALL, ["a 1"], {*ALL} - {"a:3", "a:2"}, id="what is built on it goes"),
+        pytest.param(
+            "b:zero,c:zero",
+            ALL,
+            ["b zero", "c zero"],
+            {*ALL} - {"b:1", "c:1", "a:3"},
+            id="several apps",
+        ),
         pytest.param("b:zero", ALL, ["b zero"], {*ALL} - {"b:1", "a:3"}, id="one app to nothing"),
         pytest.param("base", ALL, ["auth zero", "c zero"], set(), id="everything back"),
     ],
@@ -132,6 +139,7 @@ def test_an_older_image_with_head_changes_nothing():
     ("to", "rows", "told", "reason", "words"),
     [
         pytest.param("a:9", (), SHOP, "UnknownRevision", "a:9", id="unknown migration"),
+        pytest.param("a:2,c:1", (), SHOP, "UnknownRevision", "one migration", id="two ways up"),
         pytest.param("a", (), SHOP, "UnknownRevision", "app:name", id="an app alone"),
         pytest.param("x:zero", (), SHOP, "UnknownRevision", "x:zero", id="unknown app"),
         pytest.param("a:1", (*ALL, "a:4"), SHOP, "NeedsNewerImage", "a:4", id="older image"),
