@@ -14,6 +14,14 @@ ALEMBIC = {
     "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
     "migrations": {"tool": "alembic", "image": "registry.example/shop:1.8.0"},
 }
+DJANGO = {
+    "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+    "migrations": {
+        "tool": "django",
+        "image": "registry.example/shop:1.8.0",
+        "django": {"settings": "shop.settings.live", "manage": "src/manage.py"},
+    },
+}
 NAME = {"name": "db"}
 KEY = {"name": "db", "key": "url"}
 
@@ -81,8 +89,8 @@ REFUSALS = (
         "unknown tool",
         {"migrations.tool": "flyway"},
         "spec.migrations.tool",
-        'Unsupported value: "flyway": supported values: "sql", "alembic"',
-        "Input should be 'sql' or 'alembic'",
+        'Unsupported value: "flyway": supported values: "sql", "alembic", "django"',
+        "Input should be 'sql', 'alembic' or 'django'",
     ),
     Refusal("two URLs", {"database.partsFrom.secretRef": NAME}, "spec.database", ONE_DATABASE),
     Refusal("no URL", {"database.urlFrom": GONE}, "spec.database", ONE_DATABASE),
@@ -152,6 +160,34 @@ REFUSALS = (
         {"migrations.alembic": {}},
         "spec.migrations",
         "the member `alembic` belongs to tool: alembic",
+    ),
+    Refusal(
+        "django member beside alembic",
+        {"migrations.django": {"settings": "shop.settings"}},
+        "spec.migrations",
+        "the member `django` belongs to tool: django",
+        base=ALEMBIC,
+    ),
+    Refusal(
+        "alembic member beside django",
+        {"migrations.alembic": {"config": "alembic.ini"}},
+        "spec.migrations",
+        "the member `alembic` belongs to tool: alembic",
+        base=DJANGO,
+    ),
+    Refusal(
+        "django without an image",
+        {"migrations.image": GONE, "migrations.configMapRef": NAME},
+        "spec.migrations",
+        "this tool runs in your own image: name it in `image`",
+        base=DJANGO,
+    ),
+    Refusal(
+        "settings as a path",
+        {"migrations.django.settings": "shop/settings.py"},
+        "spec.migrations.django.settings",
+        "write the dotted name of a Python module",
+        base=DJANGO,
     ),
     Refusal(
         "sql member beside alembic",

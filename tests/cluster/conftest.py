@@ -38,6 +38,12 @@ def alembic() -> str:
 
 
 @pytest.fixture(scope="session")
+def django() -> str:
+    """The image of examples/tools/django, as its author would build it."""
+    return provide_image(ROOT / "examples/tools/django", "whimbrel-example-django:1")
+
+
+@pytest.fixture(scope="session")
 def one_node() -> None:
     """Skip where the node's containers and components are out of reach."""
     if not is_one_node():

@@ -55,6 +55,7 @@ _DATA_KEY: Final = r"^[-._a-zA-Z0-9]+$"
 _ENV_NAME: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _IMAGE: Final = r"^\S+$"
 _REVISION: Final = r"^[^\s\x00]+$"
+_MODULE: Final = r"^[A-Za-z_][A-Za-z0-9_.]*$"
 _SCHEME: Final = r"^[a-z][a-z0-9+]*$"
 
 # PostgreSQL takes any name of 1 to 63 bytes without NUL when it is quoted, and we always quote.
@@ -65,6 +66,7 @@ DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=_DATA_KEY)]
 EnvName = Annotated[str, Field(min_length=1, max_length=128, pattern=_ENV_NAME)]
 ImageName = Annotated[str, Field(min_length=1, max_length=1024, pattern=_IMAGE)]
 FilePath = Annotated[str, Field(min_length=1, max_length=1024, pattern=_NO_NUL)]
+ModuleName = Annotated[str, Field(min_length=1, max_length=255, pattern=_MODULE)]
 Revision = Annotated[str, Field(min_length=1, max_length=255, pattern=_REVISION)]
 UrlScheme = Annotated[str, Field(max_length=64, pattern=_SCHEME)]
 Label = Annotated[str, Field(max_length=63)]
@@ -80,6 +82,7 @@ SENTENCES: Final = {
     "no digit in front",
     _IMAGE: "write the name of an image, without spaces",
     _REVISION: "write a revision, without spaces",
+    _MODULE: "write the dotted name of a Python module",
     _SCHEME: "write the scheme of a URL, for example postgresql+psycopg",
 }
 

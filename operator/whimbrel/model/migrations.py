@@ -12,6 +12,7 @@ from whimbrel.model.bounds import (
     Frozen,
     Identifier,
     ImageName,
+    ModuleName,
     Revision,
     UrlScheme,
     require,
@@ -28,6 +29,7 @@ _ONE_SOURCE: Final = "name exactly one source: image, configMapRef or inline"
 _OWN_IMAGE: Final = "this tool runs in your own image: name it in `image`"
 _SQL_MEMBER: Final = "the member `sql` belongs to tool: sql"
 _ALEMBIC_MEMBER: Final = "the member `alembic` belongs to tool: alembic"
+_DJANGO_MEMBER: Final = "the member `django` belongs to tool: django"
 _SQL_PATH: Final = (
     "tool sql with an image needs sql.path, the directory of the files in it; "
     "without an image there is no path"
@@ -59,6 +61,7 @@ class Tool(StrEnum):
 
     SQL = "sql"
     ALEMBIC = "alembic"
+    DJANGO = "django"
 
 
 class Atomicity(StrEnum):
@@ -101,6 +104,16 @@ class AlembicOptions(Frozen):
     """Options of the tool `alembic`."""
 
     config: FilePath = Field("alembic.ini", description="The ini file, relative to workingDir.")
+
+
+class DjangoOptions(Frozen):
+    """Options of the tool `django`."""
+
+    settings: ModuleName | None = Field(
+        None,
+        description="The settings module; absent: what manage.py or the image itself names.",
+    )
+    manage: FilePath = Field("manage.py", description="manage.py, relative to workingDir.")
 
 
 class DatabaseURL(Frozen):
@@ -163,6 +176,10 @@ class Migrations(Frozen):
                 _ALEMBIC_MEMBER,
             ),
             (
+                "!has(self.django) || self.tool == 'django'",
+                _DJANGO_MEMBER,
+            ),
+            (
                 "self.tool != 'sql' || has(self.sql) == has(self.image)",
                 _SQL_PATH,
             ),
@@ -196,6 +213,7 @@ class Migrations(Frozen):
     inline: InlineFiles | None = Field(None, description="SQL files in the object itself.")
     sql: SqlOptions | None = Field(None, description="Options of tool sql.")
     alembic: AlembicOptions | None = Field(None, description="Options of tool alembic.")
+    django: DjangoOptions | None = Field(None, description="Options of tool django.")
     working_dir: FilePath | None = Field(
         None,
         alias="workingDir",
@@ -240,6 +258,7 @@ class Migrations(Frozen):
         require(is_sql or has_image, _OWN_IMAGE)
         require(is_sql or self.sql is None, _SQL_MEMBER)
         require(self.tool is Tool.ALEMBIC or self.alembic is None, _ALEMBIC_MEMBER)
+        require(self.tool is Tool.DJANGO or self.django is None, _DJANGO_MEMBER)
         require(not is_sql or (self.sql is not None) == has_image, _SQL_PATH)
         return self
 

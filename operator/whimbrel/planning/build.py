@@ -58,7 +58,10 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
         )
     rows = () if facts.last_run == (BASE,) else facts.last_run
     target = tool.ways.before(source, facts.revisions, rows)
-    return replace(foreign_down.plan_down(tool, facts, source, target), target=target)
+    plan = foreign_down.plan_down(tool, facts, source, target)
+    if not plan.steps:
+        raise RefusedError("NothingToRollBack", "nothing was applied since that could go back")
+    return replace(plan, target=target)
 
 
 def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) -> str:

@@ -69,7 +69,7 @@ def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))
     starts = [each for each in read_tool_runs(ledger, history) if each.run == run]
-    return files or (bool(starts) and starts[0].before != starts[-1].after)
+    return files or (bool(starts) and set(starts[0].before) != set(starts[-1].after or ()))
 
 
 def revision_of(facts: Facts, order: Order) -> str:
@@ -128,7 +128,7 @@ def _ways(ended: list[ToolRun]) -> list[ToolRun]:
         ]
         if starts:
             del ways[starts[0] :]
-        elif not run.step.startswith("adopt:") and run.after != run.before:
+        elif not run.step.startswith("adopt:") and set(run.after or ()) != set(run.before):
             ways.append(run)
     return ways
 

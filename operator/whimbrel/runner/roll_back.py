@@ -92,8 +92,29 @@ def _take_back_and_say(error: WhimbrelError, bench: Bench) -> Result:
         return findings.failure(later)
     except WhimbrelError as second:
         return findings.failure(_rollback_failed(f"{error.message}; ", second, bench))
+    if not _shape_is_back(bench):
+        return findings.failure(_not_whole(error, bench))
     told = f"{error.message}; the earlier transactions of this run were taken back"
     return findings.failure(_as_before(FailedError(error.reason, told, command=error.command)))
+
+
+def _shape_is_back(bench: Bench) -> bool:
+    """Tell whether the catalogue is as before the first start of a tool in this run."""
+    if bench.order.spec.migrations.tool is Tool.SQL:
+        return True
+    starts = _starts_of_this_run(bench)
+    return starts[0].fingerprint_before == starts[-1].fingerprint_after
+
+
+def _not_whole(error: WhimbrelError, bench: Bench) -> HeldError:
+    order = bench.order
+    return HeldError(
+        "HalfDone",
+        f"{error.message}; the earlier migrations of this run were taken back, but the catalogue "
+        "is not as before it: the failed one committed a part of its work, or a way back leaves "
+        "something, or somebody else changed it; put that right by hand, then retry",
+        command=f"whimbrel retry {order.name} -n {order.namespace}",
+    )
 
 
 def _take_back(bench: Bench, to: str | None) -> RunnerPlan:

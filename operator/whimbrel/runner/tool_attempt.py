@@ -37,7 +37,7 @@ from whimbrel.runner.run_role import (
     remove_role,
     role_name,
 )
-from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool
+from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool, same
 from whimbrel.runner.sessions import Session, is_pooled, open_session, own, tool_options
 from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
@@ -123,7 +123,7 @@ def finish_lost_tool_runs(bench: Bench) -> None:
         rows = _read_back(bench)
         now = read_identities(ledger.session, ledger.schema)
         shape = _shape(bench)
-        new = _new(run.added, now) if rows != run.before else {}
+        new = _new(run.added, now) if not same(rows, run.before) else {}
         seen = replace(run, after=rows, added=new, fingerprint_after=shape)
         record_tool_run(ledger, seen)
 
@@ -151,7 +151,10 @@ def _refuse_half_done(bench: Bench) -> None:
     if not newest or bench.order.retry:
         return
     run = newest[0]
-    if run.after == run.before and run.fingerprint_after not in ("", run.fingerprint_before):
+    if same(run.after or (), run.before) and run.fingerprint_after not in (
+        "",
+        run.fingerprint_before,
+    ):
         raise _half_done("the last start of the tool was interrupted", bench)
 
 
@@ -280,11 +283,11 @@ def _judged(
     shape = _shape(bench)
     seen = replace(row, after=failure.after, added=_new(row.added, now), fingerprint_after=shape)
     record_tool_run(ledger, seen)
-    if failure.after == failure.before and shape != row.fingerprint_before:
+    if same(failure.after, failure.before) and shape != row.fingerprint_before:
         return _half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"the database shows {bench.findings.revision or 'no revision'}"
-    if failure.after == failure.before:
+    if same(failure.after, failure.before):
         state = "bookkeeping and fingerprint are as before: nothing stayed"
     return _meaning(failure, state, bench, watchdog)
 

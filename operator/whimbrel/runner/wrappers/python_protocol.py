@@ -64,11 +64,17 @@ def own_frame(trace: TracebackType | None) -> dict[str, Any]:
     return {}
 
 
+def sqlstate_of(error: BaseException) -> str:
+    """Return what the driver's own error says, which libraries wrap in theirs."""
+    wrapped = (getattr(error, "orig", None), error, error.__cause__)
+    states = (getattr(each, name, None) for each in wrapped for name in ("sqlstate", "pgcode"))
+    return next((str(state) for state in states if state), "")
+
+
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say what ended the program, without the values that libraries put into their messages."""
     sys.stderr.write("".join(traceback.format_tb(trace)))
     sys.stderr.write(f"{kind.__name__}: {first_line(error)}\n")
-    driver = getattr(error, "orig", None) or error.__cause__ or error
     place = own_frame(trace)
     if isinstance(error, SyntaxError) and error.filename:
         place = {"file": os.path.relpath(error.filename), "line": error.lineno}
@@ -76,7 +82,7 @@ def report(kind: type[BaseException], error: BaseException, trace: TracebackType
         "problem",
         reason=kind.__name__,
         text=first_line(error),
-        sqlstate=getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or "",
+        sqlstate=sqlstate_of(error),
         statement=" ".join(str(getattr(error, "statement", None) or "").split())[:200],
         **place,
     )

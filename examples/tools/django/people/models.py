@@ -1,0 +1,9 @@
+from django.db import models
+
+
+class Person(models.Model):
+    name = models.TextField()
+    email = models.EmailField(unique=True)
+
+    class Meta:
+        db_table = "people"
