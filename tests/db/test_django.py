@@ -40,8 +40,6 @@ class Migration(migrations.Migration):
 """
 FREE = "migrations.RunPython.noop"
 
-pytest.importorskip("django")
-
 
 @pytest.fixture
 def app(tmp_path: Path) -> Path:

@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -268,7 +269,7 @@ def run_in_pod(attempt: Attempt, project: Path, ca: Path, tools_ca: Path | None 
     give = [f"mount --bind {tools_ca} {root}/ca/ca.crt"] if tools_ca else []
     running = attempt.start()
     serve = f"exec {built_launcher()} serve {root}/shared/tool.sock"
-    path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     launcher = subprocess.Popen(
         ["unshare", "--mount", "sh", "-ec", "\n".join([*hide, *give, serve])],
         cwd=project,

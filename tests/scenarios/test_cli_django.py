@@ -9,8 +9,6 @@ import pytest
 from tests.postgres import Postgres
 from tests.scenarios.terminal import ROOT, Terminal
 
-pytest.importorskip("django")
-
 ONE = "people:0001_create_people"
 
 

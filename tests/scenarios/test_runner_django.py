@@ -13,8 +13,6 @@ from tests.postgres import Postgres
 from tests.processes import ROOT, is_dead_within
 from tests.runner_process import Attempt, RunnerProcess
 
-pytest.importorskip("django")
-
 ONE, TWO, THREE = (
     "people:0001_create_people",
     "people:0002_fill_email",

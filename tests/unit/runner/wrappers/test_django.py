@@ -4,8 +4,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-pytest.importorskip("django")
-
 from whimbrel.runner.wrappers.django import database
 
 POSTGRESQL = "django.db.backends.postgresql"
