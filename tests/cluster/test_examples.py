@@ -64,7 +64,9 @@ def test_configmap_with_an_index_outside_a_transaction(project: Namespace):
 
 def test_approval(project: Namespace):
     apply(project, "approval")
-    gate = wait_until("the gate", lambda: project.status("billing").get("gate"))
+    # The gate is there before the plan is: first the intent, then what a person reads.
+    wait_until("the plan", lambda: project.status("billing")["gate"]["token"])
+    gate = project.status("billing")["gate"]
     assert columns(project, "invoices") == []
     assert project.kubectl("get", "configmap", gate["plan"], "-o", "name")
     project.kubectl("annotate", "dbm", "billing", f"whimbrel.dev/approve={gate['token']}")

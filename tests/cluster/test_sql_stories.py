@@ -141,7 +141,9 @@ def test_rollback_with_salvage_and_forward_again(shop: Namespace):
 
 def test_approval_gate_shows_the_plan_and_waits(shop: Namespace):
     shop.apply(migration(files=USERS, approval={"before": ["Start"]}))
-    gate = wait_until("a gate", lambda: shop.status("shop").get("gate"))
+    # The gate is there before the plan is: first the intent, then what a person reads.
+    wait_until("the plan", lambda: shop.status("shop")["gate"]["token"])
+    gate = shop.status("shop")["gate"]
     assert shop.status("shop")["phase"] == "AwaitingApproval"
     assert shop.sql("SELECT to_regclass('counted') IS NULL") == "t"
     plan = shop.get("configmap", gate["plan"])
