@@ -24,14 +24,14 @@ class LocalRun(Frozen):
     """The run that goes on, or was the last one.
 
     Attributes:
-        number: Grows from run to run, as in `Order`.
+        number: Grows from run to run, as in `Order`; 0 in a record from before there were numbers.
         to: Target of a rollback.
         spec_digest: Digest of the spec that it carries out.
         attempt: The newest attempt; written before it starts.
     """
 
     id: str
-    number: int
+    number: int = 0
     segment: Segment
     to: str = ""
     spec_digest: str = ""

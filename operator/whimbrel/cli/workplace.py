@@ -71,15 +71,21 @@ def material(manifest: Manifest, project: Path | None) -> Material:
 
 def surroundings(place: Workplace, brought: Material) -> Surroundings:
     """Return what the runner needs beside the order."""
-    prepared = os.environ.get(RUN_ROLE_VARIABLE, "")
     return Surroundings(
         target=place.target,
-        run_target=parse_target(prepared) if prepared else None,
+        run_target=_prepared(place.target),
         files=brought.files,
         tool=brought.tool,
         report=place.report,
         stopping=place.stopping,
     )
+
+
+def _prepared(target: Target) -> Target | None:
+    """Return the prepared login for a tool, with the certificate authority of the database."""
+    url = os.environ.get(RUN_ROLE_VARIABLE, "")
+    ca_file = dict(target.parameters).get("sslrootcert")
+    return parse_target(url, ca_file=ca_file) if url else None
 
 
 def database_label(connection: Connection) -> str:

@@ -138,7 +138,7 @@ CREATE TABLE {s}.resolution (
     by text NOT NULL,
     reason text NOT NULL,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (run, verdict)
+    PRIMARY KEY (run, verdict, by, reason)
 )""",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
@@ -275,7 +275,7 @@ READ_ROLLED_BACK: Final = "SELECT digest FROM {s}.rolled_back WHERE history = $1
 
 RECORD_RESOLUTION: Final = (
     "INSERT INTO {s}.resolution (run, verdict, by, reason) VALUES ($1, $2, $3, $4)"
-    " ON CONFLICT (run, verdict) DO NOTHING"
+    " ON CONFLICT DO NOTHING"
 )
 READ_RESOLUTIONS: Final = "SELECT run, verdict, by, reason, at FROM {s}.resolution ORDER BY at"
 
