@@ -205,7 +205,7 @@ def test_a_failing_migration_in_the_middle_says_what_stayed(shop: Shop):
     assert 'relation "missing" does not exist' in error.message
     assert "people/migrations/0004_bad.py, line 6" in error.message
     assert "[INSERT INTO missing VALUES (1)]" in error.message
-    assert f"the database is at {THREE}" in error.message
+    assert error.after[-1] == THREE
     assert own(error.after) == (ONE, TWO, THREE)
 
 

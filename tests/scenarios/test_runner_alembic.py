@@ -197,7 +197,7 @@ def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     answer = running.finish(20)
     assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
     assert answer.result["revision"] == "0003"
-    assert "the database shows 0003" in answer.result["message"]
+    assert "left the database at 0003" in answer.result["message"]
     slow.write_text(SLOW.replace("pg_sleep(20)", "1"))
     on = second.next().run_to_end()
     assert (on.code, on.result.get("revision"), on.result.get("fence")) == (0, "0004", None), on

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -48,7 +49,7 @@ class WorkQueue:
     def wake(self, group: str, awake: Callable[[Key], bool]) -> None:
         """Ask for a turn of a few objects of a group that are awake: those that are due next."""
         keys = [key for key, known in self._groups.items() if known == group and awake(key)]
-        for key in sorted(keys, key=lambda each: self._due.get(each, 0.0))[:WOKEN]:
+        for key in sorted(keys, key=lambda each: self._due.get(each, math.inf))[:WOKEN]:
             self.add(key)
 
     def forget(self, key: Key) -> None:

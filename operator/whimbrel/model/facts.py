@@ -43,6 +43,8 @@ class Facts:
         started: Ids of steps outside a transaction that an earlier attempt began and did not end.
         added: What earlier runs of a foreign tool added, by revision reached ("" = unknown run).
         gone: What of that is not there any more, under whatever name.
+        newer: Rows of the tool's table that runs with other images brought since the last run
+            with this one.
     """
 
     database: str
@@ -56,3 +58,4 @@ class Facts:
     started: frozenset[str] = frozenset()
     added: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
     gone: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
+    newer: frozenset[str] = frozenset()

@@ -49,9 +49,19 @@ class RunnerPlan:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def step_digests(self) -> tuple[str, ...]:
-        """Return the sha256 (hex) of each step's text, in order."""
-        texts = ("\0".join(step_text(step)) for step in self.steps)
+        """Return the sha256 (hex) of each step's text, in order; of a tool's, piece by piece.
+
+        So what is left of a plan that was carried out in part is an end of its digests.
+        """
+        texts = (text for step in self.steps for text in _parts(step))
         return tuple(hashlib.sha256(text.encode()).hexdigest() for text in texts)
+
+
+def _parts(step: Step) -> tuple[str, ...]:
+    if isinstance(step, RunTool):
+        goal = (step.direction, *step.argv, *sorted(step.revisions))
+        return (*step.pieces, "\0".join(goal))
+    return ("\0".join(step_text(step)),)
 
 
 def step_text(step: Step) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from whimbrel.model.spec import Frozen
 
 MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
 _TEXT_LIMIT: Final = 1400
+_TARGET_LIMIT: Final = 1000
 
 
 class Outcome(StrEnum):
@@ -131,6 +132,8 @@ def _shortenings(result: Result) -> tuple[Result, ...]:
         "command": _cut(result.command, 600),
         "warnings": tuple(_cut(text, 300) for text in result.warnings[:2]),
         "salvage": result.salvage[:4],
+        # The ledger has it too, and the next attempt reads it there.
+        "target": result.target if len(result.target) <= _TARGET_LIMIT else "",
     }
     no_plan = result.model_copy(update={"plan": ""})
     short = no_plan.model_copy(update=cut)

@@ -184,6 +184,7 @@ class RunTool:
         argv: Words of the command; no shell.
         revisions: What the bookkeeping table must show afterwards, exactly.
         before: What it must show before.
+        pieces: Name and digest of each migration that it works on, in the order of the work.
         way: From where to where, for a person.
     """
 
@@ -192,6 +193,7 @@ class RunTool:
     argv: tuple[str, ...]
     before: tuple[str, ...]
     revisions: tuple[str, ...]
+    pieces: tuple[str, ...] = ()
     way: str = ""
 
 

@@ -49,7 +49,9 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     seen = replace(known, revisions=read_revisions(ledger.session, spec))
-    return _with_added(seen, ended, {each: name for name, each in identities.items()})
+    newer = _brought_by_newer(ended, spec.migrations.image or "")
+    names = {each: name for name, each in identities.items()}
+    return _with_added(replace(seen, newer=newer), ended, names)
 
 
 def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
@@ -66,10 +68,11 @@ def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
 
 
 def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
+    """Tell whether something that a run applied was not taken back since."""
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))
-    starts = [each for each in read_tool_runs(ledger, history) if each.run == run]
-    return files or (bool(starts) and set(starts[0].before) != set(starts[-1].after or ()))
+    ended = [each for each in read_tool_runs(ledger, history) if each.after is not None]
+    return files or any(way.run == run for way in _ways(ended))
 
 
 def revision_of(facts: Facts, order: Order) -> str:
@@ -123,14 +126,49 @@ def _ways(ended: list[ToolRun]) -> list[ToolRun]:
     """
     ways: list[ToolRun] = []
     for run in ended:
-        starts = [
-            number for number, way in enumerate(ways) if set(way.before) == set(run.after or ())
-        ]
-        if starts:
-            del ways[starts[0] :]
-        elif not run.step.startswith("adopt:") and set(run.after or ()) != set(run.before):
+        first = _first_taken_back(ways, run)
+        if first is not None:
+            del ways[first:]
+        elif run.step.startswith("up:") and set(run.after or ()) != set(run.before):
             ways.append(run)
     return ways
+
+
+def _first_taken_back(ways: list[ToolRun], run: ToolRun) -> int | None:
+    """Return the number of the oldest way before which a start led back, or None."""
+    left = set(run.after or ())
+    places = [left]
+    if run.step.startswith("down:"):
+        # A tool may record something new even on a way back, such as a squash.
+        places.append(left & set(run.before))
+    return next(
+        (
+            number
+            for place in places
+            if place or place is left
+            for number, way in enumerate(ways)
+            if set(way.before) == place
+        ),
+        None,
+    )
+
+
+def has_moved(ledger: Ledger, order: Order) -> bool:
+    """Tell whether the tool's table is another one now than before this run."""
+    if order.spec.migrations.tool is Tool.SQL:
+        return False
+    runs = read_tool_runs(ledger, order.spec.migrations.history)
+    mine = [each for each in runs if each.run == order.run]
+    return bool(mine) and set(mine[0].before) != set(mine[-1].after or ())
+
+
+def _brought_by_newer(ended: list[ToolRun], image: str) -> frozenset[str]:
+    """Return the rows that came since the last run with an image, by runs with others."""
+    brought: frozenset[str] = frozenset()
+    for run in ended:
+        came = frozenset(run.after or ()) - frozenset(run.before)
+        brought = frozenset() if run.image == image else brought | came
+    return brought
 
 
 def image_of_newest(runs: tuple[ToolRun, ...]) -> str:

@@ -1,6 +1,7 @@
 """What the project holds, read before anything is locked: SQL files, or the image's revisions."""
 
 from collections.abc import Callable
+from typing import Final
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
@@ -10,6 +11,9 @@ from whimbrel.runner.run_tool import ToolPlace, read_project
 from whimbrel.runner.sessions import Manners
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import render_url
+
+# What the project opens of its own accord while it is loaded; a look writes nothing.
+_READ_ONLY: Final = "-c default_transaction_read_only=on"
 
 
 def read_source(
@@ -28,6 +32,7 @@ def read_source(
     if place.tool is None:
         raise TransientError("ToolNotThere", "the tool's container is not there")
     scheme = order.spec.migrations.database_url.scheme
-    url = render_url(place.target, scheme)
-    name = manners.application_name  # its processes carry it, though it opens no session
-    return read_project(ToolPlace(place.tool, order.spec, url, name, "", clean, place.report))
+    name = manners.application_name  # its processes carry it, though it should open no session
+    url = render_url(place.target, scheme, options=_READ_ONLY, application_name=name)
+    tool_place = ToolPlace(place.tool, order.spec, url, name, _READ_ONLY, clean, place.report)
+    return read_project(tool_place)

@@ -29,6 +29,7 @@ class ToolRun:
         added: What the run added to the catalogue, with what outlives a rename.
         fingerprint_before: Fingerprint of the catalogue before.
         fingerprint_after: Fingerprint afterwards, or "".
+        cut: It did not come to the end that was planned.
     """
 
     run: str
@@ -42,6 +43,7 @@ class ToolRun:
     added: Mapping[CatalogObject, Identity]
     fingerprint_before: str
     fingerprint_after: str = ""
+    cut: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,7 @@ def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
         as_json([[*_words(each), *row.added[each][1:]] for each in sorted(row.added)]),
         row.fingerprint_before,
         row.fingerprint_after,
+        row.cut,
     )
 
 
@@ -149,12 +152,12 @@ def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
 
 def _tool_run(row: TupleRow) -> ToolRun:
     after = None if row[7] is None else tuple(row[7])
-    at_home = row[11]
+    at_home = row[12]
     added = {
         CatalogObject(*words): (words[0], oid, number) if at_home else NOBODY
         for *words, oid, number in row[8]
     }
-    values = (*row[:6], tuple(row[6]), after, added, *row[9:11])
+    values = (*row[:6], tuple(row[6]), after, added, *row[9:12])
     return ToolRun(*values)
 
 

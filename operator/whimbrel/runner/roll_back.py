@@ -17,7 +17,7 @@ from whimbrel.model.steps import Direction
 from whimbrel.planning.build import place_of, plan_down, plan_up, shown
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
-from whimbrel.runner.facts import revision_of, run_that_left_nothing
+from whimbrel.runner.facts import has_moved, revision_of, run_that_left_nothing
 from whimbrel.runner.records import (
     ToolRun,
     read_salvage,
@@ -200,7 +200,8 @@ def _as_before(error: WhimbrelError) -> FailedError:
 def _stuck(error: WhimbrelError, bench: Bench) -> WhimbrelError:
     """Return the end of a way back that failed: as it was, or stuck between two transactions."""
     done = steps_done(bench.holding.ledger, bench.order.run)
-    if not any(step.startswith(("down:", "salvage:")) for step in done):
+    begun = any(step.startswith(("down:", "salvage:")) for step in done)
+    if not begun and not has_moved(bench.holding.ledger, bench.order):
         return _as_before(error)
     bench.findings.revision = verify(None, bench)
     return _rollback_failed("", error, bench)

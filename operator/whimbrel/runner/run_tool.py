@@ -141,7 +141,7 @@ def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]
         )
     after = read(answered=end.exit_code == 0)
     if not same(after, step.revisions):
-        raise ToolFailedError(_failure(place, step, after, ended), step, after, ended)
+        raise ToolFailedError(_failure(place, step, ended), step, after, ended)
     if end.exit_code == 0:
         return ()
     return (
@@ -219,7 +219,7 @@ def _cannot_start(place: ToolPlace, error: StartError) -> RefusedError:
     return RefusedError(started.missing, f"{started.interpreters[0]} cannot be started: {error}")
 
 
-def _failure(place: ToolPlace, step: RunTool, after: tuple[str, ...], ended: Ended) -> str:
+def _failure(place: ToolPlace, step: RunTool, ended: Ended) -> str:
     tool = foreign_tool(place.spec.migrations.tool)
     words = [f"{_command(step)} {_how(ended)}"]
     if ended.problem is not None:
@@ -231,7 +231,7 @@ def _failure(place: ToolPlace, step: RunTool, after: tuple[str, ...], ended: End
         )
     elif sensible := _sensible(ended.tail):
         words.append(f": {sensible}")
-    return "".join(words) + f"; the database is at {_words(tool, after)}"
+    return "".join(words)
 
 
 def _how(ended: Ended) -> str:

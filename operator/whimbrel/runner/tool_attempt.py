@@ -22,6 +22,8 @@ from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
 from whimbrel.planning.tools.foreign import own_options
+from whimbrel.planning.tools.foreign_half import next_of_cut_start
+from whimbrel.planning.tools.project import Project, Revision
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
@@ -58,7 +60,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     """
     ledger = bench.holding.ledger
     tool = foreign_tool(bench.order.spec.migrations.tool)
-    _refuse_half_done(bench)
+    _refuse_half_done(step, bench)
     expect_before(tool, step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
     row = _row(step, bench, before, _shape(bench))
@@ -72,7 +74,8 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     new = _new(before, after) if step.direction is Direction.UP else {}
     shape = _shape(bench)
     rows = _read_back(bench)
-    record_tool_run(ledger, replace(row, after=rows, added=new, fingerprint_after=shape))
+    ended = replace(row, after=rows, added=new, fingerprint_after=shape, cut=False)
+    record_tool_run(ledger, ended)
 
 
 def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
@@ -141,21 +144,37 @@ def _read_back(bench: Bench) -> tuple[str, ...]:
         ) from error
 
 
-def _refuse_half_done(bench: Bench) -> None:
-    """Hold where the last start of the tool changed the catalogue and not its bookkeeping.
+def _refuse_half_done(step: RunTool, bench: Bench) -> None:
+    """Hold where the last start of the tool may have left a part of a migration.
 
-    Data that such a start committed leaves no trace in the catalogue and cannot be seen here.
+    Where its bookkeeping stands still the catalogue tells; data alone leaves no trace there. Where
+    it moved on, nobody knows what the catalogue was like in between.
     """
-    history = bench.order.spec.migrations.history
-    newest = read_tool_runs(bench.holding.ledger, history)[-1:]
-    if not newest or bench.order.retry:
+    spec, order = bench.order.spec, bench.order
+    newest = read_tool_runs(bench.holding.ledger, spec.migrations.history)[-1:]
+    if not newest or order.retry:
         return
     run = newest[0]
-    if same(run.after or (), run.before) and run.fingerprint_after not in (
-        "",
-        run.fingerprint_before,
-    ):
+    if not same(run.after or (), run.before):
+        half = _next_of(run, step, bench) if run.cut else None
+        if half is not None:
+            raise _part_unknown(half, bench)
+    elif run.fingerprint_after not in ("", run.fingerprint_before):
         raise _half_done("the last start of the tool was interrupted", bench)
+
+
+def _next_of(run: ToolRun, step: RunTool, bench: Bench) -> Revision | None:
+    """Return what the cut start was at, if that commits as it goes; None where nothing can be left.
+
+    The way back of its own run is compared with the fingerprint before the run, afterwards.
+    """
+    order, project = bench.order, bench.source
+    if not isinstance(project, Project):
+        return None
+    if run.run == order.run and step.direction is Direction.DOWN and run.step.startswith("up:"):
+        return None
+    books = foreign_tool(order.spec.migrations.tool).books
+    return next_of_cut_start(books, project, step, up=run.step.startswith("up:"))
 
 
 def _shape(bench: Bench) -> str:
@@ -286,7 +305,7 @@ def _judged(
     if same(failure.after, failure.before) and shape != row.fingerprint_before:
         return _half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
-    state = f"the database shows {bench.findings.revision or 'no revision'}"
+    state = f"it left the database at {bench.findings.revision or 'no revision'}"
     if same(failure.after, failure.before):
         state = "bookkeeping and fingerprint are as before: nothing stayed"
     return _meaning(failure, state, bench, watchdog)
@@ -312,6 +331,17 @@ def _meaning(
     if stops or (failure.sqlstate and fate_of(failure.sqlstate) is not Fate.PERMANENT):
         return TransientError("Blocked", f"{failure.message}{told}; {state}", retry_after=5.0)
     return FailedError("ToolFailed", f"{failure.message}; {state}")
+
+
+def _part_unknown(half: Revision, bench: Bench) -> HeldError:
+    order = bench.order
+    return HeldError(
+        "HalfDone",
+        f"the last start of the tool ended early; it may have been at {half.file}, which commits "
+        "as it goes, and what of it is there is not known: look, undo that part by hand, then "
+        "retry",
+        command=f"whimbrel retry {order.name} -n {order.namespace}",
+    )
 
 
 def _half_done(told: str, bench: Bench) -> HeldError:

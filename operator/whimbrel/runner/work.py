@@ -16,7 +16,7 @@ from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
-from whimbrel.runner.facts import image_of_newest, read_facts
+from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.ledger import Ledger
@@ -170,7 +170,9 @@ def _state(result: Result, state: str, bench: Bench) -> str:
     if state != "held" or result.reason not in _UNTOUCHED:
         return state
     # An earlier attempt of the run may have touched it, although this one did not.
-    return "held" if steps_done(bench.holding.ledger, bench.order.run) else "failed"
+    ledger, order = bench.holding.ledger, bench.order
+    touched = bool(steps_done(ledger, order.run)) or has_moved(ledger, order)
+    return "held" if touched else "failed"
 
 
 def _migrate(bench: Bench) -> Result:

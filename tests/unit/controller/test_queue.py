@@ -105,6 +105,16 @@ async def test_the_end_of_a_neighbour_wakes_those_that_are_due_next(turns, queue
     assert set(turns.done) == set(keys[5:8])
 
 
+async def test_the_end_of_a_neighbour_does_not_wake_who_waits_for_a_person_first(turns, queue):
+    """They have no moment of their own, and would take every place."""
+    for number in range(4):
+        queue.add(("n", f"gate-{number}"), group="n/db")
+        await turns.until(("n", f"gate-{number}"), 1)
+    queue.add(A, 3600.0, group="n/db")
+    queue.wake("n/db", lambda key: True)
+    await turns.until(A, 1)
+
+
 async def test_workers_are_limited(turns):
     queue = WorkQueue(turns.turn, workers=1, metrics=Metrics())
     for key in (A, B, C):

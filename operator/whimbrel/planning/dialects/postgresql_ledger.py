@@ -111,6 +111,7 @@ CREATE TABLE {s}.tool_run (
     home oid NOT NULL,
     fingerprint_before text NOT NULL,
     fingerprint_after text NOT NULL,
+    cut boolean NOT NULL,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (run, segment, attempt, step)
 )""",
@@ -241,16 +242,16 @@ DELETE_APPLIED: Final = (
 # of the same things, and the numbers of others.
 RECORD_TOOL_RUN: Final = (
     "INSERT INTO {s}.tool_run (run, segment, attempt, step, history, image, before, after, added,"
-    " home, fingerprint_before, fingerprint_after)"
+    " home, fingerprint_before, fingerprint_after, cut)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7::text[], $8::text[], $9::jsonb,"
-    " (SELECT tableoid FROM {s}.meta), $10, $11)"
+    " (SELECT tableoid FROM {s}.meta), $10, $11, $12)"
     " ON CONFLICT (run, segment, attempt, step) DO UPDATE SET after = EXCLUDED.after,"
     " added = EXCLUDED.added, home = EXCLUDED.home, fingerprint_after = EXCLUDED.fingerprint_after,"
-    " at = pg_catalog.clock_timestamp()"
+    " cut = EXCLUDED.cut, at = pg_catalog.clock_timestamp()"
 )
 READ_TOOL_RUNS: Final = (
     "SELECT run, segment, attempt, step, history, image, before, after, added, fingerprint_before,"
-    " fingerprint_after, home = (SELECT tableoid FROM {s}.meta) FROM {s}.tool_run"
+    " fingerprint_after, cut, home = (SELECT tableoid FROM {s}.meta) FROM {s}.tool_run"
     " WHERE history = $1::text ORDER BY seq"
 )
 

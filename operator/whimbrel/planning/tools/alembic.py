@@ -189,5 +189,5 @@ ALEMBIC: Final = ForeignTool(
         shown=", ".join,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, advice, elsewhere),
+    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere, advice),
 )

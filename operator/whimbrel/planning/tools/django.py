@@ -1,6 +1,6 @@
 """Django: its command, its bookkeeping, and what its migrations mean, one history per app."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from whimbrel.model.errors import RefusedError
@@ -153,7 +153,7 @@ def _wanted(project: Project, have: frozenset[str], to: str) -> frozenset[str]:
     kept = project.closure(resolve(project, to))
     apps = {app_of(name.strip()) for name in to.split(",")}
     gone = {each for each in have - kept if app_of(each) in apps}
-    return have - _with_dependents(project, gone)
+    return have - project.with_dependents(gone)
 
 
 def _newest(project: Project, stays: frozenset[str], app: str) -> tuple[str, ...]:
@@ -168,16 +168,8 @@ def _taken_back_to(project: Project, goal: str) -> frozenset[str]:
     app, _, name = goal.partition(":")
     mine = (each for each in project.revisions.values() if app_of(each.id) == app)
     if name == ZERO:
-        return _with_dependents(project, {each.id for each in mine if not each.down})
-    return _with_dependents(project, {each.id for each in mine if goal in each.down})
-
-
-def _with_dependents(project: Project, names: Iterable[str]) -> frozenset[str]:
-    found = set(names)
-    for each in project.in_order(project.revisions):
-        if found.intersection(each.below):
-            found.add(each.id)
-    return frozenset(found)
+        return project.with_dependents({each.id for each in mine if not each.down})
+    return project.with_dependents({each.id for each in mine if goal in each.down})
 
 
 def before(project: Project, now: Rows, rows: Rows) -> str:
@@ -198,15 +190,17 @@ def applied(project: Project, rows: Rows) -> frozenset[str]:
     there = set(rows)
     found: set[str] = set()
     for name, each in project.revisions.items():
-        missing = set(each.replaces or (name,)) - there
+        wanted = set(each.replaces or (name,))
+        missing = wanted - there
         if not missing:
             found.add(name)
-        elif missing != set(each.replaces or (name,)):
+        elif name in there or missing != wanted:
+            # Django asks only for what it replaces, and would run it again.
             raise RefusedError(
                 "PartlySquashed",
-                f"{name} replaces migrations of which {', '.join(sorted(missing))} are not applied "
-                "and others are: apply them with the image of the release before they were "
-                "squashed",
+                f"{name} replaces migrations of which {', '.join(sorted(missing))} are not "
+                "recorded, while others, or it itself, are: use the image of the release before "
+                "they were squashed, or of one in which it replaces nothing any more",
             )
     return frozenset(found)
 
@@ -245,7 +239,8 @@ def after(project: Project, rows: Rows, have: frozenset[str]) -> Rows:
 
 def shown(rows: Rows) -> str:
     """Return the newest migration of each app, by its name, in at most 255 characters."""
-    newest = {app_of(row): row for row in sorted(rows)}
+    last = {app_of(row): row for row in rows}  # they come in the order of the work
+    newest = dict(sorted(last.items()))
     own = [row for app, row in newest.items() if app not in _CONTRIB]
     text = ", ".join(own or newest.values())
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
@@ -264,11 +259,6 @@ def refusal(problem: Problem) -> RefusedError:
         "BrokenMigration",
         f"the project cannot be loaded: {problem.sentence()} ({problem.reason})",
     )
-
-
-def advice(_problem: Problem) -> str:
-    """Return nothing: Django's own words say what to do."""
-    return ""
 
 
 def elsewhere(_spec: Spec) -> str:
@@ -302,5 +292,5 @@ DJANGO: Final = ForeignTool(
         shown=shown,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, advice, elsewhere),
+    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere),
 )

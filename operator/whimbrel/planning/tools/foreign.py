@@ -137,15 +137,15 @@ class Sentences:
         no_way_back: What its author wrote instead of a way back.
         problem: The sentence for a reason word of the wrapper's own, or "".
         refusal: The refusal of a project that could not even be read.
-        advice: What to do about a problem of a run, with a semicolon before it, or "".
         elsewhere: A question, where all went well and the rows are not as planned.
+        advice: What to do about a problem of a run, with a semicolon before it, or "".
     """
 
     no_way_back: Mapping[WayBack, str]
     problem: Callable[[Mapping[str, Any]], str]
     refusal: Callable[[Problem], RefusedError]
-    advice: Callable[[Problem], str]
     elsewhere: Callable[[Spec], str]
+    advice: Callable[[Problem], str] = lambda _: ""
 
 
 @dataclass(frozen=True)

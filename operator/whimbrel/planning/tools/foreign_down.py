@@ -8,7 +8,15 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects, Step, StepId
 from whimbrel.planning.tools.foreign import ForeignTool, Start, way
-from whimbrel.planning.tools.project import BASE, Project, Revision, WayBack, content, named
+from whimbrel.planning.tools.project import (
+    BASE,
+    Project,
+    Revision,
+    WayBack,
+    content,
+    named,
+    pieces,
+)
 
 _UNKNOWN_SQL: Final = (
     "{} shows no SQL of its way back: what a rollback destroys beyond the columns and tables "
@@ -40,7 +48,7 @@ def plan_down(tool: ForeignTool, facts: Facts, project: Project, to: str) -> Run
         RefusedError: This image cannot go there, or a file has no way back.
     """
     rows, books = facts.revisions, tool.books
-    unknown = books.unknown(project, rows)
+    unknown = books.unknown(project, rows) or _of_newer_images(facts, project)
     if unknown:
         raise needs_newer_image(unknown, to or BASE)
     have = books.applied(project, rows)
@@ -82,6 +90,17 @@ def needs_newer_image(unknown: tuple[str, ...], to: str) -> RefusedError:
     )
 
 
+def _of_newer_images(facts: Facts, project: Project) -> tuple[str, ...]:
+    """Return rows that a newer image brought and this one does not know, a whole app of Django's.
+
+    What is built on a table that goes might go with it, unseen.
+    """
+    known = project.revisions.keys() | {
+        name for each in project.revisions.values() for name in each.replaces
+    }
+    return tuple(row for row in facts.revisions if row in facts.newer and row not in known)
+
+
 def _runs(
     tool: ForeignTool, facts: Facts, project: Project, starts: tuple[Start, ...]
 ) -> Iterator[RunTool]:
@@ -89,13 +108,14 @@ def _runs(
     have = tool.books.applied(project, before)
     for start in starts:
         after = tool.books.after(project, before, start.stays)
-        digest = content(project.in_order(have - start.stays))
+        gone = tuple(reversed(project.in_order(have - start.stays)))
         yield RunTool(
-            id=StepId(f"down:{tool.tool}:{start.goal}:{digest}"),
+            id=StepId(f"down:{tool.tool}:{start.goal}:{content(reversed(gone))}"),
             direction=Direction.DOWN,
             argv=start.argv,
             before=before,
             revisions=after,
+            pieces=pieces(gone),
             way=way(tool, before, after),
         )
         before, have = after, start.stays

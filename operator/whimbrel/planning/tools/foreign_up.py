@@ -7,7 +7,7 @@ from whimbrel.model.spec import Spec
 from whimbrel.model.steps import Direction, RunTool, StepId
 from whimbrel.planning.tools.foreign import ForeignTool, way
 from whimbrel.planning.tools.foreign_down import needs_newer_image, notes_on_way_back, plan_down
-from whimbrel.planning.tools.project import HEAD, Project, content, named
+from whimbrel.planning.tools.project import HEAD, Project, content, named, pieces
 
 
 def plan_up(
@@ -20,7 +20,7 @@ def plan_up(
         HeldError: This very plan was rolled back before.
     """
     wanted, rows = spec.migrations.to, facts.revisions
-    if wanted == tool.books.shown(rows):
+    if wanted == tool.books.shown(rows) and wanted not in project.revisions:
         return RunnerPlan(Direction.UP, wanted)
     unknown = tool.books.unknown(project, rows)
     if unknown and wanted in {HEAD, "heads"}:
@@ -55,6 +55,7 @@ def _upward(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> Ru
         argv=tool.ways.up(wanted, target),
         before=start,
         revisions=after,
+        pieces=pieces(pending),
         way=way(tool, start, after),
     )
     applied = tuple(f"applies {named(each)}" for each in pending)

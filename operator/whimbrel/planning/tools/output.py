@@ -58,8 +58,9 @@ def _revision(message: Mapping[str, Any]) -> Revision:
         file=message["file"],
         sha256=message["sha256"],
         way_back=WayBack(message["downgrade"]),
-        title=message["title"],
+        title=message.get("title", ""),
         replaces=tuple(message.get("replaces", ())),
+        atomic=message.get("atomic", True),
     )
 
 
@@ -74,5 +75,6 @@ def _problem(tool: ForeignTool, message: Mapping[str, Any]) -> Problem:
     reason = message["reason"]
     if sentence := tool.sentences.problem(message):
         return Problem(reason, sentence)
-    place = f"{message['file']}, line {message['line']}" if "file" in message else ""
+    place = message.get("file", "")
+    place += f", line {message['line']}" if "line" in message else ""
     return Problem(reason, message["text"], place, message["sqlstate"], message["statement"])

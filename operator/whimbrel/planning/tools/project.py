@@ -29,6 +29,7 @@ class Revision:
         down: Revisions right below it (two or more for a merge).
         depends: Revisions of other branches or apps that it wants first.
         sha256: Of the file, in hex.
+        atomic: Nothing of it stays when it fails; otherwise it commits as it goes.
         replaces: Revisions that were squashed into this one.
     """
 
@@ -40,6 +41,7 @@ class Revision:
     way_back: WayBack
     title: str = ""
     replaces: tuple[str, ...] = ()
+    atomic: bool = True
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -71,11 +73,17 @@ class Project:
         covered = {below for name in names for below in self.revisions[name].below}
         return tuple(sorted(names - covered))
 
+    def with_dependents(self, ids: Iterable[str]) -> frozenset[str]:
+        """Return the revisions and all that are built on them."""
+        found = set(ids)
+        for each in self.in_order(self.revisions):
+            if found.intersection(each.below):
+                found.add(each.id)
+        return frozenset(found)
+
     def above(self, name: str) -> frozenset[str]:
         """Return every revision that is built on this one."""
-        return frozenset(
-            each for each in self.revisions if each != name and name in self.closure((each,))
-        )
+        return self.with_dependents((name,)) - {name}
 
     def in_order(self, ids: Iterable[str]) -> tuple[Revision, ...]:
         """Return revisions oldest first."""
@@ -98,9 +106,14 @@ class Project:
         return name
 
 
+def pieces(revisions: Iterable[Revision]) -> tuple[str, ...]:
+    """Return name and digest of each."""
+    return tuple(f"{each.id} {each.sha256}" for each in revisions)
+
+
 def content(revisions: Iterable[Revision]) -> str:
     """Return a digest over the files, part of a step's id: an approval covers them too."""
-    text = "\0".join(f"{each.id} {each.sha256}" for each in revisions)
+    text = "\0".join(pieces(revisions))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -102,7 +102,6 @@ def main() -> None:
         command.stamp(config, revision)
     else:
         {"upgrade": command.upgrade, "downgrade": command.downgrade}[name](config, revision[0])
-    tell("finished")
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ try:
     from django.core import management
     from django.core.exceptions import ImproperlyConfigured
     from django.db import DatabaseError, connections
+    from django.db.migrations.executor import MigrationExecutor
     from django.db.migrations.loader import MigrationLoader
 except ImportError as missing:
     if __name__ != "__main__":
@@ -40,20 +41,20 @@ except ImportError as missing:
     stop("DjangoMissing", text=first_line(missing), python=sys.executable)
 
 BUILT_IN = "django.db.backends."
-ENGINES = {
-    "postgresql": BUILT_IN + "postgresql",
-    "postgres": BUILT_IN + "postgresql",
-}
+ENGINES = dict.fromkeys(("postgresql", "postgres"), BUILT_IN + "postgresql")
 # Each would lead elsewhere than the URL, or open more sessions than the one that migrates.
-LEFT_OUT = {"pool", "service", "passfile"}
+LEFT_OUT = {"pool", "service", "passfile", "host", "hostaddr", "port", "user", "password", "dbname"}
 
 
 def use_database(url: str) -> None:
     """Put the URL over the project's default database; the rest of its settings stays."""
     theirs = load_databases()
-    if url:
-        mine = database(urlsplit(url), dict(theirs.get("default") or {}))
-        settings.DATABASES = {**theirs, "default": mine}
+    default = theirs.get("default") or {}
+    settings.DATABASES = {**theirs, "default": database(urlsplit(url), dict(default))}
+    # manage.py, or an app, may have connected already: Django reads its settings again.
+    connections.close_all()
+    vars(connections).pop("settings", None)
+    connections.__init__()
 
 
 def load_databases() -> dict[str, Any]:
@@ -80,7 +81,6 @@ def database(url: SplitResult, theirs: dict[str, Any]) -> dict[str, Any]:
             stop("SchemeUnknown", scheme=scheme)
         engine, options = ENGINES[scheme], {}
     given = dict(parse_qsl(url.query, keep_blank_values=True))
-    host, port = given.pop("host", url.hostname or ""), given.pop("port", str(url.port or ""))
     both = (options.get("options"), given.get("options"))
     if all(both):
         given["options"] = " ".join(map(str, both))  # of two values the server takes the last
@@ -91,8 +91,8 @@ def database(url: SplitResult, theirs: dict[str, Any]) -> dict[str, Any]:
         "NAME": unquote(url.path[1:]),
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
-        "HOST": unquote(host),
-        "PORT": port,
+        "HOST": unquote(given.pop("host", url.hostname or "")),
+        "PORT": given.pop("port", str(url.port or "")),
         "OPTIONS": {**kept, **given},
     }
 
@@ -107,30 +107,27 @@ def load_driver() -> None:
 
 def inspect() -> None:
     """Tell the project's migrations, newest first, and the newest of each app; no database."""
-    loader = MigrationLoader(None, ignore_no_migrations=True)
-    graph = loader.graph
+    graph = MigrationLoader(None, ignore_no_migrations=True).graph
     leaves = sorted(graph.leaf_nodes())
     # The order of a fresh database: each after everything that it needs.
     order = dict.fromkeys(key for leaf in leaves for key in graph.forwards_plan(leaf))
     for key in reversed(list(order)):
         tell("revision", **described(graph.nodes[key], graph.node_map[key].parents))
-    heads = [named(leaf) for leaf in leaves]
-    tell("inspected", django=django.get_version(), heads=heads)
+    tell("inspected", django=django.get_version(), heads=[named(leaf) for leaf in leaves])
 
 
 def described(migration: Any, parents: Any) -> dict[str, Any]:  # noqa: ANN401 - Django's own
     """Return what the runner has to know of a migration."""
     module = type(migration).__module__
     below = sorted(parent.key for parent in parents)
-    reversible = all(map(is_reversible, migration.operations))
     return {
         "id": named((migration.app_label, migration.name)),
         "down": [named(key) for key in below if key[0] == migration.app_label],
         "depends": [named(key) for key in below if key[0] != migration.app_label],
-        "file": module.replace(".", "/") + ".py",
+        "file": file_of(migration),
         "sha256": sha256_of(str(sys.modules[module].__file__)),
-        "downgrade": "Written" if reversible else "Refuses",
-        "title": "",
+        "downgrade": "Written" if all(map(is_reversible, migration.operations)) else "Refuses",
+        "atomic": bool(migration.atomic),
         "replaces": [named(tuple(key)) for key in migration.replaces],
     }
 
@@ -155,17 +152,36 @@ def remember(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> An
         raise
 
 
+def naming(apply: Any) -> Any:  # noqa: ANN401 - Django's own
+    """Write the migration's file onto an error that has no line of the project."""
+
+    def named_apply(executor: Any, state: Any, migration: Any, **words: Any) -> Any:  # noqa: ANN401
+        try:
+            return apply(executor, state, migration, **words)
+        except Exception as error:
+            vars(error)["within"] = file_of(migration)
+            raise
+
+    return named_apply
+
+
+def file_of(migration: Any) -> str:  # noqa: ANN401 - Django's own
+    """Return a migration's file, as seen from the project."""
+    return type(migration).__module__.replace(".", "/") + ".py"
+
+
 def work(variable: str, words: list[str]) -> None:
     """Do the one thing that the arguments ask for."""
-    use_database(os.environ.get(variable, ""))
+    use_database(os.environ[variable])
     load_driver()
     django.setup()
     if words == ["inspect"]:
         inspect()
         return
+    for name in ("apply_migration", "unapply_migration"):
+        setattr(MigrationExecutor, name, naming(getattr(MigrationExecutor, name)))
     with connections["default"].execute_wrapper(remember):
         management.call_command(*words, interactive=False)
-    tell("finished")
 
 
 def main() -> None:
@@ -179,6 +195,8 @@ def main() -> None:
 
     def take_over(argv: object = None) -> None:
         handed_over.append(True)
+        if module:
+            os.environ["DJANGO_SETTINGS_MODULE"] = module  # manage.py may have put its own there
         work(variable, words)
 
     management.execute_from_command_line = take_over

@@ -59,7 +59,9 @@ def is_library(path: str) -> bool:
 def own_frame(trace: TracebackType | None) -> dict[str, Any]:
     """Return file and line of the innermost frame that belongs to the project."""
     for frame in reversed(traceback.extract_tb(trace)):
-        if Path(frame.filename).is_file() and not is_library(frame.filename):
+        # The program that was started says nothing about where an error is.
+        is_own = frame.filename != sys.argv[0] and not is_library(frame.filename)
+        if is_own and Path(frame.filename).is_file():
             return {"file": os.path.relpath(frame.filename), "line": frame.lineno}
     return {}
 
@@ -76,6 +78,9 @@ def report(kind: type[BaseException], error: BaseException, trace: TracebackType
     sys.stderr.write("".join(traceback.format_tb(trace)))
     sys.stderr.write(f"{kind.__name__}: {first_line(error)}\n")
     place = own_frame(trace)
+    within = getattr(error, "within", None)
+    if within and not place:
+        place = {"file": within}
     if isinstance(error, SyntaxError) and error.filename:
         place = {"file": os.path.relpath(error.filename), "line": error.lineno}
     tell(
