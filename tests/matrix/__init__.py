@@ -1,0 +1,1 @@
+"""The matrix tool x database x case: every cell a real process against a real server."""

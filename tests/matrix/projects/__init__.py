@@ -1,0 +1,16 @@
+"""One project per tool: what the matrix has to know to write migrations in it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.matrix.project import Project
+from tests.matrix.projects.alembic import AlembicProject
+from tests.matrix.projects.django import DjangoProject
+from tests.matrix.projects.sql import SqlProject
+from tests.matrix.server import Server
+
+PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
+    "sql": SqlProject,
+    "alembic": AlembicProject,
+    "django": DjangoProject,
+}
