@@ -22,6 +22,15 @@ DJANGO = {
         "django": {"settings": "shop.settings.live", "manage": "src/manage.py"},
     },
 }
+PRISMA = {
+    "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+    "migrations": {
+        "tool": "prisma",
+        "image": "registry.example/shop:1.8.0",
+        "prisma": {"path": "db/migrations"},
+        "atomicity": "File",
+    },
+}
 NAME = {"name": "db"}
 KEY = {"name": "db", "key": "url"}
 
@@ -80,7 +89,12 @@ SQL_PATH = (
     "without an image there is no path"
 )
 TOO_MUCH = "inline files may hold 100000 bytes together; use configMapRef or an image for more"
-NO_DATABASE_URL = "tool sql starts no program that would get the URL: leave `databaseURL` out"
+NO_DATABASE_URL = (
+    "tools sql and prisma start no program that would get the URL: leave `databaseURL` out"
+)
+PRISMA_MEMBER = (
+    "the member `prisma` belongs to tool: prisma with an image: without one there is no path"
+)
 
 REFUSALS = (
     Refusal("two sources", {"migrations.configMapRef": NAME}, "spec.migrations", ONE_SOURCE),
@@ -89,8 +103,8 @@ REFUSALS = (
         "unknown tool",
         {"migrations.tool": "flyway"},
         "spec.migrations.tool",
-        'Unsupported value: "flyway": supported values: "sql", "alembic", "django"',
-        "Input should be 'sql', 'alembic' or 'django'",
+        'Unsupported value: "flyway": supported values: "sql", "alembic", "django", "prisma"',
+        "Input should be 'sql', 'alembic', 'django' or 'prisma'",
     ),
     Refusal("two URLs", {"database.partsFrom.secretRef": NAME}, "spec.database", ONE_DATABASE),
     Refusal("no URL", {"database.urlFrom": GONE}, "spec.database", ONE_DATABASE),
@@ -245,7 +259,24 @@ REFUSALS = (
         "variables where no program gets them",
         {"migrations.env": [{"name": "A", "value": "b"}]},
         "spec.migrations",
-        "tool sql starts no program that would get variables: leave `env` out",
+        "tools sql and prisma start no program that would get variables: leave `env` out",
+    ),
+    Refusal(
+        "prisma member beside sql", {"migrations.prisma": {}}, "spec.migrations", PRISMA_MEMBER
+    ),
+    Refusal(
+        "a path of prisma's without an image",
+        {"migrations.image": GONE, "migrations.configMapRef": NAME},
+        "spec.migrations",
+        PRISMA_MEMBER,
+        base=PRISMA,
+    ),
+    Refusal(
+        "a directory in an image that is not there",
+        {"migrations": {"tool": "prisma", "configMapRef": NAME, "workingDir": "/app"}},
+        "spec.migrations",
+        "`workingDir` is a directory of your image: without an image leave it out",
+        base=PRISMA,
     ),
     Refusal(
         "a directory where no program starts",
@@ -276,8 +307,8 @@ REFUSALS = (
         "a transaction per file of a tool that decides itself",
         {"migrations.atomicity": "File"},
         "spec.migrations",
-        "`atomicity` belongs to tool: sql; every other tool has transactions of its own: "
-        "leave it out",
+        "`atomicity` belongs to the tools sql and prisma; every other has transactions of its "
+        "own: leave it out",
         base=ALEMBIC,
     ),
     Refusal(

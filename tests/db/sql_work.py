@@ -7,8 +7,8 @@ from tests.postgres import Postgres
 from whimbrel.model.facts import Facts
 from whimbrel.model.spec import parse_spec
 from whimbrel.model.steps import Adopt, RunAlone, RunFiles, SalvageObjects
+from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.planning.dialects import postgresql_ledger
-from whimbrel.planning.tools.sql import plan_down, plan_up
 from whimbrel.runner.catalog import read_catalog
 from whimbrel.runner.ledger import Ledger, install_ledger
 from whimbrel.runner.records import read_applied

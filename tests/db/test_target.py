@@ -79,7 +79,7 @@ def test_parse(url, expected):
             pytest.param(
                 f"postgresql://ann:hunter2@db/shop?{name}=hunter2", f"parameter {name} is", id=name
             )
-            for name in ("passfile", "service", "sslkey", "sslcert", "hostaddr", "schema")
+            for name in ("passfile", "service", "sslkey", "sslcert", "hostaddr", "sslaccept")
         ),
     ],
 )
@@ -90,6 +90,14 @@ def test_refusals_say_what_to_change_and_tell_no_secret(url, told):
     assert refused.value.__cause__ is None
     for part in ("hunter2", "ter2", "hun@", "hun/", "zz"):
         assert part not in refused.value.message
+
+
+def test_the_words_of_prismas_urls():
+    url = "postgresql://ann:x@db/shop?connection_limit=5&schema=my%20Shop&pgbouncer=true"
+    assert dict(parse_target(url).parameters) == {"options": '-c search_path="my\\ Shop"'}
+    both = parse_target(url + "&options=-c%20jit%3Doff")
+    assert dict(both.parameters)["options"].startswith("-c jit=off -c search_path=")
+    assert parse_target("postgresql://ann:x@db/shop?schema=").parameters == ()
 
 
 def test_parts_are_taken_literally():

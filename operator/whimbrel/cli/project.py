@@ -2,26 +2,25 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from whimbrel.cli.manifest import Manifest
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.spec import EnvVar, Tool
-
-MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+from whimbrel.model.spec import EnvVar, Migrations
+from whimbrel.planning.tools.registry import file_tool
+from whimbrel.runner.files import read_directory
 
 
 def sql_files(manifest: Manifest, project: Path | None) -> Mapping[str, str] | None:
-    """Return file name to text for tool sql, None for a foreign tool.
+    """Return file name to text, None for a foreign tool.
 
     Raises:
         RefusedError: The files are not at hand; the sentence says how to name them.
     """
     wanted = manifest.spec.migrations
-    if wanted.tool is not Tool.SQL:
+    if wanted.tool.is_foreign:
         return None
     if project is not None:
-        return read_directory(project)
+        return read_directory(_directory(wanted, project), file_tool(wanted.tool).patterns)
     if wanted.inline is not None:
         return wanted.inline.files
     if wanted.config_map_ref is not None:
@@ -44,23 +43,12 @@ def _from_config_map(manifest: Manifest, name: str) -> Mapping[str, str]:
         ) from None
 
 
-def read_directory(directory: Path) -> Mapping[str, str]:
-    """Return every `*.sql` file of a directory by name."""
-    if not directory.is_dir():
-        raise RefusedError("FilesMissing", f"--project {directory}: there is no such directory")
-    return {path.name: _text(path) for path in sorted(directory.glob("*.sql"))}
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            limit = MAX_FILE_BYTES // 1024 // 1024
-            raise RefusedError("FileTooLarge", f"{path}: is larger than {limit} MiB")
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RefusedError("BadFile", f"{path}: is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise RefusedError("BadFile", f"{path}: cannot be read: {error.strerror}") from None
+def _directory(wanted: Migrations, project: Path) -> Path:
+    """Return where the files are: below the project where its image has them so, else it itself."""
+    if not project.is_dir():
+        raise RefusedError("FilesMissing", f"--project {project}: there is no such directory")
+    below = project / wanted.files.path if wanted.files is not None else project
+    return below if below.is_dir() and below.is_relative_to(project) else project
 
 
 def variables(manifest: Manifest, here: Mapping[str, str]) -> dict[str, str]:

@@ -15,8 +15,7 @@ from whimbrel.cli.project import sql_files, variables
 from whimbrel.cli.record import EMBEDDED
 from whimbrel.cli.screen import Report, progress
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.spec import Tool as SpecTool
-from whimbrel.planning.sql_files import read_files
+from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.surroundings import Surroundings
@@ -65,7 +64,7 @@ def material(manifest: Manifest, project: Path | None) -> Material:
     """
     files = sql_files(manifest, project)
     if files is not None:
-        read_files(files)
+        file_tool(manifest.spec.migrations.tool).read(files)
     return Material(files, _tool(manifest, project))
 
 
@@ -97,7 +96,7 @@ def database_label(connection: Connection) -> str:
 
 def _tool(manifest: Manifest, project: Path | None) -> Tool | None:
     tool = manifest.spec.migrations.tool
-    if tool is SpecTool.SQL:
+    if not tool.is_foreign:
         return None
     if project is None or not project.is_dir():
         raise RefusedError(

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
-from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec, Tool
+from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec
 
 Body = dict[str, Any]
 Source = tuple[Body, str]  # a volume, and where it is mounted
@@ -55,19 +55,21 @@ def _filled(body: Body) -> Body:
 
 def _add_tool(body: Body, wanted: CreateJob) -> None:
     migrations = wanted.order.spec.migrations
-    if migrations.tool is Tool.SQL:
-        path = migrations.sql.path if migrations.sql else ""
-        command = [LAUNCHER, "copy", path, f"{SHARED}/files"]
-        body["initContainers"].append(_container(wanted, "files", wanted.tool_image, command))
+    if migrations.files is not None:
+        command = [LAUNCHER, "copy", migrations.files.path, f"{SHARED}/files"]
+        body["initContainers"].append(_in_users_image(wanted, "files", command))
         return
-    command = [LAUNCHER, "serve", f"{SHARED}/tool.sock"]
-    tool = _container(wanted, "tool", wanted.tool_image, command)
+    tool = _in_users_image(wanted, "tool", [LAUNCHER, "serve", f"{SHARED}/tool.sock"])
     tool["env"] = [*tool["env"], *(_variable(each) for each in migrations.env)]
     # The URL that the tool gets names this file: it verifies the server as the runner does.
     tool["volumeMounts"] += _read_only(_authority(wanted.order.spec.database))
-    if migrations.working_dir:
-        tool["workingDir"] = migrations.working_dir
     body["containers"].append(tool)
+
+
+def _in_users_image(wanted: CreateJob, name: str, command: list[str]) -> Body:
+    container = _container(wanted, name, wanted.tool_image, command)
+    place = wanted.order.spec.migrations.working_dir
+    return container | ({"workingDir": place} if place else {})
 
 
 def _launcher(wanted: CreateJob) -> Body:

@@ -10,7 +10,7 @@ class Applied:
     """One row of the ledger: a file (or revision) that is applied.
 
     Attributes:
-        owner: namespace/name of the object that applied it.
+        owner: namespace/name of the object that applied it; "" where the tool itself did.
         run: Id of the run that applied it.
         image: Image of that run, or "".
         down: Text of the down file at that time, or None.
@@ -29,11 +29,27 @@ class Applied:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """A migration that the tool itself began, and of which its own table shows no end.
+
+    Attributes:
+        since: When it began, as the database says it.
+        said: What the tool wrote down of its failure; "" where nobody knows how it ended.
+    """
+
+    id: str
+    version: str
+    since: str
+    said: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """The truth that a plan stands on.
 
     Attributes:
-        applied: Ledger rows of this history, oldest first (tool sql).
+        applied: What is applied of this history, oldest first (tools whose files we run).
+        unfinished: What the tool itself began and did not finish (the same tools).
         revisions: What the tool's bookkeeping table shows (foreign tools).
         last_run: Versions that the newest finished run of this object applied, oldest first.
         catalog: Everything the database holds, outside system schemas and the ledger.
@@ -50,6 +66,7 @@ class Facts:
     database: str
     server_version: int
     applied: tuple[Applied, ...] = ()
+    unfinished: tuple[Unfinished, ...] = ()
     revisions: tuple[str, ...] = ()
     last_run: tuple[str, ...] = ()
     left_nothing: str = ""

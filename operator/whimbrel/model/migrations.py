@@ -30,6 +30,9 @@ _OWN_IMAGE: Final = "this tool runs in your own image: name it in `image`"
 _SQL_MEMBER: Final = "the member `sql` belongs to tool: sql"
 _ALEMBIC_MEMBER: Final = "the member `alembic` belongs to tool: alembic"
 _DJANGO_MEMBER: Final = "the member `django` belongs to tool: django"
+_PRISMA_MEMBER: Final = (
+    "the member `prisma` belongs to tool: prisma with an image: without one there is no path"
+)
 _SQL_PATH: Final = (
     "tool sql with an image needs sql.path, the directory of the files in it; "
     "without an image there is no path"
@@ -38,19 +41,21 @@ _INLINE_SIZE: Final = (
     f"inline files may hold {MAX_INLINE_BYTES} bytes together; "
     "use configMapRef or an image for more"
 )
-_NO_ENV: Final = "tool sql starts no program that would get variables: leave `env` out"
+_NO_ENV: Final = "tools sql and prisma start no program that would get variables: leave `env` out"
 _NO_WORKING_DIR: Final = (
     "tool sql starts no program in a directory: leave `workingDir` out, sql.path says where "
     "the files are"
 )
+_NO_IMAGE_DIR: Final = "`workingDir` is a directory of your image: without an image leave it out"
 _NO_DATABASE_URL: Final = (
-    "tool sql starts no program that would get the URL: leave `databaseURL` out"
+    "tools sql and prisma start no program that would get the URL: leave `databaseURL` out"
 )
 _NO_BOOKKEEPING: Final = (
     "tool sql keeps its books in the ledger (database.ledgerSchema): leave `bookkeeping` out"
 )
 _OWN_TRANSACTIONS: Final = (
-    "`atomicity` belongs to tool: sql; every other tool has transactions of its own: leave it out"
+    "`atomicity` belongs to the tools sql and prisma; every other has transactions of its own: "
+    "leave it out"
 )
 
 DOWN_SUFFIX: Final = ".down.sql"  # of a file of tool sql that leads back
@@ -62,6 +67,12 @@ class Tool(StrEnum):
     SQL = "sql"
     ALEMBIC = "alembic"
     DJANGO = "django"
+    PRISMA = "prisma"
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it is a program in the user's image; of the others we run the SQL files."""
+        return self not in {Tool.SQL, Tool.PRISMA}
 
 
 class Atomicity(StrEnum):
@@ -85,7 +96,10 @@ class InlineFiles(Frozen):
     files: Annotated[
         dict[DataKey, Annotated[str, Field(max_length=MAX_INLINE_BYTES)]],
         Field(min_length=1, max_length=200),
-    ] = Field(description="File name (NNN_name.up.sql, NNN_name.down.sql) to its text.")
+    ] = Field(
+        description="File name (NNN_name.up.sql, NNN_name.down.sql; of tool prisma "
+        "NAME.migration.sql, NAME.down.sql) to its text."
+    )
 
     @model_validator(mode="after")
     def _not_too_long(self) -> Self:
@@ -114,6 +128,15 @@ class DjangoOptions(Frozen):
         description="The settings module; absent: what manage.py or the image itself names.",
     )
     manage: FilePath = Field("manage.py", description="manage.py, relative to workingDir.")
+
+
+class PrismaOptions(Frozen):
+    """Options of the tool `prisma`."""
+
+    path: FilePath = Field(
+        "prisma/migrations",
+        description="Directory of the migrations in the image, relative to workingDir.",
+    )
 
 
 class DatabaseURL(Frozen):
@@ -164,7 +187,7 @@ class Migrations(Frozen):
                 _ONE_SOURCE,
             ),
             (
-                "self.tool == 'sql' || has(self.image)",
+                "self.tool in ['sql', 'prisma'] || has(self.image)",
                 _OWN_IMAGE,
             ),
             (
@@ -180,20 +203,28 @@ class Migrations(Frozen):
                 _DJANGO_MEMBER,
             ),
             (
+                "!has(self.prisma) || (self.tool == 'prisma' && has(self.image))",
+                _PRISMA_MEMBER,
+            ),
+            (
                 "self.tool != 'sql' || has(self.sql) == has(self.image)",
                 _SQL_PATH,
             ),
             (
-                "self.tool != 'sql' || !has(self.env) || size(self.env) == 0",
+                "!(self.tool in ['sql', 'prisma']) || !has(self.env) || size(self.env) == 0",
                 _NO_ENV,
             ),
             (
                 "self.tool != 'sql' || !has(self.workingDir)",
                 _NO_WORKING_DIR,
             ),
+            (
+                "self.tool != 'prisma' || has(self.image) || !has(self.workingDir)",
+                _NO_IMAGE_DIR,
+            ),
             # The API server has filled in the defaults before it asks.
             (
-                "self.tool != 'sql' || (self.databaseURL.env == 'DATABASE_URL' "
+                "!(self.tool in ['sql', 'prisma']) || (self.databaseURL.env == 'DATABASE_URL' "
                 "&& self.databaseURL.scheme == 'postgresql')",
                 _NO_DATABASE_URL,
             ),
@@ -202,7 +233,7 @@ class Migrations(Frozen):
                 _NO_BOOKKEEPING,
             ),
             (
-                "self.tool == 'sql' || self.atomicity == 'All'",
+                "self.tool in ['sql', 'prisma'] || self.atomicity == 'All'",
                 _OWN_TRANSACTIONS,
             ),
         )
@@ -214,6 +245,7 @@ class Migrations(Frozen):
     sql: SqlOptions | None = Field(None, description="Options of tool sql.")
     alembic: AlembicOptions | None = Field(None, description="Options of tool alembic.")
     django: DjangoOptions | None = Field(None, description="Options of tool django.")
+    prisma: PrismaOptions | None = Field(None, description="Options of tool prisma.")
     working_dir: FilePath | None = Field(
         None,
         alias="workingDir",
@@ -234,7 +266,7 @@ class Migrations(Frozen):
         "head", description="The revision that must be the last one applied afterwards."
     )
     history: Identifier = Field(
-        "default", description="Key of the sql ledger: several projects may share a database."
+        "default", description="Key of the ledger: several projects may share a database."
     )
     baseline: Annotated[str, Field(max_length=255)] = Field(
         "",
@@ -242,7 +274,8 @@ class Migrations(Frozen):
     )
     bookkeeping: Bookkeeping | None = Field(None, description="The tool's own table.")
     atomicity: Atomicity = Field(
-        Atomicity.ALL, description="sql: all pending files in one transaction, or one per file."
+        Atomicity.ALL,
+        description="sql, prisma: all pending files in one transaction, or one per file.",
     )
 
     @model_validator(mode="after")
@@ -251,23 +284,31 @@ class Migrations(Frozen):
         require(sum(source is not None for source in sources) == 1, _ONE_SOURCE)
         return self
 
+    @property
+    def files(self) -> SqlOptions | PrismaOptions | None:
+        """What says where in the image the SQL files are that we run; None for other tools."""
+        return self.sql if self.tool is not Tool.PRISMA else self.prisma or PrismaOptions()
+
     @model_validator(mode="after")
     def _fits_the_tool(self) -> Self:
         is_sql = self.tool is Tool.SQL
         has_image = self.image is not None
-        require(is_sql or has_image, _OWN_IMAGE)
+        require(not self.tool.is_foreign or has_image, _OWN_IMAGE)
         require(is_sql or self.sql is None, _SQL_MEMBER)
         require(self.tool is Tool.ALEMBIC or self.alembic is None, _ALEMBIC_MEMBER)
         require(self.tool is Tool.DJANGO or self.django is None, _DJANGO_MEMBER)
+        fits = self.tool is Tool.PRISMA and has_image
+        require(self.prisma is None or fits, _PRISMA_MEMBER)
         require(not is_sql or (self.sql is not None) == has_image, _SQL_PATH)
         return self
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
-        is_sql = self.tool is Tool.SQL
-        require(not (is_sql and self.env), _NO_ENV)
+        is_sql, starts = self.tool is Tool.SQL, self.tool.is_foreign
+        require(starts or not self.env, _NO_ENV)
         require(not (is_sql and self.working_dir), _NO_WORKING_DIR)
-        require(not is_sql or self.database_url == DatabaseURL(), _NO_DATABASE_URL)
+        require(self.image is not None or not self.working_dir, _NO_IMAGE_DIR)
+        require(starts or self.database_url == DatabaseURL(), _NO_DATABASE_URL)
         require(not (is_sql and self.bookkeeping), _NO_BOOKKEEPING)
-        require(is_sql or self.atomicity is Atomicity.ALL, _OWN_TRANSACTIONS)
+        require(not starts or self.atomicity is Atomicity.ALL, _OWN_TRANSACTIONS)
         return self

@@ -38,14 +38,15 @@ class CatalogObject:
 
 @dataclass(frozen=True)
 class MigrationFile:
-    """One numbered migration of the tool `sql`.
+    """One migration of a tool whose files we run.
 
     Attributes:
-        version: The number as written, for example "001"; ordered by its value.
-        name: File name of the up file.
+        version: The number as written, for example "001"; of tool prisma the folder's name.
+        name: Name of the up file.
         up: Its text.
         down: Text of the down file, or None where the project has none.
         checksum: sha256 (hex) of the up text.
+        also: What the tool itself may have written down as the checksum of the same text.
     """
 
     version: str
@@ -53,6 +54,11 @@ class MigrationFile:
     up: str
     down: str | None
     checksum: str
+    also: frozenset[str] = frozenset()
+
+    def has(self, checksum: str) -> bool:
+        """Return whether a checksum is that of this file."""
+        return checksum == self.checksum or checksum in self.also
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,11 @@ from dataclasses import replace
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Spec, Tool
+from whimbrel.model.spec import Spec
+from whimbrel.planning.sql_history import history_of
 from whimbrel.planning.tools import foreign_down, foreign_up, sql
 from whimbrel.planning.tools.project import BASE, Project
-from whimbrel.planning.tools.registry import foreign_tool
+from whimbrel.planning.tools.registry import file_tool, foreign_tool
 
 Source = Mapping[str, str] | Project
 
@@ -21,7 +22,7 @@ def plan_up(spec: Spec, owner: str, facts: Facts, source: Source) -> RunnerPlan:
         spec: What is asked.
         owner: namespace/name of the object.
         facts: What the database shows.
-        source: File texts by name (tool sql), or the project that the image holds.
+        source: File texts by name (tools whose files we run), or the project of the image.
 
     Raises:
         RefusedError: The project, or what is asked, is wrong.
@@ -29,7 +30,8 @@ def plan_up(spec: Spec, owner: str, facts: Facts, source: Source) -> RunnerPlan:
     """
     if isinstance(source, Project):
         return foreign_up.plan_up(foreign_tool(spec.migrations.tool), spec, owner, facts, source)
-    return sql.plan_up(spec, owner, facts, source)
+    tool = file_tool(spec.migrations.tool)
+    return sql.plan_up(spec, facts, history_of(tool, owner, tool.read(source), facts))
 
 
 def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | None) -> RunnerPlan:
@@ -48,7 +50,7 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
             "back further, name the revision that stays: spec.migrations.to, or --to",
         )
     if not isinstance(source, Project):
-        return sql.plan_down(spec, owner, facts, source, to)
+        return _files_down(spec, owner, facts, source, to)
     tool = foreign_tool(spec.migrations.tool)
     if to is not None:
         return foreign_down.plan_down(tool, facts, source, to)
@@ -64,6 +66,14 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
     return replace(plan, target=target)
 
 
+def _files_down(
+    spec: Spec, owner: str, facts: Facts, source: Mapping[str, str], to: str | None
+) -> RunnerPlan:
+    tool = file_tool(spec.migrations.tool)
+    files = tool.read(source) if source else ()
+    return sql.plan_down(spec, facts, history_of(tool, owner, files, facts), to)
+
+
 def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) -> str:
     """Return a name for where the tool's table showed these rows, as `plan_down` takes it."""
     if not isinstance(source, Project):
@@ -73,6 +83,6 @@ def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) ->
 
 def shown(spec: Spec, rows: tuple[str, ...]) -> str:
     """Return where a database with these rows in the tool's table is, or ""."""
-    if spec.migrations.tool is Tool.SQL:
+    if not spec.migrations.tool.is_foreign:
         return ", ".join(rows)
     return foreign_tool(spec.migrations.tool).books.shown(rows)

@@ -1,4 +1,4 @@
-"""The way back of tool `sql`: the authors' down files in reverse, after salvage."""
+"""The way back of SQL files: the authors' down files in reverse, after salvage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from whimbrel.model.steps import (
     StepId,
 )
 from whimbrel.planning.data_loss import Loss, losses, names_before, unknowns
-from whimbrel.planning.sql_files import down_name
+from whimbrel.planning.file_tool import Key
 from whimbrel.planning.sql_history import History
 from whimbrel.planning.sql_steps import Group, Work, groups, step
 from whimbrel.planning.statements import read_sql
@@ -27,43 +27,43 @@ from whimbrel.planning.syntax import Parsed
 _SALVAGED: Final = frozenset({"table", "column"})
 
 
-def plan_back(spec: Spec, facts: Facts, history: History, target: int) -> RunnerPlan:
-    """Return the plan that takes back everything above a number.
+def plan_back(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerPlan:
+    """Return the plan that takes back everything above a key.
 
-    The target is the number of the version that stays, -1 for none. The history's files may be
-    empty: then the ledger's down texts are used.
+    The target is the key of the version that stays, or the one before all. The history's files
+    may be empty: then the ledger's down texts are used.
 
     Raises:
         RefusedError: A way back is missing (``NoDown``) or belongs to another project.
         HeldError: ``WouldLoseData``, with the command that lets it run.
     """
-    numbers = sorted((each for each in history.rows if each > target), reverse=True)
-    works = [_work(spec, history, number) for number in numbers]
+    keys = sorted((each for each in history.rows if each > target), reverse=True)
+    works = [_work(spec, history, key) for key in keys]
     transactions = groups(works, spec.migrations.atomicity)
     return RunnerPlan(
         Direction.DOWN,
         history.version(target),
         tuple(_steps(spec, facts, history, transactions)),
-        _notes(transactions),
+        (*history.notes, *_notes(transactions)),
         losses=_allowed_losses(spec, facts, history, transactions),
     )
 
 
-def _work(spec: Spec, history: History, number: int) -> Work:
-    row, file = history.rows[number], history.files.get(number)
-    if file is None and history.files and row.owner != history.owner:
+def _work(spec: Spec, history: History, key: Key) -> Work:
+    row, file, tool = history.rows[key], history.files.get(key), history.tool
+    if file is None and history.files and row.owner not in {history.owner, ""}:
         raise RefusedError(
             "Conflict",
             f"{row.name} was applied by {row.owner}, not by this project: take it back there first",
         )
     known = MigrationFile(row.version, row.name, "", row.down, row.checksum)
-    if file is not None and file.checksum == row.checksum and file.down is not None:
+    if file is not None and file.has(row.checksum) and file.down is not None:
         known = replace(file, version=row.version)
     if known.down is None:
         raise RefusedError(
-            "NoDown", f"{row.name} cannot be taken back: write {down_name(row.name)}"
+            "NoDown", f"{row.name} cannot be taken back: write {tool.down_name(row.name)}"
         )
-    text = read_sql(down_name(known.name), known.down, spec.database.ledger_schema)
+    text = read_sql(tool.down_name(known.name), known.down, spec.database.ledger_schema)
     return Work(known, text)
 
 

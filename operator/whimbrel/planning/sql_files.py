@@ -8,6 +8,7 @@ from typing import Final
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.migrations import DOWN_SUFFIX
 from whimbrel.model.steps import MigrationFile
+from whimbrel.planning.file_tool import Key
 
 MAX_FILES: Final = 10_000
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB; data loads belong elsewhere
@@ -28,19 +29,20 @@ def read_files(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
             "NoFiles",
             "there are no migration files: name them NNN_name.up.sql and NNN_name.down.sql",
         )
-    if len(files) > MAX_FILES:
-        raise RefusedError("TooManyFiles", f"{len(files)} files; at most {MAX_FILES} are read")
     for name, text in files.items():
-        _check_text(name, text)
+        _check_name(name)
+        if not text.strip():
+            raise RefusedError("EmptyFile", f"{name} is empty: write its SQL or delete the file")
+    check_texts(files)
     ups = _by_number(files, "up")
     downs = _by_number(files, "down")
     _check_pairs(ups, downs)
     return tuple(_migration(files, up, downs.get(number)) for number, up in sorted(ups.items()))
 
 
-def number_of(version: str) -> int:
-    """Return the value by which versions are ordered."""
-    return int(version)
+def key_of(version: str) -> Key:
+    """Return what versions are ordered by: their value."""
+    return (int(version), "")
 
 
 def down_name(up_name: str) -> str:
@@ -48,35 +50,49 @@ def down_name(up_name: str) -> str:
     return up_name.removesuffix(".up.sql") + DOWN_SUFFIX
 
 
-def find_version(wanted: str, files: Mapping[int, str]) -> int | None:
-    """Return the number that a person means by ``005``, ``5`` or ``005_users``, or None.
+def find_version(wanted: str, files: Mapping[Key, str]) -> Key | None:
+    """Return the key that a person means by ``005``, ``5`` or ``005_users``, or None.
 
     Args:
         wanted: What the person wrote.
-        files: Number to file name (up) of everything that is known.
+        files: Key to file name (up) of everything that is known.
     """
     digits, _, rest = wanted.removesuffix(".up.sql").partition("_")
-    if not re.fullmatch(r"[0-9]{1,18}", digits) or int(digits) not in files:
+    key = key_of(digits) if re.fullmatch(r"[0-9]{1,18}", digits) else None
+    if key is None or key not in files:
         return None
-    known = files[int(digits)].removesuffix(".up.sql").partition("_")[2]
-    return int(digits) if rest in {"", known} else None
+    known = files[key].removesuffix(".up.sql").partition("_")[2]
+    return key if rest in {"", known} else None
 
 
-def _check_text(name: str, text: str) -> None:
+def check_texts(files: Mapping[str, str]) -> None:
+    """Refuse files that cannot be SQL text, whatever they are called.
+
+    Raises:
+        RefusedError: There are too many, one is too large, or holds what no text holds.
+    """
+    if len(files) > MAX_FILES:
+        raise RefusedError("TooManyFiles", f"{len(files)} files; at most {MAX_FILES} are read")
+    for name, text in files.items():
+        _check_text(name, text)
+
+
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise RefusedError(
             "BadFileName",
             f"{name!r} is not the name of a migration: "
             "it must look like 001_name.up.sql or 001_name.down.sql",
         )
+
+
+def _check_text(name: str, text: str) -> None:
     if "\0" in text:
         raise RefusedError("NulByte", f"{name} holds a NUL byte, which is no SQL text")
     if len(text.encode(errors="surrogatepass")) > MAX_FILE_BYTES:
         raise RefusedError("FileTooLarge", f"{name} is larger than {MAX_FILE_BYTES >> 20} MiB")
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise RefusedError("NotUtf8", f"{name} is not UTF-8")
-    if not text.strip():
-        raise RefusedError("EmptyFile", f"{name} is empty: write its SQL or delete the file")
 
 
 def _by_number(files: Mapping[str, str], direction: str) -> dict[int, str]:

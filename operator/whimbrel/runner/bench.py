@@ -10,7 +10,9 @@ from whimbrel.planning.build import Source
 from whimbrel.runner.facts import read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
+from whimbrel.runner.kept_table import enter, find_kept
 from whimbrel.runner.lock import assert_step_may_run
+from whimbrel.runner.sessions import Session
 from whimbrel.runner.step_work import Work
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.transactions import await_end
@@ -42,8 +44,14 @@ class Bench:
         return read_facts(self.holding.ledger, self.order, self.findings.database, has_ledger=True)
 
     def work(self, facts: Facts) -> Work:
-        """Return what the steps of tool sql need."""
+        """Return what the steps with SQL files need."""
         holding, spec = self.holding, self.order.spec
+        kept = None if spec.migrations.tool.is_foreign else find_kept(holding.session, spec)
+
+        def guard(session: Session) -> None:
+            assert_step_may_run(holding.ledger, holding.attempt.epoch)
+            enter(kept, session)
+
         return Work(
             ledger=holding.ledger,
             run=self.order.run,
@@ -51,8 +59,10 @@ class Bench:
             image=spec.migrations.image or "",
             history=spec.migrations.history,
             keep_salvage=spec.rollback.keep_salvage,
-            guard=lambda _session: assert_step_may_run(holding.ledger, holding.attempt.epoch),
+            guard=guard,
             prove=lambda xid: await_end(holding.another_session, xid, patience=_PROVE_SECONDS),
+            kept=kept,
+            unfinished=facts.unfinished,
             started=facts.started,
             patiently=holding.watchdog.patiently,
             tell=self.place.report,

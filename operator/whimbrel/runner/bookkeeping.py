@@ -1,10 +1,11 @@
 """Reads the tool's own bookkeeping table; what it shows is the truth about what is applied."""
 
 import psycopg
+from psycopg.rows import TupleRow
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec
-from whimbrel.planning.tools.foreign import FIND_TABLES, Books, select_rows
+from whimbrel.planning.tools.foreign import FIND_TABLES, select_rows
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.sessions import Session, own
 
@@ -23,45 +24,65 @@ def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
             twice.
     """
     books = foreign_tool(spec.migrations.tool).books
-    tables = _tables(session, spec, books)
-    if not tables:
+    found_table = find_table(session, spec, books.table, books.columns)
+    if found_table is None:
         return ()
-    if len(tables) > 1:
-        names = " and ".join(f"{schema}.{table}" for schema, table in tables)
+    rows = read_table(session, select_rows(*found_table, books), found_table)
+    found = tuple(":".join(map(str, row)) for row in rows)
+    refuse_twice(found, found_table)
+    # Sorted here: the server sorts by the collation of the database.
+    return found if books.order else tuple(sorted(found))
+
+
+def find_table(
+    session: Session, spec: Spec, name: str, columns: tuple[str, ...]
+) -> tuple[str, str] | None:
+    """Return schema and name of a tool's own table, None where there is none.
+
+    Raises:
+        UnreadableError: Two tables could be meant.
+    """
+    place = spec.migrations.bookkeeping
+    table = place.table if place else name
+    schema = place.schema_name if place else None
+    rows = own(session, FIND_TABLES, table, [*columns], schema)
+    if len(rows) > 1:
+        names = " and ".join(f"{schema}.{table}" for schema, table in rows)
         raise UnreadableError(
             "BookkeepingAmbiguous",
             f"the database holds {names}: say in migrations.bookkeeping which one this project "
             "writes",
         )
-    schema, table = tables[0]
+    return (str(rows[0][0]), str(rows[0][1])) if rows else None
+
+
+def read_table(session: Session, statement: str, place: tuple[str, str]) -> list[TupleRow]:
+    """Return the rows of a tool's own table.
+
+    Raises:
+        UnreadableError: This login may not read it.
+    """
     try:
-        rows = own(session, select_rows(schema, table, books))
+        return own(session, statement)
     except psycopg.errors.InsufficientPrivilege:
         raise UnreadableError(
             "BookkeepingNotReadable",
-            f"this login may not read {schema}.{table}: the migrations must run as its owner, "
+            f"this login may not read {'.'.join(place)}: the migrations must run as its owner, "
             "or grant it SELECT, INSERT, UPDATE and DELETE on it",
         ) from None
-    found = tuple(":".join(map(str, row)) for row in rows)
-    _refuse_twice(found, f"{schema}.{table}")
-    # Sorted here: the server sorts by the collation of the database.
-    return found if books.order else tuple(sorted(found))
 
 
-def _refuse_twice(rows: tuple[str, ...], table: str) -> None:
+def refuse_twice(rows: tuple[str, ...], place: tuple[str, str]) -> None:
+    """Refuse rows of which one stands there twice.
+
+    Raises:
+        UnreadableError: ``AppliedTwice``.
+    """
     twice = sorted({each for each in rows if rows.count(each) > 1})
     if twice:
         raise UnreadableError(
             "AppliedTwice",
-            f"{table} holds {', '.join(twice)} more than once: two migrators ran it at the same "
-            "time, so what it does may be there twice; undo what is there twice and delete the "
-            "rows that are too many",
+            f"{'.'.join(place)} holds {', '.join(twice)} more than once: two migrators ran it at "
+            "the same time, so what it does may be there twice; undo what is there twice and "
+            "delete the rows that are too many",
         )
-
-
-def _tables(session: Session, spec: Spec, books: Books) -> list[tuple[str, str]]:
-    place = spec.migrations.bookkeeping
-    table = place.table if place else books.table
-    schema = place.schema_name if place else None
-    rows = own(session, FIND_TABLES, table, [*books.columns], schema)
-    return [(str(row[0]), str(row[1])) for row in rows]

@@ -8,7 +8,7 @@ from typing import Final
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import Adopt, Direction, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
@@ -16,7 +16,7 @@ from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
 from whimbrel.runner.step_failure import SALVAGE_TOO_LARGE, TryAgainError, raise_meaning
-from whimbrel.runner.step_work import StepFailedError, Work, record_file
+from whimbrel.runner.step_work import StepFailedError, Work, adopt_file
 from whimbrel.runner.tool_attempt import run_tool_step
 
 PATIENCE: Final = 30.0  # seconds of tries inside one Job; then the controller shows who blocks
@@ -119,8 +119,7 @@ def _adopt(step: Adopt, work: Work) -> None:
     with work.ledger.session.transaction():
         work.guard(work.ledger.session)
         for file in step.files:
-            # What it would have added was there before us: a way back must not touch it.
-            record_file(work, Direction.UP, file, frozenset())
+            adopt_file(work, file)
         finish_step(work.ledger, work.run, step.id)
 
 

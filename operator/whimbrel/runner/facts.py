@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from whimbrel.model.facts import Applied, Facts
+from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
-from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.build import shown
+from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
+from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import (
     ToolRun,
@@ -43,9 +44,11 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         rolled_back=frozenset(rolled_back),
         started=steps_started(ledger) if has_ledger else frozenset(),
     )
-    if spec.migrations.tool is Tool.SQL:
-        applied = read_applied(ledger, history) if has_ledger else ()
-        return _with_files(known, applied, order.owner())
+    if not spec.migrations.tool.is_foreign:
+        rows = read_applied(ledger, history) if has_ledger else ()
+        kept = find_kept(ledger.session, spec)
+        known = replace(known, applied=rows)
+        return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     seen = replace(known, revisions=read_revisions(ledger.session, spec))
@@ -77,16 +80,15 @@ def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
 
 def revision_of(facts: Facts, order: Order) -> str:
     """Return the last applied revision, or "" for none."""
-    if order.spec.migrations.tool is not Tool.SQL:
+    if order.spec.migrations.tool.is_foreign:
         return shown(order.spec, facts.revisions)
-    newest = max(facts.applied, key=lambda row: int(row.version), default=None)
-    return newest.version if newest else ""
+    return file_tool(order.spec.migrations.tool).newest(facts.applied)
 
 
-def _with_files(known: Facts, applied: tuple[Applied, ...], owner: str) -> Facts:
-    mine = [row for row in applied if row.owner == owner]
+def _with_last_run(known: Facts, owner: str) -> Facts:
+    mine = [row for row in known.applied if row.owner == owner]
     last = tuple(row.version for row in mine if row.run == mine[-1].run)
-    return Facts(**{**vars(known), "applied": applied, "last_run": last})
+    return replace(known, last_run=last)
 
 
 def _with_added(

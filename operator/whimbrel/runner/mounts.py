@@ -5,11 +5,14 @@ from typing import Final
 
 from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.model.order import Order
-from whimbrel.model.spec import PartsFrom, Spec, Tool as ToolName
+from whimbrel.model.spec import PartsFrom, Spec
+from whimbrel.planning.tools.registry import file_tool
+from whimbrel.runner.files import read_directory
 from whimbrel.runner.target import Target, parse_target, target_from_parts
 
 ROOT: Final = Path("/whimbrel")
-FILE_LIMIT: Final = 16 * 1024 * 1024  # bytes of one migration file
+# A ConfigMap has keys and no folders. Its mount has links to the files, and a hidden folder.
+_KEYS: Final = ("*.sql", "*.toml")
 
 
 def read_order(root: Path = ROOT) -> Order:
@@ -44,19 +47,19 @@ def read_run_target(spec: Spec, root: Path = ROOT) -> Target | None:
 
 
 def read_files(spec: Spec, root: Path = ROOT) -> dict[str, str] | None:
-    """Return the migration files of tool sql by name, or None for a foreign tool.
+    """Return the migration files by name, or None for a foreign tool.
 
     Raises:
         TransientError: The ConfigMap is not there (yet).
         RefusedError: A file is too large or no UTF-8.
     """
     wanted = spec.migrations
-    if wanted.tool is not ToolName.SQL:
+    if wanted.tool.is_foreign:
         return None
     if wanted.inline is not None:
         return dict(wanted.inline.files)
     if wanted.config_map_ref is not None:
-        files = read_directory(root / "files")
+        files = read_directory(root / "files", _KEYS)
         if not files:
             raise TransientError(
                 "ConfigMapMissing",
@@ -64,42 +67,15 @@ def read_files(spec: Spec, root: Path = ROOT) -> dict[str, str] | None:
                 "empty; create it, the run goes on by itself",
             )
         return files
-    return _copied_from_image(root / "shared/files")
+    return _copied_from_image(root / "shared/files", file_tool(wanted.tool).patterns)
 
 
-def _copied_from_image(folder: Path) -> dict[str, str]:
+def _copied_from_image(folder: Path, patterns: tuple[str, ...]) -> dict[str, str]:
     """Read what the launcher copied out of the user's image, or say why it could not."""
     problem = folder.with_name(folder.name + ".error")
     if problem.is_file():
         raise RefusedError("FilesNotInImage", problem.read_text(encoding="utf-8").strip())
-    return read_directory(folder)
-
-
-def read_directory(folder: Path) -> dict[str, str]:
-    """Return the SQL files of a folder by name.
-
-    Raises:
-        RefusedError: A file is too large or no UTF-8.
-    """
-    # A mounted ConfigMap holds a hidden folder `..data` and links to its files.
-    paths = sorted(folder.glob("*.sql")) if folder.is_dir() else []
-    return {path.name: _text(path) for path in paths}
-
-
-def _text(path: Path) -> str:
-    size = path.stat().st_size
-    if size > FILE_LIMIT:
-        raise RefusedError(
-            "FileTooLarge",
-            f"{path.name}: {size} bytes; a migration file may hold {FILE_LIMIT} bytes: "
-            "load bulk data outside of migrations",
-        )
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RefusedError(
-            "NotText", f"{path.name}: byte {error.start} is no UTF-8; save the file as UTF-8"
-        ) from None
+    return read_directory(folder, patterns)
 
 
 def _parts(source: PartsFrom, root: Path) -> dict[str, str]:

@@ -12,9 +12,10 @@ from whimbrel.model.errors import (
 )
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
-from whimbrel.model.spec import OnFailure, Tool
+from whimbrel.model.spec import OnFailure
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import place_of, plan_down, plan_up, shown
+from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, revision_of, run_that_left_nothing
@@ -100,7 +101,7 @@ def _take_back_and_say(error: WhimbrelError, bench: Bench) -> Result:
 
 def _shape_is_back(bench: Bench) -> bool:
     """Tell whether the catalogue is as before the first start of a tool in this run."""
-    if bench.order.spec.migrations.tool is Tool.SQL:
+    if not bench.order.spec.migrations.tool.is_foreign:
         return True
     starts = _starts_of_this_run(bench)
     return starts[0].fingerprint_before == starts[-1].fingerprint_after
@@ -151,11 +152,11 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
 def _before_this_run(bench: Bench) -> str:
     """Return the revision that stays when everything of this run is taken back, "" for none."""
     facts, order = bench.facts(), bench.order
-    if order.spec.migrations.tool is not Tool.SQL:
+    if order.spec.migrations.tool.is_foreign:
         return place_of(order.spec, facts, bench.source, _starts_of_this_run(bench)[0].before)
-    mine = [int(row.version) for row in facts.applied if row.run == order.run]
-    older = [row.version for row in facts.applied if int(row.version) < min(mine)]
-    return max(older, key=int, default="")
+    tool = file_tool(order.spec.migrations.tool)
+    first = min(tool.key(row.version) for row in facts.applied if row.run == order.run)
+    return tool.newest(tuple(row for row in facts.applied if tool.key(row.version) < first))
 
 
 def _remember(bench: Bench) -> None:
@@ -173,7 +174,7 @@ def _remember(bench: Bench) -> None:
 
 def _applied_by_this_run(bench: Bench) -> tuple[str, ...]:
     facts, order = bench.facts(), bench.order
-    if order.spec.migrations.tool is Tool.SQL:
+    if not order.spec.migrations.tool.is_foreign:
         return tuple(row.version for row in facts.applied if row.run == order.run)
     mine = _starts_of_this_run(bench)
     if not mine or set(facts.revisions) == set(mine[0].before):

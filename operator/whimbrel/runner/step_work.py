@@ -1,4 +1,4 @@
-"""What every step of tool `sql` needs, and the error that says how one failed."""
+"""What every step with SQL files needs, and the error that says how one failed."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -7,9 +7,10 @@ from typing import Final
 
 import psycopg
 
-from whimbrel.model.facts import Applied
+from whimbrel.model.facts import Applied, Unfinished
 from whimbrel.model.steps import CatalogObject, Direction, MigrationFile, Statement
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
+from whimbrel.runner.kept_table import Kept, record
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import delete_applied, insert_applied
 from whimbrel.runner.sessions import Session
@@ -35,6 +36,8 @@ class Work:
         keep_salvage: Seconds for which salvage is kept.
         guard: Raises unless epoch and lock are ours; called inside each transaction, first.
         prove: Returns how a transaction ended, asked on another session.
+        kept: The tool's own table, or None where it has none.
+        unfinished: What stands in it as begun and not finished, of which nothing stayed.
         started: Ids of steps outside a transaction that an earlier attempt began.
         patiently: Entered around statements that wait for old transactions but block nobody.
         tell: Takes a line about what is being done.
@@ -48,6 +51,8 @@ class Work:
     keep_salvage: float
     guard: Callable[[Session], None]
     prove: Callable[[str], End]
+    kept: Kept | None = None
+    unfinished: tuple[Unfinished, ...] = ()
     started: frozenset[str] = frozenset()
     patiently: Callable[[], AbstractContextManager[None]] = nullcontext
     tell: Callable[[str], None] = _ignore
@@ -130,10 +135,36 @@ def run_statement(session: Session, statement: Statement) -> None:
 def record_file(
     work: Work, direction: Direction, file: MigrationFile, added: frozenset[CatalogObject]
 ) -> None:
-    """Write or remove the ledger's row of a file, in the transaction that is open."""
+    """Write or remove the rows of a file that ran, in the transaction that is open.
+
+    Raises:
+        TransientError: Somebody else has written the tool's own table meanwhile.
+    """
+    session, kept = work.ledger.session, work.kept
+    if kept is not None:
+        ended = [each.id for each in work.unfinished if each.version == file.version]
+        if ended and direction is Direction.UP:
+            kept.run(session, kept.table.undo, ended)
+        record(kept, session, direction, file, kept.table.apply)
+        added = kept.without(added)
     if direction is Direction.DOWN:
         delete_applied(work.ledger, work.history, file.version)
         return
+    _insert(work, file, added)
+
+
+def adopt_file(work: Work, file: MigrationFile) -> None:
+    """Write the rows of a file that did not run, in the transaction that is open."""
+    if work.kept is not None:
+        record(work.kept, work.ledger.session, Direction.UP, file, work.kept.table.adopt)
+    # What it would have added was there before us: a way back must not touch it.
+    _insert(work, file, frozenset())
+
+
+def _insert(work: Work, file: MigrationFile, added: frozenset[CatalogObject]) -> None:
+    if work.kept is not None:
+        # What the ledger says and the table does not is from another life of this database.
+        delete_applied(work.ledger, work.history, file.version)
     row = Applied(
         history=work.history,
         version=file.version,

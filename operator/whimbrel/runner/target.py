@@ -3,12 +3,13 @@
 import re
 from dataclasses import dataclass, field, replace
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from whimbrel.model.errors import RefusedError
+from whimbrel.planning.dialects.postgresql import quote_identifier
 
 # Everything else is refused: passfile, service, sslkey and the like would read files of the
 # runner's Pod, hostaddr would go elsewhere than the certificate's name says.
@@ -23,9 +24,13 @@ _PARTS: Final = frozenset({"host", "port", "dbname", "user", "password"})
 _KNOWN: Final = frozenset({
     "passfile", "service", "servicefile", "sslcert", "sslkey", "sslpassword", "sslrootcert",
     "sslcrl", "sslcrldir", "hostaddr", "krbsrvname", "gsslib", "requirepeer", "replication",
-    "fallback_application_name", "schema", "connection_limit", "pool_timeout", "pgbouncer",
-    "sslaccept", "sslidentity", "socket_timeout", "statement_cache_size", "ssl", "sslkeylogfile",
+    "fallback_application_name", "sslaccept", "sslidentity", "ssl", "sslkeylogfile",
 })  # fmt: skip
+# Words for a pool or a cache, of which we have none; Prisma's URLs carry them.
+_IGNORED: Final = frozenset({
+    "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size",
+})  # fmt: skip
+_SCHEMA: Final = "schema"  # where unqualified names go, as Prisma says it
 _SCHEME: Final = re.compile(r"(?:postgres|postgresql)(?:\+([a-z0-9_]+))?://", re.IGNORECASE)
 _LIBPQ_DRIVERS: Final = frozenset({"", "psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"})
 _ENCODE: Final = (
@@ -71,13 +76,14 @@ def parse_target(url: str, *, ca_file: str | None = None) -> Target:
     scheme = _SCHEME.match(text)
     if scheme is None:
         raise _refused("it must begin with postgresql:// (or postgresql+driver://)")
-    plain = "postgresql://" + text[scheme.end() :]
-    _refuse_parameters(plain)
+    plain, schema = _without_foreign_words("postgresql://" + text[scheme.end() :])
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(plain).items()}
     except psycopg.Error:
         # libpq quotes what it could not read, and that may be the password.
         raise _refused("libpq cannot read it" + _ENCODE) from None
+    if schema:
+        parts["options"] = f"{parts.get('options', '')} {_search_path(schema)}".strip()
     return _checked(parts, ca_file)
 
 
@@ -91,11 +97,25 @@ def target_from_parts(parts: dict[str, str], *, ca_file: str | None = None) -> T
     return _checked(known, ca_file)
 
 
-def _refuse_parameters(plain: str) -> None:
-    _, _, query = plain.partition("?")
+def _without_foreign_words(url: str) -> tuple[str, str]:
+    """Return a URL that libpq can read, and the schema that the words taken out of it named."""
+    plain, mark, query = url.partition("?")
+    _refuse_parameters(query)
+    words = [(unquote(word.partition("=")[0]), word) for word in query.split("&")]
+    rest = "&".join(word for name, word in words if name not in {*_IGNORED, _SCHEMA})
+    schemas = [unquote(word.partition("=")[2]) for name, word in words if name == _SCHEMA]
+    return plain + mark + rest, "".join(schemas[-1:])
+
+
+def _search_path(schema: str) -> str:
+    """Return the option of a session, ours or a tool's, that sends unqualified names there."""
+    return "-c search_path=" + re.sub(r"([\\\s])", r"\\\1", quote_identifier(schema))
+
+
+def _refuse_parameters(query: str) -> None:
     names = [name for name, _ in parse_qsl(query, keep_blank_values=True)]
     for name in names:
-        if name in ALLOWED | _PARTS:
+        if name in ALLOWED | _PARTS | _IGNORED | {_SCHEMA}:
             continue
         shown = f"the parameter {name}" if name in _KNOWN else "a parameter in it"
         raise _refused(f"{shown} is not allowed; allowed are {', '.join(sorted(ALLOWED))}")

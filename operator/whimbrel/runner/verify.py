@@ -2,7 +2,6 @@
 
 from whimbrel.model.errors import HeldError
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Tool
 from whimbrel.model.steps import RunTool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import revision_of
@@ -23,7 +22,7 @@ def verify(plan: RunnerPlan | None, bench: Bench) -> str:
     planned = [step.revisions for step in plan.steps if isinstance(step, RunTool)]
     if shown != plan.to or (planned and not same(facts.revisions, planned[-1])):
         raise _not_verified(plan, shown, bench)
-    if bench.order.spec.migrations.tool is Tool.SQL:
+    if not bench.order.spec.migrations.tool.is_foreign:
         _check_steps(plan, bench)
     return shown
 

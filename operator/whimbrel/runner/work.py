@@ -9,7 +9,6 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
-from whimbrel.model.spec import Tool
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_up
 from whimbrel.runner.approval import check_approved
@@ -105,7 +104,7 @@ def _known(over: Over, findings: Findings) -> Result:
 
 def _worked(bench: Bench) -> Result:
     try:
-        if bench.order.spec.migrations.tool is not Tool.SQL:
+        if bench.order.spec.migrations.tool.is_foreign:
             finish_lost_tool_runs(bench)
         return _SEGMENTS[bench.order.segment](bench)
     except RefusedError as error:
@@ -162,7 +161,9 @@ def _closed(result: Result, bench: Bench) -> Result:
 
 _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
 # Held before anything was touched: the reservation is given back while a person thinks.
-_UNTOUCHED: Final = frozenset({"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData"})
+_UNTOUCHED: Final = frozenset(
+    {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
+)
 
 
 def _state(result: Result, state: str, bench: Bench) -> str:

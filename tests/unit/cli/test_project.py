@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.cli.test_orders import manifest
-from whimbrel.cli.project import read_directory, sql_files, variables
+from whimbrel.cli.project import sql_files, variables
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import parse_spec
 
@@ -43,14 +43,31 @@ def test_files_that_are_not_here_are_asked_for(source, words):
 
 def test_files_that_cannot_be_read_are_named(tmp_path):
     (tmp_path / "001_a.up.sql").write_bytes(b"\xff")
-    with pytest.raises(RefusedError, match=r"001_a.up.sql: is not UTF-8"):
-        read_directory(tmp_path)
+    with pytest.raises(RefusedError, match=r"001_a.up.sql: byte 0 is no UTF-8"):
+        sql_files(manifest(), tmp_path)
     with (tmp_path / "001_a.up.sql").open("r+b") as file:
         file.truncate(17 * 1024 * 1024)
-    with pytest.raises(RefusedError, match=r"001_a.up.sql: is larger"):
-        read_directory(tmp_path)
+    with pytest.raises(RefusedError, match=r"001_a.up.sql: 17825792 bytes"):
+        sql_files(manifest(), tmp_path)
     with pytest.raises(RefusedError, match="no such directory"):
-        read_directory(tmp_path / "nothing")
+        sql_files(manifest(), tmp_path / "nothing")
+
+
+def test_folders_of_a_project_of_prisma(tmp_path):
+    folder = tmp_path / "prisma/migrations/1_a"
+    folder.mkdir(parents=True)
+    (folder / "migration.sql").write_text("SELECT 1")
+    (folder / "notes.sql").write_text("no migration")
+    (folder.parent / "empty").mkdir()
+    (folder.parent / "migration_lock.toml").write_text('provider = "postgresql"')
+    read = {
+        "1_a/": "",
+        "1_a/migration.sql": "SELECT 1",
+        "empty/": "",
+        "migration_lock.toml": 'provider = "postgresql"',
+    }
+    wanted = with_source(tool="prisma", image="i:1")
+    assert sql_files(wanted, tmp_path) == sql_files(wanted, folder.parent) == read
 
 
 def test_variables_come_from_the_object_or_from_here(tmp_path):

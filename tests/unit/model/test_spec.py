@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.refusals import ALEMBIC, DJANGO, REFUSALS, SQL, Refusal, changed
+from tests.refusals import ALEMBIC, DJANGO, PRISMA, REFUSALS, SQL, Refusal, changed
 from whimbrel.model.errors import SpecError
 from whimbrel.model.spec import Tool, parse_spec
 
@@ -35,7 +35,9 @@ def test_every_other_identifier_is_legal(name: str):
     assert spec.database.ledger_schema == name
 
 
-@pytest.mark.parametrize("base", [SQL, ALEMBIC, DJANGO], ids=["sql", "alembic", "django"])
+@pytest.mark.parametrize(
+    "base", [SQL, ALEMBIC, DJANGO, PRISMA], ids=["sql", "alembic", "django", "prisma"]
+)
 def test_what_was_parsed_reads_back_as_itself(base):
     spec = parse_spec(base)
     assert parse_spec(spec.model_dump(by_alias=True)) == spec

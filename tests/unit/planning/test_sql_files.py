@@ -66,12 +66,12 @@ def test_refusals(files, reason, words):
 
 @pytest.mark.parametrize("wanted", ["5", "005", "005_users", "005_users.up.sql"])
 def test_versions_may_be_written_in_several_ways(wanted):
-    assert find_version(wanted, {5: "005_users.up.sql"}) == 5
+    assert find_version(wanted, {(5, ""): "005_users.up.sql"}) == (5, "")
 
 
 @pytest.mark.parametrize("wanted", ["6", "005_other", "head", "", "5x", "-5", "users"])
 def test_unknown_versions(wanted):
-    assert find_version(wanted, {5: "005_users.up.sql"}) is None
+    assert find_version(wanted, {(5, ""): "005_users.up.sql"}) is None
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))

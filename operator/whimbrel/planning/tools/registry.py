@@ -1,16 +1,25 @@
-"""The one place that knows which foreign tools there are."""
+"""The one place that knows which tools there are."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from whimbrel.model.spec import Tool
+from whimbrel.planning.file_tool import FileTool
 from whimbrel.planning.tools.alembic import ALEMBIC
 from whimbrel.planning.tools.django import DJANGO
 from whimbrel.planning.tools.foreign import ForeignTool
+from whimbrel.planning.tools.prisma import PRISMA
+from whimbrel.planning.tools.sql import SQL
 
 _TOOLS: Final[Mapping[Tool, ForeignTool]] = {each.tool: each for each in (ALEMBIC, DJANGO)}
+_FILE_TOOLS: Final[Mapping[Tool, FileTool]] = {each.tool: each for each in (SQL, PRISMA)}
 
 
 def foreign_tool(tool: Tool) -> ForeignTool:
     """Return what is known of a tool that runs in the user's image."""
     return _TOOLS[tool]
+
+
+def file_tool(tool: Tool) -> FileTool:
+    """Return what is known of a tool whose files we run."""
+    return _FILE_TOOLS[tool]

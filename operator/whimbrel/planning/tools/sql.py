@@ -1,21 +1,21 @@
-"""Tool `sql`: plans from the project's files and the ledger's rows. Touches nothing."""
+"""Tool `sql`, and plans of every tool whose files we run: from files and rows. Touches nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Spec
+from whimbrel.model.spec import Spec, Tool
 from whimbrel.model.steps import Adopt, Direction, MigrationFile, Step, StepId
+from whimbrel.planning import sql_files
 from whimbrel.planning.expected_objects import expected, first_missing
+from whimbrel.planning.file_tool import BEFORE_ALL, FileTool, Key
 from whimbrel.planning.sql_down import notes_on_way_back, plan_back
-from whimbrel.planning.sql_files import down_name, read_files
 from whimbrel.planning.sql_history import (
     HEAD,
     History,
     check_applied,
-    history_of,
     pending,
     vanished,
 )
@@ -23,19 +23,29 @@ from whimbrel.planning.sql_steps import Group, Work, groups, step
 from whimbrel.planning.statements import read_sql
 from whimbrel.planning.syntax import Parsed, parse_sql
 
-NOTHING: Final = "base"  # Alembic's word for "nothing stays", good for both tools
+NOTHING: Final = "base"  # Alembic's word for "nothing stays", good for every tool
+
+SQL: Final = FileTool(
+    tool=Tool.SQL,
+    title="SQL",
+    patterns=("*.sql",),
+    read=sql_files.read_files,
+    key=sql_files.key_of,
+    find=sql_files.find_version,
+    down_name=sql_files.down_name,
+    no_down="%s has no down file: it cannot be taken back",
+    later="give the file a higher number",
+    unfinished=lambda _owner, _facts, _files: (),
+)
 
 
-def plan_up(spec: Spec, owner: str, facts: Facts, files: Mapping[str, str]) -> RunnerPlan:
+def plan_up(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
     """Return what leads from the facts to `spec.migrations.to`; a lower `to` leads down.
-
-    The owner is namespace/name of the object; the files are texts by file name.
 
     Raises:
         RefusedError: The project or a file of it is wrong; the file is named.
         HeldError: ``WasRolledBack``, or ``WouldLoseData`` for a lower `to`.
     """
-    history = history_of(owner, read_files(files), facts.applied)
     wanted = spec.migrations.to
     if wanted == HEAD:
         return _to_head(spec, facts, history)
@@ -46,40 +56,37 @@ def plan_up(spec: Spec, owner: str, facts: Facts, files: Mapping[str, str]) -> R
     return _forward(spec, facts, history, target)
 
 
-def plan_down(
-    spec: Spec, owner: str, facts: Facts, files: Mapping[str, str], to: str | None
-) -> RunnerPlan:
+def plan_down(spec: Spec, facts: Facts, history: History, to: str | None) -> RunnerPlan:
     """Return the way back.
 
-    `to` is the version that stays, "" for none, None for "before the last run". The files may
-    be empty where only the ledger knows them.
+    `to` is the version that stays, "" for none, None for "before the last run". The history's
+    files may be empty where only the ledger knows them.
 
     Raises:
         RefusedError: ``NothingToRollBack``, ``UnknownRevision``, ``NoDown``, ``Conflict``.
         HeldError: ``WouldLoseData``, with the command that lets it run.
     """
-    history = history_of(owner, read_files(files) if files else (), facts.applied)
     target = _before_last_run(history, facts) if to is None else _kept(history, to)
     return plan_back(spec, facts, history, target)
 
 
-def _kept(history: History, to: str) -> int:
-    return history.number(to) if to else -1
+def _kept(history: History, to: str) -> Key:
+    return history.key(to) if to else BEFORE_ALL
 
 
-def _before_last_run(history: History, facts: Facts) -> int:
-    mine = {int(version) for version in facts.last_run} & set(history.rows)
+def _before_last_run(history: History, facts: Facts) -> Key:
+    mine = {history.tool.key(version) for version in facts.last_run} & set(history.rows)
     if not mine:
         raise RefusedError(
             "NothingToRollBack", "no run of this object has applied anything that is still there"
         )
-    later = [row for number, row in history.rows.items() if number > max(mine)]
+    later = [row for key, row in history.rows.items() if key > max(mine)]
     if later:
+        whose = later[0].owner or history.tool.title
         raise RefusedError(
-            "Conflict",
-            f"{later[0].name} was applied later by {later[0].owner}: take that back first",
+            "Conflict", f"{later[0].name} was applied later by {whose}: take that back first"
         )
-    return max((number for number in history.rows if number < min(mine)), default=-1)
+    return max((key for key in history.rows if key < min(mine)), default=BEFORE_ALL)
 
 
 def _to_head(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
@@ -90,7 +97,7 @@ def _to_head(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
     return _forward(spec, facts, history, history.last_file())
 
 
-def _forward(spec: Spec, facts: Facts, history: History, target: int) -> RunnerPlan:
+def _forward(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerPlan:
     files = pending(history, target)
     adopted = _adopted(spec, facts, history, target)
     works = [_work(spec, file) for file in files[len(adopted) :]]
@@ -100,10 +107,11 @@ def _forward(spec: Spec, facts: Facts, history: History, target: int) -> RunnerP
     if adopted:
         steps.insert(0, Adopt(StepId(f"adopt:{name}:{adopted[-1].version}"), adopted))
     notes = (
+        *history.notes,
         *vanished(history),
         *_split(transactions),
-        *_missing_downs(works),
-        *notes_on_way_back(facts, _downs(spec, works)),
+        *_missing_downs(history.tool, works),
+        *notes_on_way_back(facts, _downs(spec, history.tool, works)),
     )
     plan = RunnerPlan(Direction.UP, history.version(target), tuple(steps), notes)
     _refuse_rolled_back(plan, facts, history.owner)
@@ -121,14 +129,14 @@ def _refuse_rolled_back(plan: RunnerPlan, facts: Facts, owner: str) -> None:
         )
 
 
-def _adopted(spec: Spec, facts: Facts, history: History, target: int) -> tuple[MigrationFile, ...]:
+def _adopted(spec: Spec, facts: Facts, history: History, target: Key) -> tuple[MigrationFile, ...]:
     baseline = spec.migrations.baseline
     if not baseline or history.rows:
         return ()
-    number = history.number(baseline)
-    if number > target:
+    last = history.key(baseline)
+    if last > target:
         raise RefusedError("BaselineAfterTarget", "spec.migrations.baseline is later than `to`")
-    files = pending(history, number)
+    files = pending(history, last)
     parsed = [each for file in files for each in parse_sql(file.name, file.up)]
     missing = first_missing(expected(parsed), facts.catalog)
     if missing is not None:
@@ -143,10 +151,10 @@ def _work(spec: Spec, file: MigrationFile) -> Work:
     return Work(file, read_sql(file.name, file.up, spec.database.ledger_schema))
 
 
-def _downs(spec: Spec, works: Sequence[Work]) -> dict[str, Sequence[Parsed]]:
+def _downs(spec: Spec, tool: FileTool, works: Sequence[Work]) -> dict[str, Sequence[Parsed]]:
     """Read the way back now: a mistake in it is said before anything is applied."""
     schema = spec.database.ledger_schema
-    names = [(down_name(work.file.name), work.file.down) for work in reversed(works)]
+    names = [(tool.down_name(work.file.name), work.file.down) for work in reversed(works)]
     return {name: read_sql(name, down, schema).parsed for name, down in names if down is not None}
 
 
@@ -159,9 +167,5 @@ def _split(transactions: Sequence[Group]) -> tuple[str, ...]:
     )
 
 
-def _missing_downs(works: Sequence[Work]) -> tuple[str, ...]:
-    return tuple(
-        f"{work.file.name} has no down file: it cannot be taken back"
-        for work in works
-        if work.file.down is None
-    )
+def _missing_downs(tool: FileTool, works: Sequence[Work]) -> tuple[str, ...]:
+    return tuple(tool.no_down % work.file.name for work in works if work.file.down is None)

@@ -17,8 +17,8 @@ from whimbrel.model.steps import (
     RunFiles,
     SalvageObjects,
 )
+from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.planning.describe import describe
-from whimbrel.planning.tools.sql import plan_down, plan_up
 
 OWNER = "team/shop"
 ALONE = "-- whimbrel: no-transaction\n"

@@ -8,7 +8,7 @@ from whimbrel.model.spec import Tool
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.run_tool import wrapper_text
 
-IN_PYTHON = [tool for tool in Tool if tool is not Tool.SQL]
+IN_PYTHON = [tool for tool in Tool if tool.is_foreign]
 
 
 @pytest.mark.parametrize("tool", IN_PYTHON)
