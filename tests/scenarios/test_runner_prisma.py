@@ -93,7 +93,7 @@ def test_the_example_up_back_and_up_again(tmp_path: Path, database: Postgres):
     assert database.run(NAMES) == [(A,)]
     held = terminal.type(f"whimbrel run {file} --project {project}")
     assert held.code == 3, held
-    again = terminal.type(f"{held.command} -o json")
+    again = terminal.type(f"{terminal.type(held.command).command} -o json")
     assert (again.code, json.loads(again.out)["revision"]) == (0, LAST), again
     assert database.run(rows) == kept
     assert database.run("SELECT email FROM users ORDER BY id LIMIT 1") == [
@@ -121,10 +121,13 @@ def test_what_prisma_applied_is_adopted_and_an_edited_file_is_refused(
     ahead = prisma(tmp_path, database).run_to_end()
     assert (ahead.code, ahead.result["outcome"]) == (0, "DatabaseAhead"), ahead
     assert ahead.result["revision"] == C
-    # Back below what we never applied: by the down files of the project.
+    # Back below what we never applied: by the down files of the project, nothing is salvaged.
     database.run("DELETE FROM _prisma_migrations WHERE migration_name = %s", C)
-    order = (("to", "base"),)
-    back = prisma(tmp_path, database, segment="Rollback", order=order).run_to_end()
+    more = {"segment": "Rollback", "order": (("to", "base"),)}
+    held = prisma(tmp_path, database, **more).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "WouldLoseData"), held
+    spec = (("rollback", {"allowDataLoss": {"by": "ann", "reason": "a test"}}),)
+    back = prisma(tmp_path, database, spec=spec, **more).run_to_end()
     assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
     assert database.run(NAMES) == []
     assert database.run("SELECT to_regclass('users')") == [(None,)]
