@@ -44,6 +44,12 @@ def django() -> str:
 
 
 @pytest.fixture(scope="session")
+def prisma() -> str:
+    """The image of examples/tools/prisma, as its author would build it."""
+    return provide_image(ROOT / "examples/tools/prisma", "whimbrel-example-prisma:1")
+
+
+@pytest.fixture(scope="session")
 def one_node() -> None:
     """Skip where the node's containers and components are out of reach."""
     if not is_one_node():

@@ -34,7 +34,8 @@ def plan_back(spec: Spec, facts: Facts, history: History, target: Key) -> Runner
     may be empty: then the ledger's down texts are used.
 
     Raises:
-        RefusedError: A way back is missing (``NoDown``) or belongs to another project.
+        RefusedError: A way back is missing (``NoDown``), is in a newer image
+            (``NeedsNewerImage``), or belongs to another project.
         HeldError: ``WouldLoseData``, with the command that lets it run.
     """
     keys = sorted((each for each in history.rows if each > target), reverse=True)
@@ -59,6 +60,12 @@ def _work(spec: Spec, history: History, key: Key) -> Work:
     known = MigrationFile(row.version, row.name, "", row.down, row.checksum)
     if file is not None and file.has(row.checksum) and file.down is not None:
         known = replace(file, version=row.version)
+    if known.down is None and file is None and history.files:
+        raise RefusedError(
+            "NeedsNewerImage",
+            f"{row.name} is applied, this project does not hold it, and its way back is not known: "
+            "go back with the image that has it",
+        )
     if known.down is None:
         raise RefusedError(
             "NoDown", f"{row.name} cannot be taken back: write {tool.down_name(row.name)}"

@@ -105,6 +105,14 @@ def test_sql_of_an_image_is_copied_by_the_launcher():
     assert containers(made)["files"]["command"] == command
 
 
+def test_a_directory_of_prismas_is_copied_from_where_its_image_has_it():
+    made = job({"tool": "prisma", "image": "shop:1", "workingDir": "/app"})
+    assert list(containers(made)) == ["launcher", "files", "runner"]
+    assert containers(made)["files"]["command"][2] == "prisma/migrations"
+    assert containers(made)["files"]["workingDir"] == "/app"
+    assert "workingDir" not in containers(job({"tool": "prisma", "image": "shop:1"}))["files"]
+
+
 def test_foreign_tool_runs_beside_the_runner_in_its_own_image():
     made = job(ALEMBIC)
     tool = containers(made)["tool"]

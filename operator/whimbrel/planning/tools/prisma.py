@@ -31,7 +31,7 @@ _COMMIT: Final = re.compile(
     rf"(?<=;){_SKIPPED}\bCOMMIT{_ENDS};?{_SKIPPED}(?:--[^\n]*)?\Z", re.IGNORECASE
 )
 _WORD: Final = re.compile(r"\b(?:BEGIN|COMMIT|WORK|TRANSACTION)\b|;", re.IGNORECASE)
-_SAID: Final = re.compile(r"^(?:ERROR|FATAL): ?(.*)$", re.MULTILINE)
+_SAID: Final = re.compile(r"\b(?:ERROR|FATAL): ?([^\n]*)")
 _CODE: Final = re.compile(r"^Database error code: (\w+)$", re.MULTILINE)
 _SHOWN: Final = 6  # statements of a failed file in a message
 

@@ -168,6 +168,9 @@ def test_histories_that_are_refused(known, files, reason, words):
 def test_a_folder_that_only_a_newer_image_has():
     older = {name: text for name, text in FILES.items() if not name.startswith(C)}
     assert up(A, B, C, files=older).ahead
+    with pytest.raises(RefusedError, match=f"{C}/migration.sql is applied") as refused:
+        up(A, B, C, files=older, to=A)
+    assert refused.value.reason == "NeedsNewerImage"
     assert f"{A}/migration.sql is applied but no longer in the project" in (
         up(A, B, files={name: text for name, text in FILES.items() if not name.startswith(A)}).notes
     )
