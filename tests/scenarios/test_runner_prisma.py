@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import uuid
 from contextlib import closing
 from dataclasses import replace
@@ -10,8 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres
+from tests.processes import built_launcher
 from tests.runner_process import Answer, Attempt
 from tests.scenarios.terminal import ROOT, Terminal
+from whimbrel.model.spec import parse_spec
+from whimbrel.planning.tools.prisma import PRISMA
+from whimbrel.runner.mounts import read_files
 
 A, B, C = "20260105090000_create_users", "20260112090000_fill_email", "20260119_last"
 EXAMPLE = ROOT / "examples/tools/prisma/prisma/migrations"
@@ -256,6 +261,20 @@ def test_a_database_without_a_history_is_adopted_as_by_resolve_applied(
         " FROM _prisma_migrations ORDER BY started_at"
     )
     assert database.run(rows) == [(A, "", 0, True), (B, None, 1, False)]
+
+
+def test_the_directory_comes_out_of_the_image_with_its_folders(tmp_path: Path):
+    command = [built_launcher(), "copy", "prisma/migrations", str(tmp_path / "shared/files")]
+    (tmp_path / "shared").mkdir()
+    subprocess.run(command, cwd=EXAMPLE.parents[1], check=True)
+    database = {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}}
+    migrations = {"tool": "prisma", "image": "shop:1", "workingDir": "/app"}
+    spec = parse_spec({"database": database, "migrations": migrations})
+    files = read_files(spec, tmp_path)
+    assert files is not None
+    assert files[f"{A}/down.sql"] == (EXAMPLE / A / "down.sql").read_text()
+    assert sorted(name for name in files if name.count("/") != 1) == ["migration_lock.toml"]
+    assert [file.version for file in PRISMA.read(files)] == [A, B, LAST]
 
 
 @pytest.mark.parametrize("line", ["plan", "run"])

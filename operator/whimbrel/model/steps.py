@@ -41,7 +41,7 @@ class MigrationFile:
     """One migration of a tool whose files we run.
 
     Attributes:
-        version: The number as written, for example "001"; of tool prisma the folder's name.
+        version: The number as written, for example "001", or the name of the migration's folder.
         name: Name of the up file.
         up: Its text.
         down: Text of the down file, or None where the project has none.

@@ -26,11 +26,11 @@ _KNOWN: Final = frozenset({
     "sslcrl", "sslcrldir", "hostaddr", "krbsrvname", "gsslib", "requirepeer", "replication",
     "fallback_application_name", "sslaccept", "sslidentity", "ssl", "sslkeylogfile",
 })  # fmt: skip
-# Words for a pool or a cache, of which we have none; Prisma's URLs carry them.
+# Words of other clients for a pool or a cache, of which we have none.
 _IGNORED: Final = frozenset({
     "connection_limit", "pool_timeout", "pgbouncer", "socket_timeout", "statement_cache_size",
 })  # fmt: skip
-_SCHEMA: Final = "schema"  # where unqualified names go, as Prisma says it
+_SCHEMA: Final = "schema"  # where unqualified names go, as other clients say it
 _SCHEME: Final = re.compile(r"(?:postgres|postgresql)(?:\+([a-z0-9_]+))?://", re.IGNORECASE)
 _LIBPQ_DRIVERS: Final = frozenset({"", "psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"})
 _ENCODE: Final = (
