@@ -157,7 +157,7 @@ def _first_taken_back(ways: list[ToolRun], run: ToolRun) -> int | None:
 
 def has_moved(ledger: Ledger, order: Order) -> bool:
     """Tell whether the tool's table is another one now than before this run."""
-    if order.spec.migrations.tool is Tool.SQL:
+    if not order.spec.migrations.tool.is_foreign:
         return False
     runs = read_tool_runs(ledger, order.spec.migrations.history)
     mine = [each for each in runs if each.run == order.run]

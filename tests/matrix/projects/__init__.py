@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.matrix.project import Project
 from tests.matrix.projects.alembic import AlembicProject
 from tests.matrix.projects.django import DjangoProject
+from tests.matrix.projects.prisma import PrismaProject
 from tests.matrix.projects.sql import SqlProject
 from tests.matrix.server import Server
 
@@ -13,4 +14,5 @@ PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
     "sql": SqlProject,
     "alembic": AlembicProject,
     "django": DjangoProject,
+    "prisma": PrismaProject,
 }
