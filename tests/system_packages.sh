@@ -14,8 +14,8 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15, through PgBouncer, and with certificates"
-        wanted=(postgresql-15 pgbouncer openssl)
+        why="the tests run against PostgreSQL 15, through PgBouncer, with certificates and with Node"
+        wanted=(postgresql-15 pgbouncer openssl nodejs npm)
         ;;
     soak)
         why="PostgreSQL 14 and 17 come from Maven Central"
@@ -29,8 +29,9 @@ esac
 
 is_installed() {
     case "$1" in
-        gcc | make | openssl) command -v "$1" >/dev/null ;;
+        gcc | make | npm | openssl) command -v "$1" >/dev/null ;;
         libc6-dev) test -e /usr/include/stdio.h ;;
+        nodejs) command -v node >/dev/null ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
         maven) command -v mvn >/dev/null ;;

@@ -22,7 +22,11 @@ _TAIL: Final = 50  # lines
 _SHOWN: Final = 3  # lines of the tool in a message
 _WRAPPERS: Final = Path(__file__).with_name("wrappers")
 # What a wrapper imports here stands in front of it when its text is sent.
-_IMPORT: Final = re.compile(r"^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$", re.MULTILINE)
+_IMPORT: Final = re.compile(
+    r"^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$"
+    r"|^const \{[^}]*\} = require\(\"\./[^\"]*\"\);$",
+    re.MULTILINE,
+)
 _FUTURE: Final = "from __future__ import annotations\n"
 
 
@@ -160,7 +164,7 @@ def _start(place: ToolPlace, argv: tuple[str, ...], on_line: Callable[[str], Non
         on_line(line if is_for_us(line) else place.clean(line)[:LINE_LIMIT])
 
     end = ToolEnd()
-    for interpreter in tool.started.interpreters:
+    for interpreter in tool.started.runtime.names:
         words = command(tool, place.spec, argv, wrapper, interpreter=interpreter)
         end = place.tool.run(words, env, cwd, clean_line)
         if end.start_error is None or not end.start_error.not_found:
@@ -177,9 +181,11 @@ def _clean_problem(place: ToolPlace, problem: Problem | None) -> Problem | None:
 
 def wrapper_text(started: Started) -> str:
     """Return the wrapper as it is sent: one text, which imports nothing of ours."""
+    runtime = started.runtime
     text = (_WRAPPERS / started.wrapper).read_text(encoding="utf-8")
-    protocol = (_WRAPPERS / started.protocol).read_text(encoding="utf-8").replace(_FUTURE, "")
-    return _IMPORT.sub(lambda _: protocol, text, count=1)
+    protocol = (_WRAPPERS / runtime.protocol).read_text(encoding="utf-8").replace(_FUTURE, "")
+    before, after = runtime.frame
+    return before + _IMPORT.sub(lambda _: protocol, text, count=1) + after
 
 
 def same(found: tuple[str, ...], planned: tuple[str, ...]) -> bool:
@@ -208,15 +214,15 @@ def _cannot_start(place: ToolPlace, error: StartError) -> RefusedError:
             "WorkingDirMissing", f"migrations.workingDir {directory} cannot be entered: {error}"
         )
     tool = foreign_tool(place.spec.migrations.tool)
-    started = tool.started
+    runtime = tool.started.runtime
     if error.not_found:
-        names = " nor ".join(started.interpreters)
+        names = " nor ".join(runtime.names)
         return RefusedError(
-            started.missing,
+            runtime.missing,
             f"there is {'neither' if ' ' in names else 'no'} {names} on PATH where {tool.title} "
             "should run: is it the right image?",
         )
-    return RefusedError(started.missing, f"{started.interpreters[0]} cannot be started: {error}")
+    return RefusedError(runtime.missing, f"{runtime.names[0]} cannot be started: {error}")
 
 
 def _failure(place: ToolPlace, step: RunTool, ended: Ended) -> str:

@@ -17,6 +17,7 @@ from whimbrel.planning.tools.foreign import (
     Ways,
 )
 from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
+from whimbrel.planning.tools.runtimes import PYTHON
 
 _NO_DRIVER: Final = {"NoSuchModuleError", "ModuleNotFoundError"}
 _NO_WAY_BACK: Final = {
@@ -175,9 +176,7 @@ ALEMBIC: Final = ForeignTool(
     tool=Tool.ALEMBIC,
     title="Alembic",
     command="alembic",
-    started=Started(
-        ("python", "python3"), "PythonMissing", "alembic.py", "python_protocol.py", options
-    ),
+    started=Started(PYTHON, "alembic.py", options),
     books=Books(
         table="alembic_version",
         columns=("version_num",),

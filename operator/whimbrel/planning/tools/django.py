@@ -18,6 +18,7 @@ from whimbrel.planning.tools.foreign import (
     Ways,
 )
 from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
+from whimbrel.planning.tools.runtimes import PYTHON
 
 ZERO: Final = "zero"  # Django's word for "nothing of this app"
 SHOWN: Final = 255  # characters
@@ -273,9 +274,7 @@ DJANGO: Final = ForeignTool(
     tool=Tool.DJANGO,
     title="Django",
     command="manage.py",
-    started=Started(
-        ("python", "python3"), "PythonMissing", "django.py", "python_protocol.py", options
-    ),
+    started=Started(PYTHON, "django.py", options),
     books=Books(
         table="django_migrations",
         columns=("app", "name"),

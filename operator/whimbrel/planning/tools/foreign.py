@@ -8,6 +8,7 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec, Tool
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
 from whimbrel.planning.tools.project import Project, WayBack
+from whimbrel.planning.tools.runtimes import Runtime
 
 Rows = tuple[str, ...]  # of the tool's own table; of several columns with colons between them
 Argv = tuple[str, ...]
@@ -72,17 +73,13 @@ class Started:
     """How a tool is started.
 
     Attributes:
-        interpreters: Tried in this order on the image's PATH.
-        missing: The reason word where there is none of them.
+        runtime: What runs its wrapper.
         wrapper: Its file in whimbrel.runner.wrappers.
-        protocol: The file there that stands in for the wrapper's import of it.
         options: Further words for the wrapper.
     """
 
-    interpreters: tuple[str, ...]
-    missing: str
+    runtime: Runtime
     wrapper: str
-    protocol: str
     options: Callable[[Spec], Argv]
 
 
@@ -189,8 +186,9 @@ def command(tool: ForeignTool, spec: Spec, argv: Argv, wrapper: str, *, interpre
         wrapper: Text of the wrapper.
         interpreter: Its name on the image's PATH.
     """
-    options = tool.started.options(spec)
-    return (interpreter, "-c", wrapper, *options, spec.migrations.database_url.env, *argv[1:])
+    runtime, options = tool.started.runtime, tool.started.options(spec)
+    text = (interpreter, *runtime.before, wrapper, *runtime.after)
+    return (*text, *options, spec.migrations.database_url.env, *argv[1:])
 
 
 def own_options(spec: Spec) -> str:
