@@ -31,6 +31,19 @@ PRISMA = {
         "atomicity": "File",
     },
 }
+SEQUELIZE = {
+    "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+    "migrations": {
+        "tool": "sequelize",
+        "image": "registry.example/shop:1.8.0",
+        "sequelize": {
+            "environment": "live",
+            "config": "config/live.js",
+            "migrationsPath": "db/migrations",
+            "optionsPath": "db/rc.js",
+        },
+    },
+}
 NAME = {"name": "db"}
 KEY = {"name": "db", "key": "url"}
 
@@ -103,8 +116,9 @@ REFUSALS = (
         "unknown tool",
         {"migrations.tool": "flyway"},
         "spec.migrations.tool",
-        'Unsupported value: "flyway": supported values: "sql", "alembic", "django", "prisma"',
-        "Input should be 'sql', 'alembic', 'django' or 'prisma'",
+        'Unsupported value: "flyway": supported values: "sql", "alembic", "django", "sequelize", '
+        '"prisma"',
+        "Input should be 'sql', 'alembic', 'django', 'sequelize' or 'prisma'",
     ),
     Refusal("two URLs", {"database.partsFrom.secretRef": NAME}, "spec.database", ONE_DATABASE),
     Refusal("no URL", {"database.urlFrom": GONE}, "spec.database", ONE_DATABASE),
@@ -195,6 +209,20 @@ REFUSALS = (
         "spec.migrations",
         "this tool runs in your own image: name it in `image`",
         base=DJANGO,
+    ),
+    Refusal(
+        "sequelize member beside alembic",
+        {"migrations.sequelize": {"environment": "live"}},
+        "spec.migrations",
+        "the member `sequelize` belongs to tool: sequelize",
+        base=ALEMBIC,
+    ),
+    Refusal(
+        "an environment with a space",
+        {"migrations.sequelize.environment": "a b"},
+        "spec.migrations.sequelize.environment",
+        KEY_FORM,
+        base=SEQUELIZE,
     ),
     Refusal(
         "settings as a path",

@@ -62,6 +62,12 @@ def code_lines(source: str, tree: ast.Module) -> set[int]:
     return lines
 
 
+def script_lines(path: Path) -> int:
+    """Return the number of lines with code of a program that is sent to another interpreter."""
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return sum(1 for line in lines if line and not line.startswith(("//", "/*", "*")))
+
+
 def functions(module: Module) -> Iterator[tuple[str, int]]:
     """Yield the place and the size of each function."""
     for node in ast.walk(module.tree):
@@ -75,7 +81,7 @@ def percentile(values: list[int], percent: int) -> int:
     return sorted(values)[round(percent / 100 * (len(values) - 1))] if values else 0
 
 
-def too_large(modules: list[Module]) -> Iterator[str]:
+def too_large(modules: list[Module], scripts: list[Path]) -> Iterator[str]:
     """Yield a line for each budget of sizes that is not held."""
     sized = [found for module in modules for found in functions(module)]
     sizes = [size for _, size in sized]
@@ -86,8 +92,9 @@ def too_large(modules: list[Module]) -> Iterator[str]:
     tools = [module for module in modules if is_of_tools(module.path)]
     rest = sum(len(module.code) for module in modules if module not in tools)
     yield from _over("code of the package besides its tools", rest, PACKAGE_MOST)
-    for name in sorted({module.path.stem for module in tools}):
+    for name in sorted({each.stem for each in (*(module.path for module in tools), *scripts)}):
         code = sum(len(module.code) for module in tools if module.path.stem == name)
+        code += sum(script_lines(path) for path in scripts if path.stem == name)
         yield from _over(f"code of the tool {name}", code, TOOL_MOST)
     for place, size in sized:
         yield from _over(place, size, FUNCTION_MOST)
@@ -149,7 +156,8 @@ def _hidden_imports(module: Module, function: ast.AST) -> Iterator[str]:
 def broken_budgets(package: Path) -> list[str]:
     """Return a line for each budget that the package does not hold."""
     modules = [read_module(path) for path in sorted(package.rglob("*.py"))]
-    lines = list(too_large(modules))
+    scripts = sorted(path for path in package.rglob("*.js") if is_of_tools(path))
+    lines = list(too_large(modules, scripts))
     for module in modules:
         lines += [*undocumented(module), *forbidden(module)]
     return lines

@@ -50,6 +50,12 @@ def prisma() -> str:
 
 
 @pytest.fixture(scope="session")
+def sequelize() -> str:
+    """The image of examples/tools/sequelize, as its author would build it."""
+    return provide_image(ROOT / "examples/tools/sequelize", "whimbrel-example-sequelize:1")
+
+
+@pytest.fixture(scope="session")
 def one_node() -> None:
     """Skip where the node's containers and components are out of reach."""
     if not is_one_node():

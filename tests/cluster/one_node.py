@@ -50,7 +50,7 @@ def provide_image(context: Path, tag: str) -> str:
     """Build an image, give it to the cluster, and return its name."""
     if is_one_node():
         with one_at_a_time():
-            images.build_image(tag, context)
+            images.build_image(tag, context, build_args=_base_of(context))
             images.load_image(places.cluster(NAME), tag)
         return tag
     if shutil.which("docker") is None or shutil.which("kind") is None:
@@ -58,3 +58,11 @@ def provide_image(context: Path, tag: str) -> str:
     subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True)
     subprocess.run(["kind", "load", "docker-image", "--name", NAME, tag], check=True)
     return tag
+
+
+def _base_of(context: Path) -> list[str]:
+    """Return what a Dockerfile builds on, where that cannot be pulled: Node for a package.json."""
+    if not (context / "package.json").exists():
+        return []
+    images.build_image(places.NODE_IMAGE, places.SOURCE / "images/node")
+    return [f"BASE_IMAGE={places.NODE_IMAGE}"]

@@ -485,7 +485,7 @@ GRAPHS = {
 def possible_down(shop: Shop, to: str) -> RunnerPlan | None:
     """Return the way down, or None where it is refused because branches would stay."""
     with suppress(RefusedError):
-        return plan_down(ALEMBIC, shop.facts(), shop.project(), to)
+        return plan_down(ALEMBIC, shop.spec(), shop.facts(), shop.project(), to)
     return None
 
 

@@ -95,7 +95,8 @@ def write_code(path: Path, lines: int) -> None:
 def test_a_tool_is_measured_with_its_wrapper_and_apart_from_the_package(tmp_path: Path):
     write_code(tmp_path / "planning/tools/ant.py", 200)
     write_code(tmp_path / "planning/tools/bee.py", 200)
-    write_code(tmp_path / "runner/wrappers/bee.py", 151)
+    write_code(tmp_path / "runner/wrappers/bee.py", 100)
+    (tmp_path / "runner/wrappers/bee.js").write_text("// a comment\n\n" + "x();\n" * 51)
     write_code(tmp_path / "runner/bee.py", 200)
     assert shape.broken_budgets(tmp_path) == ["code of the tool bee: 351 lines, the budget is 350"]
 

@@ -33,6 +33,7 @@ _DJANGO_MEMBER: Final = "the member `django` belongs to tool: django"
 _PRISMA_MEMBER: Final = (
     "the member `prisma` belongs to tool: prisma with an image: without one there is no path"
 )
+_SEQUELIZE_MEMBER: Final = "the member `sequelize` belongs to tool: sequelize"
 _SQL_PATH: Final = (
     "tool sql with an image needs sql.path, the directory of the files in it; "
     "without an image there is no path"
@@ -67,6 +68,7 @@ class Tool(StrEnum):
     SQL = "sql"
     ALEMBIC = "alembic"
     DJANGO = "django"
+    SEQUELIZE = "sequelize"
     PRISMA = "prisma"
 
     @property
@@ -139,6 +141,23 @@ class PrismaOptions(Frozen):
     )
 
 
+class SequelizeOptions(Frozen):
+    """Options of the tool `sequelize`; .sequelizerc says them too, and these win."""
+
+    environment: DataKey | None = Field(
+        None,
+        description="Entry of the configuration; absent: NODE_ENV of the image or of `env`, "
+        "or else production.",
+    )
+    config: FilePath | None = Field(None, description="The configuration, relative to workingDir.")
+    migrations_path: FilePath | None = Field(
+        None, alias="migrationsPath", description="Folder of the migrations."
+    )
+    options_path: FilePath | None = Field(
+        None, alias="optionsPath", description="The .sequelizerc, where it is called otherwise."
+    )
+
+
 class DatabaseURL(Frozen):
     """How the tool wants to get the database's URL."""
 
@@ -207,6 +226,10 @@ class Migrations(Frozen):
                 _PRISMA_MEMBER,
             ),
             (
+                "!has(self.sequelize) || self.tool == 'sequelize'",
+                _SEQUELIZE_MEMBER,
+            ),
+            (
                 "self.tool != 'sql' || has(self.sql) == has(self.image)",
                 _SQL_PATH,
             ),
@@ -246,6 +269,7 @@ class Migrations(Frozen):
     alembic: AlembicOptions | None = Field(None, description="Options of tool alembic.")
     django: DjangoOptions | None = Field(None, description="Options of tool django.")
     prisma: PrismaOptions | None = Field(None, description="Options of tool prisma.")
+    sequelize: SequelizeOptions | None = Field(None, description="Options of tool sequelize.")
     working_dir: FilePath | None = Field(
         None,
         alias="workingDir",
@@ -299,6 +323,7 @@ class Migrations(Frozen):
         require(self.tool is Tool.DJANGO or self.django is None, _DJANGO_MEMBER)
         fits = self.tool is Tool.PRISMA and has_image
         require(self.prisma is None or fits, _PRISMA_MEMBER)
+        require(self.tool is Tool.SEQUELIZE or self.sequelize is None, _SEQUELIZE_MEMBER)
         require(not is_sql or (self.sql is not None) == has_image, _SQL_PATH)
         return self
 

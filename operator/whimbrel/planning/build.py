@@ -53,14 +53,14 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
         return _files_down(spec, owner, facts, source, to)
     tool = foreign_tool(spec.migrations.tool)
     if to is not None:
-        return foreign_down.plan_down(tool, facts, source, to)
+        return foreign_down.plan_down(tool, spec, facts, source, to)
     if not facts.last_run:
         raise RefusedError(
             "NothingToRollBack", "no run of this object led to what the database shows"
         )
     rows = () if facts.last_run == (BASE,) else facts.last_run
     target = tool.ways.before(source, facts.revisions, rows)
-    plan = foreign_down.plan_down(tool, facts, source, target)
+    plan = foreign_down.plan_down(tool, spec, facts, source, target)
     if not plan.steps:
         raise RefusedError("NothingToRollBack", "nothing was applied since that could go back")
     return replace(plan, target=target)

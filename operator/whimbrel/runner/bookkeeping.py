@@ -24,7 +24,8 @@ def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
             twice.
     """
     books = foreign_tool(spec.migrations.tool).books
-    found_table = find_table(session, spec, books.table, books.columns)
+    columns = (*books.columns, *books.further)
+    found_table = find_table(session, spec, books.table, columns)
     if found_table is None:
         return ()
     rows = read_table(session, select_rows(*found_table, books), found_table)

@@ -12,7 +12,7 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import RunTool
 from whimbrel.planning.tools.foreign import ForeignTool, Problem, Started, command, environment
-from whimbrel.planning.tools.output import is_for_us, parse_problem, parse_project
+from whimbrel.planning.tools.output import is_for_us, parse_problem, parse_project, parse_stays
 from whimbrel.planning.tools.project import Project
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.tool import Stage, StartError, Tool, ToolEnd
@@ -21,12 +21,6 @@ LINE_LIMIT: Final = 8192  # characters, far below tool.RAW_LINE_LIMIT: no secret
 _TAIL: Final = 50  # lines
 _SHOWN: Final = 3  # lines of the tool in a message
 _WRAPPERS: Final = Path(__file__).with_name("wrappers")
-# What a wrapper imports here stands in front of it when its text is sent.
-_IMPORT: Final = re.compile(
-    r"^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$"
-    r"|^const \{[^}]*\} = require\(\"\./[^\"]*\"\);$",
-    re.MULTILINE,
-)
 _FUTURE: Final = "from __future__ import annotations\n"
 
 
@@ -37,13 +31,19 @@ class ToolFailedError(WhimbrelError):
         before: Revisions before it started.
         after: Revisions as read back after its end.
         sqlstate: SQLSTATE of the error that stopped it, or "".
+        stays: Statements that the migration which failed has committed; None where the tool's
+            wrapper does not tell.
+        cut_off: Whether it was killed, so that it could not tell all.
     """
 
     def __init__(self, message: str, step: RunTool, after: tuple[str, ...], end: "Ended") -> None:
         super().__init__("ToolFailed", message)
+        self.step = step
         self.before = step.before
         self.after = after
         self.sqlstate = end.problem.sqlstate if end.problem else ""
+        self.stays = end.stays
+        self.cut_off = end.end.exit_code is None
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Ended:
     end: ToolEnd
     problem: Problem | None
     tail: tuple[str, ...]
+    stays: tuple[str, ...] | None = None
 
 
 def read_project(place: ToolPlace) -> Project:
@@ -136,7 +137,9 @@ def run_tool(place: ToolPlace, step: RunTool, read: ReadBack) -> tuple[str, ...]
     end = _start(place, step.argv, show)
     if end.start_error is not None:
         raise _cannot_start(place, end.start_error)
-    ended = Ended(end, _clean_problem(place, parse_problem(tool, problems)), tuple(told))
+    told_stays = parse_stays(problems)
+    stays = None if told_stays is None else tuple(map(place.clean, told_stays))
+    ended = Ended(end, _clean_problem(place, parse_problem(tool, problems)), tuple(told), stays)
     if not end.gone:
         raise TransientError(
             "ToolLost",
@@ -184,8 +187,14 @@ def wrapper_text(started: Started) -> str:
     runtime = started.runtime
     text = (_WRAPPERS / started.wrapper).read_text(encoding="utf-8")
     protocol = (_WRAPPERS / runtime.protocol).read_text(encoding="utf-8").replace(_FUTURE, "")
-    before, after = runtime.frame
-    return before + _IMPORT.sub(lambda _: protocol, text, count=1) + after
+    # The protocol stands where the wrapper imports it.
+    protocol = _between(runtime.protocol_frame, protocol)
+    whole = re.sub(runtime.imports, lambda _: protocol, text, count=1)
+    return _between(runtime.frame, whole)
+
+
+def _between(frame: tuple[str, str], text: str) -> str:
+    return frame[0] + text + frame[1]
 
 
 def same(found: tuple[str, ...], planned: tuple[str, ...]) -> bool:

@@ -21,14 +21,19 @@ from whimbrel.planning.build import shown
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
-from whimbrel.planning.tools.foreign import own_options
-from whimbrel.planning.tools.foreign_half import next_of_cut_start
-from whimbrel.planning.tools.project import Project, Revision
+from whimbrel.planning.tools.foreign import own_options, relations
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
 from whimbrel.runner.catalog import Identity, added, fingerprint, read_identities
+from whimbrel.runner.half_done import (
+    half,
+    half_done,
+    may_be_half,
+    part_stays,
+    refuse_half_done,
+)
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
@@ -60,7 +65,7 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     """
     ledger = bench.holding.ledger
     tool = foreign_tool(bench.order.spec.migrations.tool)
-    _refuse_half_done(step, bench)
+    refuse_half_done(step, bench)
     expect_before(tool, step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
     row = _row(step, bench, before, _shape(bench))
@@ -127,7 +132,8 @@ def finish_lost_tool_runs(bench: Bench) -> None:
         now = read_identities(ledger.session, ledger.schema)
         shape = _shape(bench)
         new = _new(run.added, now) if not same(rows, run.before) else {}
-        seen = replace(run, after=rows, added=new, fingerprint_after=shape)
+        after = half(bench) if may_be_half(run, rows, bench) else shape
+        seen = replace(run, after=rows, added=new, fingerprint_after=after)
         record_tool_run(ledger, seen)
 
 
@@ -144,44 +150,12 @@ def _read_back(bench: Bench) -> tuple[str, ...]:
         ) from error
 
 
-def _refuse_half_done(step: RunTool, bench: Bench) -> None:
-    """Hold where the last start of the tool may have left a part of a migration.
-
-    Where its bookkeeping stands still the catalogue tells; data alone leaves no trace there. Where
-    it moved on, nobody knows what the catalogue was like in between.
-    """
-    spec, order = bench.order.spec, bench.order
-    newest = read_tool_runs(bench.holding.ledger, spec.migrations.history)[-1:]
-    if not newest or order.retry:
-        return
-    run = newest[0]
-    if not same(run.after or (), run.before):
-        half = _next_of(run, step, bench) if run.cut else None
-        if half is not None:
-            raise _part_unknown(half, bench)
-    elif run.fingerprint_after not in ("", run.fingerprint_before):
-        raise _half_done("the last start of the tool was interrupted", bench)
-
-
-def _next_of(run: ToolRun, step: RunTool, bench: Bench) -> Revision | None:
-    """Return what the cut start was at, if that commits as it goes; None where nothing can be left.
-
-    The way back of its own run is compared with the fingerprint before the run, afterwards.
-    """
-    order, project = bench.order, bench.source
-    if not isinstance(project, Project):
-        return None
-    if run.run == order.run and step.direction is Direction.DOWN and run.step.startswith("up:"):
-        return None
-    books = foreign_tool(order.spec.migrations.tool).books
-    return next_of_cut_start(books, project, step, up=run.step.startswith("up:"))
-
-
 def _shape(bench: Bench) -> str:
     """Return the fingerprint without what the tool makes beside its migrations."""
     ledger = bench.holding.ledger
-    books = foreign_tool(bench.order.spec.migrations.tool).books
-    return fingerprint(ledger.session, ledger.schema, frozenset(books.relations))
+    spec = bench.order.spec
+    besides = relations(foreign_tool(spec.migrations.tool), spec)
+    return fingerprint(ledger.session, ledger.schema, besides)
 
 
 def _new(before: Identities, after: Identities) -> Identities:
@@ -300,10 +274,15 @@ def _judged(
     ledger = bench.holding.ledger
     now = read_identities(ledger.session, ledger.schema)
     shape = _shape(bench)
-    seen = replace(row, after=failure.after, added=_new(row.added, now), fingerprint_after=shape)
-    record_tool_run(ledger, seen)
+    part = part_stays(failure, bench)
+    after = half(bench) if part else shape
+    cut = failure.stays is None or part is not None
+    seen = replace(row, after=failure.after, fingerprint_after=after, cut=cut)
+    record_tool_run(ledger, replace(seen, added=_new(row.added, now)))
+    if part is not None:
+        return part
     if same(failure.after, failure.before) and shape != row.fingerprint_before:
-        return _half_done(failure.message, bench)
+        return half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"it left the database at {bench.findings.revision or 'no revision'}"
     if same(failure.after, failure.before):
@@ -331,24 +310,3 @@ def _meaning(
     if stops or (failure.sqlstate and fate_of(failure.sqlstate) is not Fate.PERMANENT):
         return TransientError("Blocked", f"{failure.message}{told}; {state}", retry_after=5.0)
     return FailedError("ToolFailed", f"{failure.message}; {state}")
-
-
-def _part_unknown(half: Revision, bench: Bench) -> HeldError:
-    order = bench.order
-    return HeldError(
-        "HalfDone",
-        f"the last start of the tool ended early; it may have been at {half.file}, which commits "
-        "as it goes, and what of it is there is not known: look, undo that part by hand, then "
-        "retry",
-        command=f"whimbrel retry {order.name} -n {order.namespace}",
-    )
-
-
-def _half_done(told: str, bench: Bench) -> HeldError:
-    order = bench.order
-    return HeldError(
-        "HalfDone",
-        f"{told}; bookkeeping is as before, but the catalogue is not: the migration "
-        "committed a part of its work; undo that part by hand, then retry",
-        command=f"whimbrel retry {order.name} -n {order.namespace}",
-    )

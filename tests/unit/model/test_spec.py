@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.refusals import ALEMBIC, DJANGO, PRISMA, REFUSALS, SQL, Refusal, changed
+from tests.refusals import ALEMBIC, DJANGO, PRISMA, REFUSALS, SEQUELIZE, SQL, Refusal, changed
 from whimbrel.model.errors import SpecError
 from whimbrel.model.spec import Tool, parse_spec
 
@@ -36,7 +36,9 @@ def test_every_other_identifier_is_legal(name: str):
 
 
 @pytest.mark.parametrize(
-    "base", [SQL, ALEMBIC, DJANGO, PRISMA], ids=["sql", "alembic", "django", "prisma"]
+    "base",
+    [SQL, ALEMBIC, DJANGO, PRISMA, SEQUELIZE],
+    ids=lambda each: each["migrations"]["tool"],
 )
 def test_what_was_parsed_reads_back_as_itself(base):
     spec = parse_spec(base)

@@ -67,12 +67,13 @@ def adopt(_name: str, target: tuple[str, ...]) -> Argv:
     return ("alembic", "stamp", *target)
 
 
-def back(project: Project, have: frozenset[str], to: str) -> tuple[Start, ...]:
+def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
     """Return the downgrades to the revisions that stay, of several branches one each.
 
     Raises:
         RefusedError: `alembic downgrade` would leave something else.
     """
+    have = applied(project, rows)
     names = (name.strip() for name in to.split(","))
     target = tuple(sorted(one for name in names for one in resolve(project, name)))
     stays = project.tops(_stays(project, have, target))
@@ -181,7 +182,8 @@ ALEMBIC: Final = ForeignTool(
         table="alembic_version",
         columns=("version_num",),
         order="",
-        relations=(),
+        # Alembic makes it in the transaction of the migrations.
+        relations=lambda _table: (),
         applied=applied,
         unknown=unknown,
         after=after,

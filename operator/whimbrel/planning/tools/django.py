@@ -117,7 +117,7 @@ def adopt(name: str, target: tuple[str, ...]) -> Argv:
     return (*up(name, target), "--fake")
 
 
-def back(project: Project, have: frozenset[str], to: str) -> tuple[Start, ...]:
+def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
     """Return the commands after which exactly what is asked for stays.
 
     `to` names the newest migration that stays of an app, or ``app:zero``; with commas, of several
@@ -126,6 +126,7 @@ def back(project: Project, have: frozenset[str], to: str) -> tuple[Start, ...]:
     Raises:
         RefusedError: `migrate` would leave something else.
     """
+    have = applied(project, rows)
     stays = _wanted(project, have, to)
     starts: list[Start] = []
     # The app of the oldest first: `migrate` takes along what is built on it, so less is started.
@@ -280,11 +281,7 @@ DJANGO: Final = ForeignTool(
         columns=("app", "name"),
         order="id",
         # Django makes it before the first migration, in a transaction of its own.
-        relations=(
-            "django_migrations",
-            "django_migrations_id_seq",
-            "django_migrations_pkey",
-        ),
+        relations=lambda table: (table, f"{table}_id_seq", f"{table}_pkey"),
         applied=applied,
         unknown=unknown,
         after=after,

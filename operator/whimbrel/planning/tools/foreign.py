@@ -90,21 +90,23 @@ class Books:
     Attributes:
         columns: Of a row that stands for an applied revision.
         order: A column that tells which was applied first, or "" where nothing tells.
-        relations: What the tool makes beside the migrations to keep its books.
+        relations: What the tool makes beside the migrations to keep its books, of its table's name.
         applied: Revisions of the project that the rows say are applied.
         unknown: Rows that a newer image has written.
         after: The rows when exactly these revisions are applied.
         shown: Where the database is, in at most 255 characters.
+        further: Columns that tell the tool's table from others of its name.
     """
 
     table: str
     columns: tuple[str, ...]
     order: str
-    relations: tuple[str, ...]
+    relations: Callable[[str], Rows]
     applied: Callable[[Project, Rows], frozenset[str]]
     unknown: Callable[[Project, Rows], Rows]
     after: Callable[[Project, Rows, frozenset[str]], Rows]
     shown: Callable[[Rows], str]
+    further: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,14 +117,14 @@ class Ways:
         resolve: Revisions that a name of the spec means; none for "base".
         up: Command that applies what a name means.
         adopt: Command that only records it.
-        back: Starts that lead from what is applied to a place that `before`, or a person, named.
+        back: Starts that lead from the rows to a place that `before`, or a person, named.
         before: A name for the place where the database had the second rows, and has the first now.
     """
 
     resolve: Callable[[Project, str], tuple[str, ...]]
     up: Callable[[str, tuple[str, ...]], Argv]
     adopt: Callable[[str, tuple[str, ...]], Argv]
-    back: Callable[[Project, frozenset[str], str], tuple[Start, ...]]
+    back: Callable[[Project, Rows, str], tuple[Start, ...]]
     before: Callable[[Project, Rows, Rows], str]
 
 
@@ -161,6 +163,12 @@ class ForeignTool:
     books: Books
     ways: Ways
     sentences: Sentences
+
+
+def relations(tool: ForeignTool, spec: Spec) -> frozenset[str]:
+    """Return the names of what the tool makes to keep its books, which no migration has made."""
+    place = spec.migrations.bookkeeping
+    return frozenset(tool.books.relations(place.table if place else tool.books.table))
 
 
 def way(tool: ForeignTool, before: Rows, after: Rows) -> str:

@@ -6,8 +6,9 @@ from typing import Final
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.spec import Spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects, Step, StepId
-from whimbrel.planning.tools.foreign import ForeignTool, Start, way
+from whimbrel.planning.tools.foreign import ForeignTool, Start, relations, way
 from whimbrel.planning.tools.project import (
     BASE,
     Project,
@@ -34,11 +35,12 @@ _CONSEQUENCE: Final = {
 }
 
 
-def plan_down(tool: ForeignTool, facts: Facts, project: Project, to: str) -> RunnerPlan:
+def plan_down(tool: ForeignTool, spec: Spec, facts: Facts, project: Project, to: str) -> RunnerPlan:
     """Return the way back.
 
     Args:
         tool: That goes there.
+        spec: Names the tool's own table.
         facts: What the database shows.
         project: Of the image that has the newest revision.
         to: The revision that stays; "" or "base" for none; of several branches one each, with a
@@ -52,7 +54,7 @@ def plan_down(tool: ForeignTool, facts: Facts, project: Project, to: str) -> Run
     if unknown:
         raise needs_newer_image(unknown, to or BASE)
     have = books.applied(project, rows)
-    starts = tool.ways.back(project, have, to)
+    starts = tool.ways.back(project, rows, to)
     stays = starts[-1].stays if starts else have
     back = tuple(reversed(project.in_order(have - stays)))
     _refuse_without_way_back(tool, back)
@@ -61,7 +63,9 @@ def plan_down(tool: ForeignTool, facts: Facts, project: Project, to: str) -> Run
     if not back:
         return RunnerPlan(Direction.DOWN, after)
     left = stays | set(kept)
-    salvage = _salvage_step(tool, after or BASE, _reached(facts.added, left) & facts.catalog)
+    theirs = relations(tool, spec)
+    added = {each for each in _reached(facts.added, left) if each.name not in theirs}
+    salvage = _salvage_step(tool, after or BASE, frozenset(added & facts.catalog))
     steps: tuple[Step, ...] = (*salvage, *_runs(tool, facts, project, starts))
     taken = tuple(f"takes back {named(each)}" for each in back)
     gone = tuple(_GONE.format(each) for each in _copied(_reached(facts.gone, left)))
@@ -154,6 +158,5 @@ def _copied(objects: frozenset[CatalogObject]) -> tuple[CatalogObject, ...]:
 def _salvage_step(
     tool: ForeignTool, to: str, objects: frozenset[CatalogObject]
 ) -> tuple[Step, ...]:
-    theirs = frozenset(each for each in objects if each.name not in tool.books.relations)
-    copied = _copied(theirs)
+    copied = _copied(objects)
     return (SalvageObjects(StepId(f"salvage:{tool.tool}:{to}"), copied),) if copied else ()

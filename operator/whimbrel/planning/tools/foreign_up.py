@@ -29,7 +29,7 @@ def plan_up(
     if unknown:
         raise needs_newer_image(unknown, wanted)
     if project.closure(target) <= tool.books.applied(project, rows):
-        down = plan_down(tool, facts, project, wanted)
+        down = plan_down(tool, spec, facts, project, wanted)
         if down.steps:
             return down
     plan = _upward(tool, spec, facts, project)

@@ -38,6 +38,21 @@ def parse_problem(tool: ForeignTool, lines: Iterable[str]) -> Problem | None:
     return _find_problem(tool, _messages(lines))
 
 
+def parse_stays(lines: Iterable[str]) -> tuple[str, ...] | None:
+    """Return the statements of the migration at work that stay, whatever becomes of it.
+
+    None where the wrapper tells nothing of the kind; it ends each migration with a line `whole`,
+    and says one before the first.
+    """
+    found: list[str] | None = None
+    for message in _messages(lines):
+        if message["kind"] == "whole":
+            found = []
+        elif message["kind"] == "stays" and found is not None:
+            found.append(f"{message['migration']}: {message['statement']}")
+    return None if found is None else tuple(found)
+
+
 def is_for_us(line: str) -> bool:
     """Say whether a line of output is the wrapper's and not the project's."""
     return line.startswith(MARK)

@@ -9,9 +9,12 @@ from whimbrel.planning.tools.alembic import ALEMBIC
 from whimbrel.planning.tools.django import DJANGO
 from whimbrel.planning.tools.foreign import ForeignTool
 from whimbrel.planning.tools.prisma import PRISMA
+from whimbrel.planning.tools.sequelize import SEQUELIZE
 from whimbrel.planning.tools.sql import SQL
 
-_TOOLS: Final[Mapping[Tool, ForeignTool]] = {each.tool: each for each in (ALEMBIC, DJANGO)}
+_TOOLS: Final[Mapping[Tool, ForeignTool]] = {
+    each.tool: each for each in (ALEMBIC, DJANGO, SEQUELIZE)
+}
 _FILE_TOOLS: Final[Mapping[Tool, FileTool]] = {each.tool: each for each in (SQL, PRISMA)}
 
 

@@ -15,8 +15,10 @@ class Runtime:
         missing: The reason word where there is none of them.
         before: Words before the text.
         after: Words between the text and the words for it.
-        protocol: The file in whimbrel.runner.wrappers that stands in for a wrapper's import of it.
-        frame: What the text is put between.
+        protocol: The file in whimbrel.runner.wrappers whose text stands in for a wrapper's import.
+        imports: A regular expression for that import.
+        protocol_frame: What the protocol's text is put between.
+        frame: What the whole text is put between.
     """
 
     names: Words
@@ -24,6 +26,8 @@ class Runtime:
     before: Words
     after: Words
     protocol: str
+    imports: str
+    protocol_frame: tuple[str, str]
     frame: tuple[str, str]
 
 
@@ -33,6 +37,8 @@ PYTHON: Final = Runtime(
     before=("-c",),
     after=(),
     protocol="python_protocol.py",
+    imports=r"(?m)^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$",
+    protocol_frame=("", ""),
     frame=("", ""),
 )
 NODE: Final = Runtime(
@@ -43,6 +49,8 @@ NODE: Final = Runtime(
     # Without it Node takes words that begin with a dash for its own.
     after=("--",),
     protocol="node_protocol.js",
+    imports=r"require\(\"\./node_protocol\.js\"\)",
+    protocol_frame=("(() => {", "\nreturn module.exports;\n})()"),
     # A function: the names of a program that is given as text would be global to the project.
     frame=("(() => {", "\n})();\n"),
 )

@@ -15,6 +15,8 @@ const { fileURLToPath } = require("url");
 const MARK = "@whimbrel ";
 const SHOWN = 500; // characters of an error
 const STATEMENT = 200; // characters of a statement
+// A driver sends these beside PGOPTIONS, and the server takes them in its place.
+const LIMITS = ["application_name", "lock_timeout", "idle_in_transaction_session_timeout"];
 
 // The working directory's packages, and never those beside us: we are nowhere.
 const projectRequire = createRequire(path.join(process.cwd(), "project.js"));
@@ -66,8 +68,11 @@ function chain(error) {
 function firstLine(error) {
   const inner = driverError(error);
   const words = [inner?.message, inner?.errors?.[0]?.message, inner?.code, inner?.name];
-  const text = typeof inner === "object" ? (words.find(Boolean) ?? "an error without words") : inner;
-  return (String(text).split(/\r?\n/)[0] ?? "").slice(0, SHOWN);
+  const text = typeof inner === "object" ? words.find(Boolean) : inner;
+  // TypeScript says on the second line what the first one announces.
+  const [first, second = ""] = String(text ?? "an error without words").split(/\r?\n/);
+  const announced = /TypeScript:$/.test(first) ? ` ${second}` : "";
+  return (first + announced).slice(0, SHOWN);
 }
 
 /** Return the digest of a file, in hex. */
@@ -78,9 +83,11 @@ function sha256Of(file) {
 /** Return file and line of each frame of a stack, the innermost first. */
 function framesOf(error) {
   const lines = String(error?.stack ?? "").split("\n");
-  const frames = lines.map((line) => /^\s+at .*?\(?((?:file:\/\/)?\/[^()]*):(\d+):\d+\)?$/.exec(line));
+  const place = /^\s+at .*?\(?((?:file:\/\/)?\/[^()]*):(\d+):\d+\)?$/;
+  const frames = lines.map((line) => place.exec(line));
   // A file that cannot be read as JavaScript is named above everything else.
-  const broken = error instanceof SyntaxError ? /^((?:file:\/\/)?\/.*):(\d+)$/.exec(lines[0]) : null;
+  const isBroken = error instanceof SyntaxError;
+  const broken = isBroken ? /^((?:file:\/\/)?\/.*):(\d+)$/.exec(lines[0]) : null;
   return [broken, ...frames].filter(Boolean).map(([, file, line]) => ({
     file: file.startsWith("file://") ? fileURLToPath(file) : file,
     line: Number(line),
@@ -89,7 +96,8 @@ function framesOf(error) {
 
 /** Return file and line of the innermost frame that belongs to the project, or {}. */
 function ownFrame(error) {
-  const isOwn = ({ file }) => !file.includes(`${path.sep}node_modules${path.sep}`) && fs.existsSync(file);
+  const packages = `${path.sep}node_modules${path.sep}`;
+  const isOwn = ({ file }) => !file.includes(packages) && fs.existsSync(file);
   const frame = chain(error).flatMap(framesOf).find(isOwn);
   return frame ? { file: path.relative(process.cwd(), frame.file), line: frame.line } : {};
 }
@@ -192,15 +200,17 @@ function postgresTls({ sslmode, sslrootcert }) {
 
 /** Return node-postgres's options: the project's own, under the URL's address and our limits. */
 function postgresOptions(parameters, theirs = {}) {
-  const { application_name: _name, lock_timeout: _wait, options, ...kept } = theirs;
+  const { options, ...kept } = theirs;
+  for (const name of LIMITS) delete kept[name];
   const ours = parameters.options ?? process.env.PGOPTIONS;
   const mine = {
     ssl: postgresTls(parameters),
     application_name: parameters.application_name ?? process.env.PGAPPNAME,
     // Of two values the server takes the last.
-    options: [options, ours].filter((each) => typeof each === "string" && each).join(" ") || undefined,
+    options: [options, ours].filter((each) => each && typeof each === "string").join(" "),
   };
-  return { ...kept, ...Object.fromEntries(Object.entries(mine).filter(([, value]) => value !== undefined)) };
+  const said = Object.entries(mine).filter(([, value]) => value !== undefined && value !== "");
+  return { ...kept, ...Object.fromEntries(said) };
 }
 
 module.exports = {

@@ -22,6 +22,7 @@ API_SERVER: Final = "https://127.0.0.1:6443"
 
 BASE_IMAGE: Final = "docker.io/library/python:3.11-slim-bookworm"
 PAUSE_IMAGE: Final = "docker.io/library/whimbrel-pause:1"
+NODE_IMAGE: Final = "docker.io/library/whimbrel-node:22"  # built where a test wants it
 POSTGRESQL_IMAGE: Final = "docker.io/library/whimbrel-postgresql:15"
 
 _NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,18}[a-z0-9])?")

@@ -141,7 +141,7 @@ def test_what_runs_added_is_salvaged_before_the_way_back():
             "": frozenset({CatalogObject("table", "public", "dropped_meanwhile")}),
         },
     )
-    salvage, run = plan_down(ALEMBIC, seen, LINE, "0001").steps
+    salvage, run = plan_down(ALEMBIC, spec(), seen, LINE, "0001").steps
     assert isinstance(salvage, SalvageObjects)
     assert salvage.objects == (EMAIL, ORDERS)
     assert isinstance(run, RunTool)
@@ -155,18 +155,18 @@ def test_a_way_back_says_what_salvage_does_not_hold():
         added={"0003": frozenset({EMAIL, ORDERS, TOTAL})},
         gone={"0001": frozenset({KEY}), "0003": frozenset({ORDERS, TOTAL})},
     )
-    notes = plan_down(ALEMBIC, seen, LINE, "0001").notes
+    notes = plan_down(ALEMBIC, spec(), seen, LINE, "0001").notes
     assert f"{ORDERS}, which an earlier run added, is there no more: nothing of it can be" in str(
         notes
     )
     assert str(TOTAL) not in str(notes)
     assert "committed before Alembic begins" in notes[-1]
-    assert "salvage" not in str(plan_down(ALEMBIC, facts("0003"), LINE, "0001").notes[:-1])
+    assert "salvage" not in str(plan_down(ALEMBIC, spec(), facts("0003"), LINE, "0001").notes[:-1])
 
 
 def test_a_run_that_added_more_than_goes_now_is_salvaged_whole():
     seen = facts("0002", catalog=frozenset({EMAIL}), added={"0003": frozenset({EMAIL})})
-    salvage, _ = plan_down(ALEMBIC, seen, LINE, "0001").steps
+    salvage, _ = plan_down(ALEMBIC, spec(), seen, LINE, "0001").steps
     assert salvage.objects == (EMAIL,)
 
 
@@ -178,14 +178,14 @@ def test_several_branches_go_back_one_after_the_other():
         revision("b1"),
         heads=("a2", "b2"),
     )
-    assert tool_steps(plan_down(ALEMBIC, facts("a2", "b2"), told, "a1, b1")) == [
+    assert tool_steps(plan_down(ALEMBIC, spec(), facts("a2", "b2"), told, "a1, b1")) == [
         (("downgrade", "a1"), ("a2", "b2"), ("a1", "b2")),
         (("downgrade", "b1"), ("a1", "b2"), ("a1", "b1")),
     ]
 
 
 def test_nothing_stays_below_the_word_for_nothing():
-    assert tool_steps(plan_down(ALEMBIC, facts("0001"), LINE, "")) == [
+    assert tool_steps(plan_down(ALEMBIC, spec(), facts("0001"), LINE, "")) == [
         (("downgrade", "base"), ("0001",), ())
     ]
 
@@ -195,20 +195,20 @@ def test_a_missing_way_back_is_said_before_and_refused_after(way_back: WayBack):
     told = project(revision("0002", "0001", way_back=way_back), revision("0001"))
     assert any("0002.py: it" in note for note in up(spec(), facts(), told).notes)
     with pytest.raises(RefusedError) as refused:
-        plan_down(ALEMBIC, facts("0002"), told, "0001")
+        plan_down(ALEMBIC, spec(), facts("0002"), told, "0001")
     assert refused.value.reason == "NoDown"
     assert "0002.py" in refused.value.message
 
 
 def test_an_empty_way_back_runs_and_is_said():
     told = project(revision("0002", "0001", way_back=WayBack.EMPTY), revision("0001"))
-    plan = plan_down(ALEMBIC, facts("0002"), told, "0001")
+    plan = plan_down(ALEMBIC, spec(), facts("0002"), told, "0001")
     assert tool_steps(plan) == [(("downgrade", "0001"), ("0002",), ("0001",))]
     assert "0002.py: its downgrade is empty: a rollback leaves what it did" in plan.notes
 
 
 def test_the_plan_says_that_the_way_back_is_unknown():
-    for plan in (up(spec(), facts()), plan_down(ALEMBIC, facts("0003"), LINE, "0001")):
+    for plan in (up(spec(), facts()), plan_down(ALEMBIC, spec(), facts("0003"), LINE, "0001")):
         assert any("cannot be known" in note for note in plan.notes)
 
 

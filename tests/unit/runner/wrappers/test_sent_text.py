@@ -31,6 +31,7 @@ def test_the_node_text_stands_alone(started):
     subprocess.run(["node", "--check", "-"], input=text, text=True, check=True)
     assert 'require("./' not in text
     assert text.startswith('(() => {"use strict";')
+    assert max(map(len, text.splitlines())) <= 100
 
 
 @pytest.mark.parametrize("started", [*IN_PYTHON, *IN_NODE])

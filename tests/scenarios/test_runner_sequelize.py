@@ -1,0 +1,221 @@
+"""The whole runner with a real Sequelize project, behind the real launcher."""
+
+import signal
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import Postgres
+from tests.processes import is_dead_within
+from tests.runner_process import Attempt, RunnerProcess
+from tests.sequelize_project import ONE, THREE, TWO, copied
+
+FOUR, FIVE = "20260104090000-four.js", "20260105090000-five.js"
+SLEEP = "SELECT pg_sleep(20)"
+RETRY = "whimbrel retry shop -n team"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copied(tmp_path / "app")
+
+
+@pytest.fixture
+def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
+    # Not tmp_path: a Unix socket's path has 107 bytes at most.
+    with tempfile.TemporaryDirectory(prefix="w") as folder:
+        spec = (("migrations.tool", "sequelize"), ("migrations.databaseURL.scheme", "postgresql"))
+        # Another run than in the stories of other tools: a process is known by its run.
+        yield Attempt(Path(folder), database.url, (), project, run="sequelize1", spec=spec)
+
+
+def write(project: Path, name: str, *up: str, down: str = "SELECT 1") -> None:
+    """Write a migration of SQL statements, each of which commits by itself."""
+    forth = " ".join(f"await q.sequelize.query(`{each}`);" for each in up)
+    (project / "migrations" / name).write_text(
+        f"module.exports = {{\n  async up(q) {{ {forth} }},\n"
+        f"  async down(q) {{ await q.sequelize.query(`{down}`); }},\n}};\n"
+    )
+
+
+def to(base: Attempt, revision: str, number: int, *, retry: str = "", **changes: object) -> Attempt:
+    """Return a run of its own that asks for a revision."""
+    spec = (*base.spec, ("migrations.to", revision))
+    order = (("number", number), ("retry", retry))
+    return replace(base, run=f"sequelize{number}", spec=spec, order=order, **changes)
+
+
+def rows(database: Postgres) -> list[str]:
+    """Return what Sequelize has written down."""
+    return [row[0] for row in database.run('SELECT name FROM "SequelizeMeta" ORDER BY 1')]
+
+
+def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
+    """Wait until the tool's statement runs; a runner that ended instead says why."""
+    # Only a superuser sees what the tool's own login runs.
+    admin = replace(database, user="postgres", password="postgres")
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(20)%%'"
+    query += " AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"
+    while admin.run(query) == [(0,)]:
+        assert running.process.poll() is None, running.finish()
+
+
+def test_up_again_and_back(attempt: Attempt, database: Postgres):
+    up = attempt.run_to_end()
+    assert (up.code, up.result.get("revision")) == (0, THREE), up
+    again = replace(attempt, run="sequelize2").run_to_end()
+    assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
+    assert database.run("SELECT count(*) FROM whimbrel.tool_run") == [(1,)]
+    back = replace(attempt, run="sequelize3", segment="Rollback").run_to_end()
+    assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
+    assert rows(database) == []
+    salvaged = str(database.run("SELECT source FROM whimbrel.salvage"))
+    assert "people" in salvaged
+    assert "SequelizeMeta" not in salvaged
+
+
+@pytest.mark.soak
+def test_rollback_keeps_what_was_written_and_takes_back_the_last_run_only(
+    attempt: Attempt, database: Postgres
+):
+    to(attempt, ONE, 1).run_to_end()
+    to(attempt, TWO, 2).run_to_end()
+    database.run("UPDATE people SET email = 'by the new version' WHERE id = 1")
+    back = replace(to(attempt, TWO, 3), segment="Rollback").run_to_end()
+    assert (back.code, back.result["revision"]) == (0, ONE), back
+    (table,) = back.result["salvage"]
+    assert ("by the new version",) in database.run(f"SELECT email FROM whimbrel.{table}")
+
+
+@pytest.mark.soak
+def test_a_failing_middle_migration_that_leaves_nothing_is_taken_back_with_its_run(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    to(attempt, ONE, 1).run_to_end()
+    write(project, FOUR, "SELECT nonsense()")
+    write(project, FIVE, "SELECT 1")
+    failed = to(attempt, FIVE, 2).run_to_end()
+    assert (failed.code, failed.result["reason"]) == (1, "ToolFailed"), failed
+    for part in (f"migrations/{FOUR}, line 2", "42883", "taken back", "as before this run"):
+        assert part in failed.result["message"]
+    assert rows(database) == [ONE]
+
+
+@pytest.mark.soak
+def test_the_very_first_migration_fails_and_its_table_of_names_is_no_change(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    first = project / "migrations" / ONE
+    first.write_text(
+        first.read_text().replace("async up(", "async up() { throw new Error('no'); }, async x(")
+    )
+    failed = to(attempt, ONE, 1).run_to_end()
+    assert (failed.code, failed.result["reason"]) == (1, "ToolFailed"), failed
+    assert "as before" in failed.result["message"]
+    assert rows(database) == []
+
+
+HALVES = {
+    "schema": ("CREATE TABLE half (n int)", "DROP TABLE half"),
+    # The catalogue does not show it: only the tool's wrapper does.
+    "rows": ("INSERT INTO people (name, email) VALUES ('half', 'h')", "DELETE FROM people"),
+}
+
+
+@pytest.mark.parametrize("half", [pytest.param("schema", marks=pytest.mark.soak), "rows"])
+def test_half_of_a_migration_is_told_statement_by_statement_and_held(
+    attempt: Attempt, project: Path, database: Postgres, half: str
+):
+    """Sequelize opens no transaction; what came before it stays, as its downs may not fit."""
+    to(attempt, TWO, 1).run_to_end()
+    statement, undo = HALVES[half]
+    write(project, FOUR, statement, "SELECT nonsense()")
+    held = to(attempt, FOUR, 2).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
+    assert f"[{FOUR}: {statement[:10]}" in held.result["message"]
+    assert "as before" not in held.result["message"]
+    assert held.result["command"] == RETRY
+    assert rows(database) == [ONE, TWO, THREE]
+    write(project, FOUR, "SELECT 1")
+    # Nobody has looked yet.
+    still = to(attempt, FOUR, 3).run_to_end()
+    assert (still.code, still.result["reason"]) == (3, "HalfDone"), still
+    database.run(undo)
+    if half == "schema":
+        back = replace(to(attempt, FOUR, 4), segment="Rollback").run_to_end()
+        assert (back.code, back.result.get("revision")) == (0, TWO), back
+        return
+    on = to(attempt, FOUR, 4, retry="now").run_to_end()
+    assert (on.code, on.result.get("revision")) == (0, FOUR), on
+
+
+def test_killed_in_the_middle_a_person_looks_first(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """What it committed before, rows alone, nobody heard of."""
+    to(attempt, THREE, 1).run_to_end()
+    write(project, FOUR, "UPDATE people SET name = name || '!'", SLEEP)
+    lost = to(attempt, FOUR, 2)
+    running = lost.start()
+    wait_for_sleep(database, running)
+    running.process.kill()
+    assert running.tool is not None
+    assert is_dead_within(running.tool.pid, 5)
+    running.finish()
+    held = replace(lost, attempt=2).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
+    assert f"may have been at {FOUR}, which commits as it goes" in held.result["message"]
+    assert held.result["command"] == RETRY
+    database.run("UPDATE people SET name = replace(name, '!', '')")
+    write(project, FOUR, "UPDATE people SET name = name || '!'")
+    on = replace(to(attempt, FOUR, 2, retry="now"), attempt=3).run_to_end()
+    assert (on.code, on.result.get("revision")) == (0, FOUR), on
+    assert database.run("SELECT name FROM people WHERE id = 1") == [("Ada Lovelace!",)]
+
+
+@pytest.mark.soak
+def test_sigterm_stops_between_two_migrations_and_cuts_off_a_long_one(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    to(attempt, THREE, 1).run_to_end()
+    write(project, FOUR, "SELECT pg_sleep(2) /* pg_sleep(20) */")
+    write(project, FIVE, SLEEP)
+    running = to(attempt, FIVE, 2).start()
+    wait_for_sleep(database, running)
+    running.process.send_signal(signal.SIGTERM)
+    answer = running.finish(20)
+    assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
+    assert rows(database)[-1] == FOUR
+    running = to(attempt, FIVE, 2, attempt=2).start()
+    wait_for_sleep(database, running)
+    running.process.send_signal(signal.SIGTERM)
+    cut = running.finish(20)
+    assert (cut.code, cut.result.get("reason")) == (3, "HalfDone"), cut
+
+
+@pytest.mark.soak
+def test_two_runs_at_once_apply_once(attempt: Attempt, project: Path, database: Postgres):
+    """Without a lock the data would be there twice (finding 0.1)."""
+    to(attempt, THREE, 1).run_to_end()
+    database.run("CREATE TABLE seen (n int)")
+    write(project, FOUR, "INSERT INTO seen SELECT 1 FROM pg_sleep(2)")
+    first, second = to(attempt, "head", 2), to(attempt, "head", 3, name="twin", uid="uid-twin")
+    both = [each.start() for each in (first, second)]
+    answers = [each.finish() for each in both]
+    assert sorted(each.code for each in answers) in ([0, 0], [0, 75]), answers
+    assert database.run("SELECT count(*) FROM seen") == [(1,)]
+
+
+@pytest.mark.soak
+def test_an_older_image_changes_nothing(attempt: Attempt, project: Path, database: Postgres):
+    write(project, FOUR, "SELECT 1")
+    assert attempt.run_to_end().code == 0
+    (project / "migrations" / FOUR).unlink()
+    ahead = replace(attempt, run="sequelize2").run_to_end()
+    assert (ahead.code, ahead.result["reason"]) == (0, "DatabaseAhead"), ahead
+    lower = to(attempt, ONE, 3).run_to_end()
+    assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
+    assert rows(database)[-1] == FOUR
