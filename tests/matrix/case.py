@@ -41,8 +41,10 @@ class Cell:
         return self.terminal.start(self.line(to, name))
 
     def retry(self) -> Said:
-        """Say that it may go on."""
-        return self.terminal.type("whimbrel retry shop --state-dir state-shop -o json")
+        """Say that it may go on, and carry it out."""
+        said = self.terminal.type("whimbrel retry shop --state-dir state-shop -o json")
+        assert said.code == 0, said
+        return self.go()
 
     def record_starts(self) -> None:
         """Put a program that notes its start in front of each one that could start the tool."""

@@ -7,6 +7,7 @@ from tests.matrix.project import Project
 from tests.matrix.projects.alembic import AlembicProject
 from tests.matrix.projects.django import DjangoProject
 from tests.matrix.projects.prisma import PrismaProject
+from tests.matrix.projects.sequelize import SequelizeProject
 from tests.matrix.projects.sql import SqlProject
 from tests.matrix.server import Server
 
@@ -15,4 +16,5 @@ PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
     "alembic": AlembicProject,
     "django": DjangoProject,
     "prisma": PrismaProject,
+    "sequelize": SequelizeProject,
 }
