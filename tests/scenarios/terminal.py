@@ -52,8 +52,9 @@ class Terminal:
         programs = self.home / "bin"
         programs.mkdir(exist_ok=True)
         program = programs / "whimbrel"
-        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m whimbrel.cli "$@"\n')
-        program.chmod(0o755)
+        if not program.exists():  # one that is being started may not be written to
+            program.write_text(f'#!/bin/sh\nexec {sys.executable} -m whimbrel.cli "$@"\n')
+            program.chmod(0o755)
         given = {"WHIMBREL_URL": self.url} if self.url else {}
         return {
             "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
