@@ -14,7 +14,6 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.tools.project import WayBack
 from whimbrel.runner.bookkeeping import UnreadableError
-from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.run_tool import ToolFailedError
 from whimbrel.runner.sessions import connect
 
@@ -187,6 +186,7 @@ def test_an_existing_database_is_adopted_without_running_anything(shop: Shop):
     assert stamps == []
 
 
+@pytest.mark.soak
 def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     shop.go()
     insert = "INSERT INTO people (name, email) SELECT 'late', 'late' FROM pg_sleep(20)"
@@ -206,6 +206,7 @@ def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     assert shop.sql("SELECT count(*) FROM people WHERE name = 'late'") == [(0,)]
 
 
+@pytest.mark.soak
 def test_a_lock_is_not_waited_for_longer_than_the_limit(shop: Shop):
     shop.go(TWO)
     with connect(shop.target, "application") as session, session.transaction():
@@ -296,13 +297,6 @@ def test_a_data_source_may_be_a_promise_of_an_es_module(shop: Shop):
     assert (last.file, last.way_back) == ("source.mjs", WayBack.MISSING)
     shop.go()
     assert shop.rows() == (ONE, "Last1767484800000")
-
-
-def test_a_terminal_runs_the_same_project(shop: Shop):
-    shop.tool = LocalTool(shop.folder)
-    shop.migrations["workingDir"] = "/app"
-    shop.go(ONE)
-    assert shop.rows() == (ONE,)
 
 
 def test_typeorm_0_3_goes_up_and_back_and_says_what_failed(tmp_path: Path, database: Postgres):

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from tests.postgres import Postgres
 from tests.scenarios.terminal import Terminal
-from tests.typeorm_shop import ONE, THREE, copied
+from tests.typeorm_shop import THREE, copied
 
 
-def test_plan_up_and_back(tmp_path: Path, database: Postgres):
+def test_plan_and_run(tmp_path: Path, database: Postgres):
     copied(tmp_path / "project")
     terminal = Terminal(tmp_path, database.url)
     source = {"tool": "typeorm", "image": "shop:1", "workingDir": "/app"}
@@ -22,7 +22,3 @@ def test_plan_up_and_back(tmp_path: Path, database: Postgres):
     said = terminal.type(f"whimbrel run {file} --project project -o json")
     assert said.code == 0, said
     assert json.loads(said.out)["revision"] == THREE
-    # The project is remembered: nothing more has to be said.
-    back = terminal.type(f"whimbrel rollback shop --to {ONE} -o json")
-    assert (back.code, json.loads(back.out)["revision"]) == (0, ONE), back
-    assert json.loads(back.out)["salvage"]

@@ -143,6 +143,7 @@ def test_an_extension_that_typeorm_installs_is_no_half_of_a_migration(
     assert with_contrib.run(there) == [(1,)]
 
 
+@pytest.mark.soak
 def test_half_of_a_migration_that_commits_by_itself_is_seen(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -158,6 +159,7 @@ def test_half_of_a_migration_that_commits_by_itself_is_seen(
     assert (again.code, again.result["revision"]) == (0, FOUR), again
 
 
+@pytest.mark.soak
 def test_killed_in_mid_statement_and_started_again(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -217,6 +219,7 @@ def test_sigterm_between_two_migrations_takes_nothing_back(
     assert (on.code, on.result.get("revision")) == (0, FOUR), on
 
 
+@pytest.mark.soak
 def test_two_runs_at_once_apply_once(attempt: Attempt, project: Path, database: Postgres):
     """Without a lock a data migration would be there twice, and its row too."""
     to(attempt, THREE, 1).run_to_end()
