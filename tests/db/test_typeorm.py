@@ -13,6 +13,7 @@ from tests.typeorm_shop import ONE, THREE, TWO, copied, migration, query
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.tools.project import WayBack
+from whimbrel.planning.tools.typeorm import relations
 from whimbrel.runner.bookkeeping import UnreadableError
 from whimbrel.runner.run_tool import ToolFailedError
 from whimbrel.runner.sessions import connect
@@ -240,6 +241,8 @@ def test_a_table_of_another_name_is_named_in_the_spec(shop: Shop):
     shop.migrations["bookkeeping"] = {"schema": "mine", "table": "done"}
     shop.go(ONE)
     assert shop.sql("SELECT name FROM mine.done") == [(ONE,)]
+    made = "SELECT relname FROM pg_class WHERE relnamespace = 'mine'::regnamespace"
+    assert {name for (name,) in shop.sql(made)} <= {*relations("done"), *relations("people")}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ Error.stackTraceLimit = 50;
 // By the scheme of the URL: what a data source must say it is for, and what its driver is told.
 const POSTGRESQL = { types: ["postgres"], extra: postgresOptions };
 const DIALECTS = { postgresql: POSTGRESQL, postgres: POSTGRESQL };
-// Each would lead elsewhere than the URL, or lift a limit of ours.
-const LEFT_OUT = ["connectionString", "host", "port", "user", "password", "database", "idle_in_transaction_session_timeout"];
+// Each would lead elsewhere than the URL.
+const LEFT_OUT = ["connectionString", "host", "port", "user", "password", "database"];
 const BASE = "base";
 const SEEN = "whimbrel: seen by V8"; // a name that no project has
 
