@@ -1,6 +1,7 @@
 """Migrations of TypeORM: the command, the bookkeeping, and what goes up or back, by time stamps."""
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -119,11 +120,12 @@ def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
     if strange := tuple(row for row in above if row not in project.revisions):
         raise needs_newer_image(strange, to or BASE)
     if above:
+        below = tuple(itertools.takewhile(lambda row: row not in gone, rows))
         raise RefusedError(
             "AppliedLater",
             f"going back to {to} leaves {above[-1]}, which was applied after something that would "
-            f"go, and TypeORM takes back what was applied last: name {_nearest(rows, gone)}, and "
-            "go up from there",
+            "go, and TypeORM takes back what was applied last: name "
+            f"{(BASE, *below)[-1]}, and go up from there",
         )
     goal = rows[last - 1] if last else BASE
     return (Start(goal, ("typeorm", "migration:revert", "--to", goal), have - gone),)
@@ -134,12 +136,6 @@ def _wanted(project: Project, have: frozenset[str], to: str) -> frozenset[str]:
         return have
     name, *late = to.split(",")
     return project.closure(resolve(project, name)) - {each.removeprefix(_WITHOUT) for each in late}
-
-
-def _nearest(rows: Rows, gone: frozenset[str]) -> str:
-    """Return what was applied right before all that goes."""
-    first = min(number for number, row in enumerate(rows) if row in gone)
-    return rows[first - 1] if first else BASE
 
 
 def before(project: Project, now: Rows, rows: Rows) -> str:

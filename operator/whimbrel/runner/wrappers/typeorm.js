@@ -1,11 +1,12 @@
 "use strict";
-// Runs inside the user's image as `node ... -- DATA_SOURCE SCHEMA TABLE URL_ENV COMMAND [WORD ...]`.
+// Runs inside the user's image as `node ... -- DATA_SOURCE SCHEMA TABLE URL_ENV COMMAND [WORD ...]`
 //
 // Never loaded by us: the runner sends its text, with that of node_protocol.js in the place of the
-// line below. It needs only the image's own TypeORM (0.3 or 1), takes the project's DataSource as it
-// is, and puts the URL of the environment and our limits over it before the first connection.
+// `require` below. It needs only the image's own TypeORM (0.3 or 1), takes the project's DataSource
+// as it is, and puts the URL of the environment and our limits over it before it connects.
 
-const { databaseOf, firstLine, givenWords, ownFrame, postgresOptions, projectRequire, report, run, sha256Of, stop, tell } = require("./node_protocol.js");
+const { databaseOf, firstLine, givenWords, ownFrame, postgresOptions, projectRequire, report,
+  run, sha256Of, stop, tell } = require("./node_protocol.js");
 const { existsSync } = require("fs");
 const { Session } = require("inspector");
 const { relative, resolve } = require("path");
@@ -20,13 +21,14 @@ const DIALECTS = { postgresql: POSTGRESQL, postgres: POSTGRESQL };
 // Each would lead elsewhere than the URL.
 const LEFT_OUT = ["connectionString", "host", "port", "user", "password", "database"];
 const BASE = "base";
+const HERE = { directory: process.cwd() };
 const SEEN = "whimbrel: seen by V8"; // a name that no project has
 
 // Its own loggers show the values of rows; an error's statement is told by `report`.
 const silent = () => {};
 const LOGGER = {
   ...{ logQuery: silent, logQueryError: silent, logQuerySlow: silent, logMigration: silent },
-  logSchemaBuild: (message) => /^Migration .* successfully\.$/.test(message) && console.log(message),
+  logSchemaBuild: (text) => /^Migration .* successfully\.$/.test(text) && console.log(text),
   log: (level, message) => level === "warn" && console.error(firstLine(message)),
 };
 
@@ -35,7 +37,7 @@ let running; // the migration that is at work
 /** Return the project's data source; it has not been opened. */
 async function dataSourceIn(name) {
   const file = resolve(name);
-  if (!existsSync(file)) stop("DataSourceMissing", { file: name, directory: process.cwd() });
+  if (!existsSync(file)) stop("DataSourceMissing", { file: name, ...HERE });
   const found = new Set();
   const module = await load(file, name);
   // A CommonJS one that was imported as an ES module has what it exports as its default.
@@ -55,9 +57,10 @@ async function load(file, name) {
   try {
     return await (isTypeScript && hasTsNode() ? projectRequire(file) : import(pathToFileURL(file)));
   } catch (error) {
-    if (/^Cannot find (module|package) 'typeorm'/.test(error?.message)) stop("TypeormMissing", { directory: process.cwd() });
-    if (error?.name === "DriverPackageNotInstalledError") stop("DriverMissing", { text: firstLine(error) });
-    if (isTypeScript && error?.code === "ERR_UNKNOWN_FILE_EXTENSION") stop("TypeScriptSource", { file: name });
+    const text = firstLine(error);
+    if (/^Cannot find (module|package) 'typeorm'/.test(text)) stop("TypeormMissing", HERE);
+    if (error?.name === "DriverPackageNotInstalledError") stop("DriverMissing", { text });
+    if (error?.code === "ERR_UNKNOWN_FILE_EXTENSION") stop("TypeScriptSource", { file: name });
     throw error;
   }
 }
@@ -72,20 +75,21 @@ function hasTsNode() {
   }
 }
 
-/** Put the URL and our limits over the data source; what it does beside migrations is switched off. */
+/** Put the URL and our limits over the data source, and switch off what else it would do. */
 function take(source, url, schema, table) {
   const { scheme, host, port, user, password, database, parameters } = databaseOf(url);
-  const dialect = DIALECTS[scheme.split("+")[0]];
-  if (!dialect) stop("SchemeUnknown", { scheme });
-  const { type, extra, migrationsTableName = "migrations", schema: ownSchema = "" } = source.options;
-  if (!dialect.types.includes(type)) stop("TypeWrong", { type, wanted: dialect.types.join(" or ") });
+  const { types, extra } = DIALECTS[scheme.split("+")[0]] ?? stop("SchemeUnknown", { scheme });
+  const { type, migrationsTableName = "migrations", schema: ownSchema } = source.options;
+  if (!types.includes(type)) stop("TypeWrong", { type, wanted: types.join(" or ") });
   if (migrationsTableName !== table || (schema && ownSchema && schema !== ownSchema)) {
-    stop("BookkeepingElsewhere", { place: [ownSchema, migrationsTableName].filter(Boolean).join(".") });
+    const place = [ownSchema, migrationsTableName].filter(Boolean).join(".");
+    stop("BookkeepingElsewhere", { place });
   }
-  const theirs = Object.entries(extra ?? {}).filter(([name]) => !LEFT_OUT.includes(name));
+  const theirs = { ...source.options.extra };
+  for (const name of LEFT_OUT) delete theirs[name];
   source.setOptions({
     ...{ url: undefined, host, port, username: user, password, database },
-    extra: dialect.extra(parameters, Object.fromEntries(theirs)),
+    extra: extra(parameters, theirs),
     ...{ replication: undefined, cache: false, subscribers: [] },
     ...{ synchronize: false, migrationsRun: false, dropSchema: false },
     ...{ logging: false, logger: LOGGER },
@@ -140,11 +144,11 @@ function placesOf(classes) {
   globalThis[SEEN] = classes;
   const places = classes.map((_, number) => {
     const { result } = ask("Runtime.evaluate", { expression: `globalThis["${SEEN}"][${number}]` });
-    const { internalProperties } = ask("Runtime.getProperties", { objectId: result.objectId, ownProperties: true });
-    const { scriptId, lineNumber } = internalProperties.find((each) => each.name === "[[FunctionLocation]]").value.value;
-    const url = scripts.get(scriptId);
+    const { internalProperties } = ask("Runtime.getProperties", { objectId: result.objectId });
+    const at = internalProperties.find(({ name }) => name === "[[FunctionLocation]]").value.value;
+    const url = scripts.get(at.scriptId);
     const file = url.startsWith("file:") ? fileURLToPath(url) : url;
-    return { file: relative(process.cwd(), file), line: lineNumber + 1 };
+    return { file: relative(process.cwd(), file), line: at.lineNumber + 1 };
   });
   delete globalThis[SEEN];
   session.disconnect();
@@ -163,8 +167,8 @@ function wayBack(down) {
   return /^(throw\b|return Promise\.reject\()/.test(body) ? "Refuses" : "Written";
 }
 
-/** Open the data source and return its migrations, which from now on say when they are at work. */
-async function open(source) {
+/** Open the data source and return its migrations up to one, or all; they say when they work. */
+async function open(source, to) {
   await source.initialize();
   const all = migrationsOf(source);
   for (const { instance } of all) {
@@ -173,25 +177,20 @@ async function open(source) {
       instance[direction] = (...words) => theirs.apply((running = instance), words);
     }
   }
-  return all;
+  const last = to ? all.findIndex(({ name }) => name === to) : all.length;
+  return all.slice(0, last + 1);
 }
 
 /** Run what is pending up to a migration, or all; each in a transaction of its own. */
 async function up(source, to) {
-  source.migrations = below(await open(source), to).map(({ instance }) => instance);
+  source.migrations = (await open(source, to)).map(({ instance }) => instance);
   await source.runMigrations({ transaction: "each" });
 }
 
 /** Write down as applied, all or none, without running anything. */
 async function adopt(source, to) {
-  source.migrations = below(await open(source), to).map(({ name }) => ({ name }));
+  source.migrations = (await open(source, to)).map(({ name }) => ({ name }));
   await source.runMigrations({ transaction: "all", fake: true });
-}
-
-function below(all, to) {
-  const last = to ? all.findIndex(({ name }) => name === to) : all.length;
-  if (last < 0) throw new Error(`the project has no migration ${to}`);
-  return all.slice(0, last + 1);
 }
 
 /** Take back what was applied last, again and again, until `to` was. */
@@ -203,9 +202,10 @@ async function back(source, to) {
   for (const { name, timestamp } of rows.slice(0, end)) {
     const { instance, timestamp: own } = known.get(name) ?? {};
     // TypeORM would run `down`, delete no row, and say nothing.
-    if (own && own !== Number(timestamp)) stop("TimestampWrong", { name, timestamp: String(timestamp) });
+    if (own && own !== Number(timestamp)) stop("TimestampWrong", { name, timestamp });
     // It asks no migration whether it wants a transaction on the way back.
-    await source.undoLastMigration({ transaction: instance?.transaction === false ? "none" : "each" });
+    const transaction = instance?.transaction === false ? "none" : "each";
+    await source.undoLastMigration({ transaction });
   }
 }
 
