@@ -56,7 +56,9 @@ def columns(shop: Shop) -> list[tuple]:
 def test_the_project_is_read_without_a_database(shop: Shop):
     shop.target = type(shop.target)(**{**vars(shop.target), "port": 1})
     migration(shop.folder, FOUR, up="1", down="// nothing to do")
-    migration(shop.folder, FIVE, up="1", down="/* no way */ throw new Error('no');")
+    commits = "transaction = false;"
+    no_way = "/* no way */ throw new Error('no');"
+    migration(shop.folder, FIVE, up="1", down=no_way, transaction=commits)
     project = shop.project()
     assert project.heads == (FIVE,)
     oldest_first = project.in_order(project.revisions)
@@ -64,6 +66,7 @@ def test_the_project_is_read_without_a_database(shop: Shop):
     assert [each.below for each in oldest_first] == [(), (ONE,), (TWO,), (THREE,), (FOUR,)]
     ways = [each.way_back for each in oldest_first]
     assert ways == [WayBack.WRITTEN] * 3 + [WayBack.EMPTY, WayBack.REFUSES]
+    assert [each.id for each in oldest_first if not each.atomic] == [FIVE]
     assert project.revisions[TWO].file == "dist/migrations/1767312000000-FillEmail.js"
 
 

@@ -234,5 +234,5 @@ TYPEORM: Final = ForeignTool(
         further=("timestamp",),
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, lambda _: "", elsewhere),
+    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere),
 )

@@ -123,8 +123,8 @@ async function inspect(source, name) {
   for (let number = all.length - 1; number >= 0; number--) {
     const [{ name: id, instance }, { file }] = [all[number], places[number]];
     const down = number ? [all[number - 1].name] : [];
-    const downgrade = wayBack(instance.down);
-    tell("revision", { id, down, depends: [], file, sha256: sha256Of(file), downgrade, title: "" });
+    const known = { downgrade: wayBack(instance.down), atomic: instance.transaction !== false };
+    tell("revision", { id, down, depends: [], file, sha256: sha256Of(file), ...known });
   }
   tell("inspected", { heads: [all[all.length - 1].name] });
 }
