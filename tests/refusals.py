@@ -44,6 +44,15 @@ SEQUELIZE = {
         },
     },
 }
+TYPEORM = {
+    "database": {"urlFrom": {"secretKeyRef": {"name": "db", "key": "url"}}},
+    "migrations": {
+        "tool": "typeorm",
+        "image": "registry.example/shop:1.8.0",
+        "typeorm": {"dataSource": "build/source.js"},
+        "bookkeeping": {"table": "done"},
+    },
+}
 NAME = {"name": "db"}
 KEY = {"name": "db", "key": "url"}
 
@@ -117,8 +126,8 @@ REFUSALS = (
         {"migrations.tool": "flyway"},
         "spec.migrations.tool",
         'Unsupported value: "flyway": supported values: "sql", "alembic", "django", "sequelize", '
-        '"prisma"',
-        "Input should be 'sql', 'alembic', 'django', 'sequelize' or 'prisma'",
+        '"typeorm", "prisma"',
+        "Input should be 'sql', 'alembic', 'django', 'sequelize', 'typeorm' or 'prisma'",
     ),
     Refusal("two URLs", {"database.partsFrom.secretRef": NAME}, "spec.database", ONE_DATABASE),
     Refusal("no URL", {"database.urlFrom": GONE}, "spec.database", ONE_DATABASE),
@@ -230,6 +239,20 @@ REFUSALS = (
         "spec.migrations.django.settings",
         "write the dotted name of a Python module",
         base=DJANGO,
+    ),
+    Refusal(
+        "typeorm member beside django",
+        {"migrations.typeorm": {"dataSource": "dist/data-source.js"}},
+        "spec.migrations",
+        "the member `typeorm` belongs to tool: typeorm",
+        base=DJANGO,
+    ),
+    Refusal(
+        "typeorm without an image",
+        {"migrations.image": GONE, "migrations.configMapRef": NAME},
+        "spec.migrations",
+        "this tool runs in your own image: name it in `image`",
+        base=TYPEORM,
     ),
     Refusal(
         "sql member beside alembic",

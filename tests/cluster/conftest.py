@@ -56,6 +56,12 @@ def sequelize() -> str:
 
 
 @pytest.fixture(scope="session")
+def typeorm() -> str:
+    """The image of examples/tools/typeorm, as its author would build it."""
+    return provide_image(ROOT / "examples/tools/typeorm", "whimbrel-example-typeorm:1")
+
+
+@pytest.fixture(scope="session")
 def one_node() -> None:
     """Skip where the node's containers and components are out of reach."""
     if not is_one_node():

@@ -15,17 +15,21 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NUMBERS
+from tests.db.tool_shop import opened_shop
 from tests.postgres import Postgres, create_database, running_postgres
 from tests.processes import ROOT, built_launcher
 from tests.runner_process import Answer, Attempt, attempt_on
 from tests.scenarios.terminal import PASSWORDS
+from tests.typeorm_shop import copied, migration, query
 from whimbrel.machine.decisions import CreateJob
 from whimbrel.machine.pods import SHARED, pod_spec
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
 from whimbrel.model.spec import parse_spec
+from whimbrel.model.steps import Direction, RunTool, StepId
 from whimbrel.runner.mounts import read_target
 from whimbrel.runner.preflight import check_server
+from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.sessions import connect
 
 VERSION = 15  # Debian's package; those from PyPI are built without OpenSSL
@@ -307,3 +311,38 @@ def test_the_tool_itself_refuses_a_server_that_its_authority_did_not_sign(
     assert "certificate verify failed" in answer.result["message"], answer
     assert answer.code != 0, answer
     assert database.run("SELECT to_regclass('alembic_version')") == [(None,)]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        pytest.param((NAME, "", "authority"), "", id="the server that is meant"),
+        pytest.param(
+            ("127.0.0.1", "?sslmode=verify-ca", "authority"), "", id="its name is not checked"
+        ),
+        pytest.param((NAME, "", "stranger"), "certificate", id="another authority signed it"),
+        pytest.param(("127.0.0.1", "", "authority"), "altnames", id="it has another name"),
+    ],
+)
+def test_node_obeys_the_words_of_libpq(
+    secured: Secured, database: Postgres, tmp_path: Path, place: tuple[str, str, str], told: str
+):
+    host, words, ca = place
+    root = mounted(tmp_path, url_of(database, host, words), getattr(secured, ca))
+    app = copied(tmp_path / "app")
+    name = "Seen1767139200000"  # before the example's own
+    migration(app, name, query(f"CREATE TABLE seen AS {IS_ENCRYPTED}"))
+    argv = ("typeorm", "migration:run", "--to", name)
+    step = RunTool(StepId("up"), Direction.UP, argv, before=(), revisions=(name,))
+    path = f"{Path(shutil.which('node') or '').parent}:/usr/bin:/bin"
+    with opened_shop(app, database, path, {"tool": "typeorm"}) as shop:
+        password = shop.target.password
+        shop.target = replace(read_target(SPEC, root), password=password)
+        if told:
+            with pytest.raises(ToolFailedError) as failed:
+                run_tool(shop.place(), step, lambda **_: ())
+            assert told in failed.value.message
+            return
+        run_tool(shop.place(), step, shop.rows)
+        assert shop.sql("SELECT ssl FROM seen") == [(True,)]

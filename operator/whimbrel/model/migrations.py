@@ -34,6 +34,7 @@ _PRISMA_MEMBER: Final = (
     "the member `prisma` belongs to tool: prisma with an image: without one there is no path"
 )
 _SEQUELIZE_MEMBER: Final = "the member `sequelize` belongs to tool: sequelize"
+_TYPEORM_MEMBER: Final = "the member `typeorm` belongs to tool: typeorm"
 _SQL_PATH: Final = (
     "tool sql with an image needs sql.path, the directory of the files in it; "
     "without an image there is no path"
@@ -69,6 +70,7 @@ class Tool(StrEnum):
     ALEMBIC = "alembic"
     DJANGO = "django"
     SEQUELIZE = "sequelize"
+    TYPEORM = "typeorm"
     PRISMA = "prisma"
 
     @property
@@ -158,6 +160,16 @@ class SequelizeOptions(Frozen):
     )
 
 
+class TypeormOptions(Frozen):
+    """Options of the tool `typeorm`."""
+
+    data_source: FilePath = Field(
+        "dist/data-source.js",
+        alias="dataSource",
+        description="The compiled file that exports the DataSource, relative to workingDir.",
+    )
+
+
 class DatabaseURL(Frozen):
     """How the tool wants to get the database's URL."""
 
@@ -230,6 +242,10 @@ class Migrations(Frozen):
                 _SEQUELIZE_MEMBER,
             ),
             (
+                "!has(self.typeorm) || self.tool == 'typeorm'",
+                _TYPEORM_MEMBER,
+            ),
+            (
                 "self.tool != 'sql' || has(self.sql) == has(self.image)",
                 _SQL_PATH,
             ),
@@ -270,6 +286,7 @@ class Migrations(Frozen):
     django: DjangoOptions | None = Field(None, description="Options of tool django.")
     prisma: PrismaOptions | None = Field(None, description="Options of tool prisma.")
     sequelize: SequelizeOptions | None = Field(None, description="Options of tool sequelize.")
+    typeorm: TypeormOptions | None = Field(None, description="Options of tool typeorm.")
     working_dir: FilePath | None = Field(
         None,
         alias="workingDir",
@@ -324,6 +341,7 @@ class Migrations(Frozen):
         fits = self.tool is Tool.PRISMA and has_image
         require(self.prisma is None or fits, _PRISMA_MEMBER)
         require(self.tool is Tool.SEQUELIZE or self.sequelize is None, _SEQUELIZE_MEMBER)
+        require(self.tool is Tool.TYPEORM or self.typeorm is None, _TYPEORM_MEMBER)
         require(not is_sql or (self.sql is not None) == has_image, _SQL_PATH)
         return self
 

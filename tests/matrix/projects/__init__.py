@@ -9,6 +9,7 @@ from tests.matrix.projects.django import DjangoProject
 from tests.matrix.projects.prisma import PrismaProject
 from tests.matrix.projects.sequelize import SequelizeProject
 from tests.matrix.projects.sql import SqlProject
+from tests.matrix.projects.typeorm import TypeormProject
 from tests.matrix.server import Server
 
 PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
@@ -17,4 +18,5 @@ PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
     "django": DjangoProject,
     "prisma": PrismaProject,
     "sequelize": SequelizeProject,
+    "typeorm": TypeormProject,
 }

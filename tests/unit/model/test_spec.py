@@ -2,7 +2,17 @@
 
 import pytest
 
-from tests.refusals import ALEMBIC, DJANGO, PRISMA, REFUSALS, SEQUELIZE, SQL, Refusal, changed
+from tests.refusals import (
+    ALEMBIC,
+    DJANGO,
+    PRISMA,
+    REFUSALS,
+    SEQUELIZE,
+    SQL,
+    TYPEORM,
+    Refusal,
+    changed,
+)
 from whimbrel.model.errors import SpecError
 from whimbrel.model.spec import Tool, parse_spec
 
@@ -37,7 +47,7 @@ def test_every_other_identifier_is_legal(name: str):
 
 @pytest.mark.parametrize(
     "base",
-    [SQL, ALEMBIC, DJANGO, PRISMA, SEQUELIZE],
+    [SQL, ALEMBIC, DJANGO, PRISMA, SEQUELIZE, TYPEORM],
     ids=lambda each: each["migrations"]["tool"],
 )
 def test_what_was_parsed_reads_back_as_itself(base):

@@ -11,9 +11,10 @@ from whimbrel.planning.tools.foreign import ForeignTool
 from whimbrel.planning.tools.prisma import PRISMA
 from whimbrel.planning.tools.sequelize import SEQUELIZE
 from whimbrel.planning.tools.sql import SQL
+from whimbrel.planning.tools.typeorm import TYPEORM
 
 _TOOLS: Final[Mapping[Tool, ForeignTool]] = {
-    each.tool: each for each in (ALEMBIC, DJANGO, SEQUELIZE)
+    each.tool: each for each in (ALEMBIC, DJANGO, SEQUELIZE, TYPEORM)
 }
 _FILE_TOOLS: Final[Mapping[Tool, FileTool]] = {each.tool: each for each in (SQL, PRISMA)}
 
