@@ -26,9 +26,11 @@ from whimbrel.runner.records import (
     insert_applied,
     lift_rolled_back,
     read_applied,
+    read_digests,
     read_rolled_back,
     read_salvage,
     read_tool_runs,
+    record_digests,
     record_rolled_back,
     record_salvage,
     record_tool_run,
@@ -155,18 +157,27 @@ def test_a_newer_ledger_is_refused(database):
     assert held.value.reason == "LedgerTooNew"
 
 
-def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(database):
+@pytest.mark.parametrize("version", range(statements.LEDGER_VERSION))
+def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(database, version):
     with a_session(database) as session:
         ledger = Ledger(session, "whimbrel")
         ledger.rows("create schema {s}")
         ledger.rows(statements.CREATE_META)
         ledger.rows(statements.FIRST_META)
+        for older in range(version):
+            for statement in statements.UPGRADES[older]:
+                ledger.rows(statement)
+        ledger.rows(statements.SET_VERSION, version)
         raise_epoch(ledger, above=41)
         before = read_meta(ledger)
+        assert read_digests(ledger, "default", "books") == {}  # a look upgrades nothing
         after = open_ledger(ledger, an_order()).meta
-        assert (before.version, after.version) == (0, statements.LEDGER_VERSION)
+        assert (before.version, after.version) == (version, statements.LEDGER_VERSION)
         assert (after.database, after.epoch) == (before.database, 42)
         assert read_applied(ledger, "default") == ()
+        record_digests(ledger, "default", "books", {"a": "1"})
+        record_digests(ledger, "default", "books", {"b": "2"})
+        assert read_digests(ledger, "default", "books") == {"b": "2"}
 
 
 @pytest.mark.parametrize("open_it", [open_ledger, look_at_ledger])

@@ -9,6 +9,7 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
@@ -111,6 +112,7 @@ def _carry(step: Step, bench: Bench, work: Work) -> None:
         case SalvageObjects():
             findings.salvage += run_salvage(step, work)
         case RunTool():
+            expect_digests(step, bench)
             run_tool_step(step, bench)
             findings.applied += 1
 

@@ -8,7 +8,8 @@ from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.build import shown
-from whimbrel.planning.tools.registry import file_tool
+from whimbrel.planning.tools.edited import key_of
+from whimbrel.planning.tools.registry import file_tool, foreign_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.kept_table import find_kept, with_kept
@@ -16,6 +17,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import (
     ToolRun,
     read_applied,
+    read_digests,
     read_rolled_back,
     read_tool_runs,
     steps_started,
@@ -51,7 +53,10 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
-    seen = replace(known, revisions=read_revisions(ledger.session, spec))
+    # A retry lifts what would be refused for an edited file: a person has looked at it.
+    books = key_of(foreign_tool(spec.migrations.tool), spec)
+    digests = read_digests(ledger, history, books) if has_ledger and not order.retry else {}
+    seen = replace(known, revisions=read_revisions(ledger.session, spec), digests=digests)
     newer = _brought_by_newer(ended, spec.migrations.image or "")
     names = {each: name for name, each in identities.items()}
     return _with_added(replace(seen, newer=newer), ended, names)

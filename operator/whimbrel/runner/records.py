@@ -161,6 +161,22 @@ def _tool_run(row: TupleRow) -> ToolRun:
     return ToolRun(*values)
 
 
+def read_digests(ledger: Ledger, history: str, books: str) -> dict[str, str]:
+    """Return sha256 (hex) of the files by applied revision, as far as they are known.
+
+    A look may find a ledger of an older Whimbrel, which nobody has upgraded yet: it knows none.
+    """
+    if not ledger.rows(statements.HAS_PROJECTS)[0][0]:
+        return {}
+    found = ledger.rows(statements.READ_DIGESTS, history, books)
+    return dict(found[0][0]) if found else {}
+
+
+def record_digests(ledger: Ledger, history: str, books: str, digests: Mapping[str, str]) -> None:
+    """Record the digests of the files whose revisions are applied, instead of earlier ones."""
+    ledger.rows(statements.RECORD_DIGESTS, history, books, as_json(dict(digests)))
+
+
 def record_salvage(ledger: Ledger, run: str, table: str, source: str, *, kept: tuple[int, float]
 ) -> None:  # fmt: skip
     """Record a salvage table.

@@ -11,6 +11,7 @@ from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_up
+from whimbrel.runner.applied_digests import settle_digests
 from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench
@@ -43,6 +44,10 @@ RUN_STATES: Final = {
     Outcome.REFUSED: "failed",
     Outcome.HELD: "held",
 }
+
+
+# Ends after which what is applied is known and meant to be.
+_SETTLED: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ROLLED_BACK})
 
 
 def carry_out(order: Order, place: Surroundings) -> Result:
@@ -106,7 +111,10 @@ def _worked(bench: Bench) -> Result:
     try:
         if bench.order.spec.migrations.tool.is_foreign:
             finish_lost_tool_runs(bench)
-        return _SEGMENTS[bench.order.segment](bench)
+        result = _SEGMENTS[bench.order.segment](bench)
+        if result.outcome in _SETTLED:
+            settle_digests(bench)
+        return result.model_copy(update={"warnings": tuple(bench.findings.warnings)})
     except RefusedError as error:
         return _with_image(error, bench)
     except WhimbrelError as error:

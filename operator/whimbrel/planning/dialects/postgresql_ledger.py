@@ -8,7 +8,7 @@ from typing import Final
 
 from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quote_identifier
 
-LEDGER_VERSION: Final = 1
+LEDGER_VERSION: Final = 2
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
 HAS_LEDGER: Final = (
@@ -142,8 +142,20 @@ CREATE TABLE {s}.resolution (
     PRIMARY KEY (run, verdict, by, reason)
 )""",
 )
+_VERSION_2: Final = (
+    # sha256 by revision, of the files whose revisions are applied; `books` names the tool's table.
+    """
+CREATE TABLE {s}.project (
+    history text NOT NULL,
+    books text NOT NULL,
+    digests jsonb NOT NULL,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (history, books)
+)""",
+)
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
+HAS_PROJECTS: Final = "SELECT version >= 2 FROM {s}.meta"
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -253,6 +265,15 @@ READ_TOOL_RUNS: Final = (
     "SELECT run, segment, attempt, step, history, image, before, after, added, fingerprint_before,"
     " fingerprint_after, cut, home = (SELECT tableoid FROM {s}.meta) FROM {s}.tool_run"
     " WHERE history = $1::text ORDER BY seq"
+)
+
+READ_DIGESTS: Final = (
+    "SELECT digests FROM {s}.project WHERE history = $1::text AND books = $2::text"
+)
+RECORD_DIGESTS: Final = (
+    "INSERT INTO {s}.project (history, books, digests) VALUES ($1, $2, $3::jsonb)"
+    " ON CONFLICT (history, books) DO UPDATE SET digests = EXCLUDED.digests,"
+    " at = pg_catalog.clock_timestamp()"
 )
 
 RECORD_SALVAGE: Final = (

@@ -61,6 +61,7 @@ def _revision(message: Mapping[str, Any]) -> Revision:
         title=message.get("title", ""),
         replaces=tuple(message.get("replaces", ())),
         atomic=message.get("atomic", True),
+        library=message.get("library", False),
     )
 
 

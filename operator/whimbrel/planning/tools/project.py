@@ -31,6 +31,7 @@ class Revision:
         sha256: Of the file, in hex.
         atomic: Nothing of it stays when it fails; otherwise it commits as it goes.
         replaces: Revisions that were squashed into this one.
+        library: The file belongs to an installed package, whose next release may change it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Revision:
     title: str = ""
     replaces: tuple[str, ...] = ()
     atomic: bool = True
+    library: bool = False
 
     @property
     def below(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from whimbrel.runner.wrappers.python_protocol import (
     LIBRARIES,
     first_line,
+    is_library,
     report,
     sha256_of,
     stop,
@@ -118,17 +119,18 @@ def inspect() -> None:
 
 def described(migration: Any, parents: Any) -> dict[str, Any]:  # noqa: ANN401 - Django's own
     """Return what the runner has to know of a migration."""
-    module = type(migration).__module__
+    path = str(sys.modules[type(migration).__module__].__file__)
     below = sorted(parent.key for parent in parents)
     return {
         "id": named((migration.app_label, migration.name)),
         "down": [named(key) for key in below if key[0] == migration.app_label],
         "depends": [named(key) for key in below if key[0] != migration.app_label],
         "file": file_of(migration),
-        "sha256": sha256_of(str(sys.modules[module].__file__)),
+        "sha256": sha256_of(path),
         "downgrade": "Written" if all(map(is_reversible, migration.operations)) else "Refuses",
         "atomic": bool(migration.atomic),
         "replaces": [named(tuple(key)) for key in migration.replaces],
+        "library": is_library(path),
     }
 
 
