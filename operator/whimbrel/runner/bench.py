@@ -12,6 +12,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
 from whimbrel.runner.kept_table import enter, find_kept
 from whimbrel.runner.lock import assert_step_may_run
+from whimbrel.runner.records import SeenImage
 from whimbrel.runner.sessions import Session
 from whimbrel.runner.step_work import Work
 from whimbrel.runner.surroundings import Surroundings
@@ -27,6 +28,7 @@ class Bench:
     Attributes:
         source: File texts by name, or the project that the image holds.
         clean: Takes secrets out of any text.
+        unchanged: What the last run left, where neither image nor database has changed since.
         tool_lives: Set from the start of a foreign tool until no process and no session of it is
             left; whatever ends the attempt meanwhile leaves it open in the ledger.
     """
@@ -37,6 +39,7 @@ class Bench:
     findings: Findings
     source: Source
     clean: Callable[[str], str]
+    unchanged: SeenImage | None = None
     tool_lives: threading.Event = field(default_factory=threading.Event)
 
     def facts(self) -> Facts:

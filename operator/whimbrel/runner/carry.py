@@ -19,6 +19,7 @@ from whimbrel.runner.salvage import run_salvage
 from whimbrel.runner.step_failure import SALVAGE_TOO_LARGE, TryAgainError, raise_meaning
 from whimbrel.runner.step_work import StepFailedError, Work, adopt_file
 from whimbrel.runner.tool_attempt import run_tool_step
+from whimbrel.runner.unchanged import distrust_image
 
 PATIENCE: Final = 30.0  # seconds of tries inside one Job; then the controller shows who blocks
 _FIRST_PAUSE: Final = 0.2
@@ -32,6 +33,7 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         WhimbrelError: A step did not come to its end; its class says what happens next.
     """
     work = bench.work(facts)
+    distrust_image(bench)
     if plan.losses:
         _note_consent(bench, "; ".join(plan.losses))
     for number, step in enumerate(plan.steps, start=1):

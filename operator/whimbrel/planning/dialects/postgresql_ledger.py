@@ -152,6 +152,15 @@ CREATE TABLE {s}.project (
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     PRIMARY KEY (history, books)
 )""",
+    # What the last good run of an object saw of its image, and of the tool's table.
+    """
+CREATE TABLE {s}.image (
+    owner text PRIMARY KEY,
+    digest text NOT NULL,
+    looks jsonb NOT NULL,
+    rows text[] NOT NULL,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+)""",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
 UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
@@ -275,6 +284,13 @@ RECORD_DIGESTS: Final = (
     " ON CONFLICT (history, books) DO UPDATE SET digests = EXCLUDED.digests,"
     " at = pg_catalog.clock_timestamp()"
 )
+READ_IMAGE: Final = "SELECT digest, looks, rows FROM {s}.image WHERE owner = $1::text"
+RECORD_IMAGE: Final = (
+    "INSERT INTO {s}.image (owner, digest, looks, rows) VALUES ($1, $2, $3::jsonb, $4::text[])"
+    " ON CONFLICT (owner) DO UPDATE SET digest = EXCLUDED.digest, looks = EXCLUDED.looks,"
+    " rows = EXCLUDED.rows, at = pg_catalog.clock_timestamp()"
+)
+FORGET_IMAGE: Final = "DELETE FROM {s}.image WHERE owner = $1::text"
 
 RECORD_SALVAGE: Final = (
     "INSERT INTO {s}.salvage (run, table_name, source, rows, kept_until) VALUES ($1, $2, $3, $4,"
