@@ -16,6 +16,7 @@ from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.planning.dialects.postgresql import TRY_BOOTSTRAP_LOCK
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
+from whimbrel.runner.notes import Kind, forget_note, has_notes, read_note, write_note
 from whimbrel.runner.records import (
     NOBODY,
     ToolRun,
@@ -26,11 +27,9 @@ from whimbrel.runner.records import (
     insert_applied,
     lift_rolled_back,
     read_applied,
-    read_digests,
     read_rolled_back,
     read_salvage,
     read_tool_runs,
-    record_digests,
     record_rolled_back,
     record_salvage,
     record_tool_run,
@@ -170,14 +169,16 @@ def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(database, version):
         ledger.rows(statements.SET_VERSION, version)
         raise_epoch(ledger, above=41)
         before = read_meta(ledger)
-        assert read_digests(ledger, "default", "books") == {}  # a look upgrades nothing
+        assert has_notes(ledger) == (version == 2)  # a look upgrades nothing
         after = open_ledger(ledger, an_order()).meta
         assert (before.version, after.version) == (version, statements.LEDGER_VERSION)
         assert (after.database, after.epoch) == (before.database, 42)
         assert read_applied(ledger, "default") == ()
-        record_digests(ledger, "default", "books", {"a": "1"})
-        record_digests(ledger, "default", "books", {"b": "2"})
-        assert read_digests(ledger, "default", "books") == {"b": "2"}
+        for value in ({"a": "1"}, ["b", {}]):
+            write_note(ledger, Kind.IMAGE, "key", value)
+            assert read_note(ledger, Kind.IMAGE, "key") == value
+        forget_note(ledger, Kind.IMAGE, "key")
+        assert read_note(ledger, Kind.IMAGE, "key") is None
 
 
 @pytest.mark.parametrize("open_it", [open_ledger, look_at_ledger])

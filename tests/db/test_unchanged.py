@@ -24,13 +24,12 @@ from whimbrel.planning.tools.project import Project
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
-from whimbrel.runner.image_digest import image_digest
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.project import reading_place
-from whimbrel.runner.records import SeenImage, forget_image, read_image, record_image
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool import Tool, ToolEnd
-from whimbrel.runner.unchanged import Found, find_source, still_unchanged
+from whimbrel.runner.unchanged import Found, digest_now, find_source, still_unchanged
 
 KEY = "cluster-1/shop/schema/uid-1"
 # It reads a file that is neither below the working directory nor a part of a package.
@@ -96,8 +95,9 @@ class Image:
         source = self.find(retry="now").source
         assert isinstance(source, Project)
         where = reading_place(self.order, self.place, str, manners())
-        seen = image_digest(where, self.place.target, source.look)
-        record_image(self.ledger, KEY, SeenImage(seen.value, source.look, ("0003",)))
+        digest, _ = digest_now(where, self.place, source.look)
+        look = [source.look.files, source.look.folders]
+        write_note(self.ledger, Kind.IMAGE, KEY, [digest, *look, ["0003"]])
 
 
 @pytest.fixture(scope="module")
@@ -134,13 +134,13 @@ def image(shared: Image, tmp_path: Path) -> Iterator[Image]:
     """Give the image as it was remembered; afterwards it is so again."""
     files = shared.app.parent
     shutil.copytree(files, tmp_path / "kept", ignore=shutil.ignore_patterns("*.sock"))
-    seen = read_image(shared.ledger, KEY)
+    seen = read_note(shared.ledger, Kind.IMAGE, KEY)
     yield replace(shared)
     shutil.rmtree(shared.app)
     shutil.rmtree(shared.lib)
     shutil.copytree(tmp_path / "kept", files, dirs_exist_ok=True)
     shared.ledger.session.execute("UPDATE alembic_version SET version_num = '0003'")
-    record_image(shared.ledger, KEY, seen)
+    write_note(shared.ledger, Kind.IMAGE, KEY, seen)
 
 
 def edit(path: str, text: str = "\n# edited\n") -> Callable[[Image], None]:
@@ -191,7 +191,9 @@ def test_the_same_again_starts_nothing(image: Image):
             ),
             id="other bookkeeping",
         ),
-        pytest.param(lambda image: forget_image(image.ledger, KEY), id="a last run that failed"),
+        pytest.param(
+            lambda image: forget_note(image.ledger, Kind.IMAGE, KEY), id="a last run that failed"
+        ),
     ],
 )
 def test_each_of_these_starts_it(image: Image, change: Callable[[Image], Any]):
@@ -233,18 +235,18 @@ def test_another_database_starts_it(image: Image):
 
 def test_files_that_change_about_the_same_time_are_not_remembered(image: Image):
     """What was read after `inspect` may then not be what `inspect` had read."""
-    forget_image(image.ledger, KEY)
+    forget_note(image.ledger, Kind.IMAGE, KEY)
     edit("migrations/env.py")(image)
     assert image.find().seen is None
 
 
 def test_what_changes_before_the_lock_is_taken_is_seen_under_it(image: Image):
-    known = read_image(image.ledger, KEY)
+    known = image.find().unchanged
     held = Holding(image.order, image.ledger, image.place.target, manners(), None, None, None)
     bench = Bench(image.order, image.place, held, Findings(image.order), {}, str, known)
     plan = still_unchanged(bench, known)
     assert (plan.to, plan.steps) == ("0003", ())
-    for change in ("UPDATE alembic_version SET version_num = '1'", "DELETE FROM whimbrel.image"):
+    for change in ("UPDATE alembic_version SET version_num = '1'", "DELETE FROM whimbrel.note"):
         image.ledger.session.execute(change)
         with pytest.raises(TransientError) as error:
             still_unchanged(bench, known)

@@ -472,6 +472,16 @@ def test_later_migration_fails_and_the_run_is_taken_back(
     assert answer.result["revision"] == "0001"
 
 
+def test_a_fingerprint_of_another_version_is_no_half_done_work(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """The operator, or the server, was upgraded between a kill and the next attempt."""
+    again = killed(attempt, project, database).attempt
+    database.run("UPDATE whimbrel.tool_run SET fingerprint_before = '00000000/15:old'")
+    answer = again.run_to_end()
+    assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
+
+
 def test_an_edited_applied_migration_is_refused_until_its_text_is_back_or_a_person_retries(
     attempt: Attempt, project: Path, database: Postgres
 ):

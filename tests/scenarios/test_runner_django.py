@@ -295,8 +295,8 @@ def test_the_file_of_a_package_may_change_and_that_of_the_project_may_not(
     attempt: Attempt, project: Path, database: Postgres
 ):
     replace(attempt, run="django30").run_to_end()
-    (kept,) = database.run("SELECT books, digests FROM whimbrel.project")
-    assert kept[0] == "django:.django_migrations"
+    (kept,) = database.run("SELECT key, value FROM whimbrel.note WHERE kind = 'digests'")
+    assert kept[0] == "default:django:.django_migrations"
     assert set(kept[1]) == {ONE, TWO, THREE}  # and none of django.contrib's
     path = project / "people/migrations/0002_fill_email.py"
     path.write_text(path.read_text() + "\n")

@@ -6,7 +6,7 @@ from whimbrel.planning.tools.project import Project
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
-from whimbrel.runner.records import read_digests, record_digests
+from whimbrel.runner.notes import Kind, read_note, write_note
 
 
 def expect_digests(step: RunTool, bench: Bench) -> None:
@@ -37,13 +37,13 @@ def settle_digests(bench: Bench) -> None:
 
 
 def _known(bench: Bench) -> Digests:
-    return read_digests(bench.holding.ledger, bench.order.spec.migrations.history, _key(bench))
+    found: Digests = read_note(bench.holding.ledger, Kind.DIGESTS, _key(bench)) or {}
+    return found
 
 
 def _keep(bench: Bench, known: Digests, digests: dict[str, str]) -> None:
     if digests != known:
-        history = bench.order.spec.migrations.history
-        record_digests(bench.holding.ledger, history, _key(bench), digests)
+        write_note(bench.holding.ledger, Kind.DIGESTS, _key(bench), digests)
 
 
 def _key(bench: Bench) -> str:

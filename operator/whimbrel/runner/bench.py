@@ -7,18 +7,33 @@ from dataclasses import dataclass, field
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.planning.build import Source
+from whimbrel.planning.tools.project import Look
 from whimbrel.runner.facts import read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
 from whimbrel.runner.kept_table import enter, find_kept
 from whimbrel.runner.lock import assert_step_may_run
-from whimbrel.runner.records import SeenImage
 from whimbrel.runner.sessions import Session
 from whimbrel.runner.step_work import Work
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.transactions import await_end
 
 _PROVE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class SeenImage:
+    """What the last good run of an object saw.
+
+    Attributes:
+        digest: Over all that decides what the image's project holds.
+        look: What it read for that besides the working directory.
+        rows: What the tool's table showed at its end.
+    """
+
+    digest: str
+    look: Look
+    rows: tuple[str, ...]
 
 
 @dataclass(frozen=True)

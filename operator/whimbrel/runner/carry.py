@@ -11,6 +11,7 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
 from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.notes import Kind, forget_note
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
 from whimbrel.runner.run_alone import run_alone
@@ -34,6 +35,7 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
     """
     work = bench.work(facts)
     distrust_image(bench)
+    forget_note(work.ledger, Kind.SHAPE)
     if plan.losses:
         _note_consent(bench, "; ".join(plan.losses))
     for number, step in enumerate(plan.steps, start=1):

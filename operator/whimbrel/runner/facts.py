@@ -14,10 +14,10 @@ from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.notes import Kind, has_notes, read_note
 from whimbrel.runner.records import (
     ToolRun,
     read_applied,
-    read_digests,
     read_rolled_back,
     read_tool_runs,
     steps_started,
@@ -54,8 +54,9 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     # A retry lifts what would be refused for an edited file: a person has looked at it.
-    books = key_of(foreign_tool(spec.migrations.tool), spec)
-    digests = read_digests(ledger, history, books) if has_ledger and not order.retry else {}
+    known_files = has_ledger and not order.retry and has_notes(ledger)
+    key = key_of(foreign_tool(spec.migrations.tool), spec)
+    digests = (read_note(ledger, Kind.DIGESTS, key) or {}) if known_files else {}
     seen = replace(known, revisions=read_revisions(ledger.session, spec), digests=digests)
     newer = _brought_by_newer(ended, spec.migrations.image or "")
     names = {each: name for name, each in identities.items()}

@@ -48,7 +48,7 @@ class LocalTool:
         """Read files of this machine; nothing is started."""
         try:
             read_all((*words, f"t{self._place(cwd)}"), sink)
-        except UnreadableError as problem:
+        except (UnreadableError, OSError) as problem:
             return str(problem)
         return ""
 

@@ -10,7 +10,6 @@ from psycopg.rows import TupleRow
 from whimbrel.model.facts import Applied
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.dialects import postgresql_ledger as statements
-from whimbrel.planning.tools.project import Look
 from whimbrel.runner.catalog import Identity
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.sessions import as_json
@@ -45,21 +44,6 @@ class ToolRun:
     fingerprint_before: str
     fingerprint_after: str = ""
     cut: bool = True
-
-
-@dataclass(frozen=True)
-class SeenImage:
-    """What the last good run of an object saw.
-
-    Attributes:
-        digest: Over all that decides what the image's project holds.
-        look: What it read for that besides the working directory.
-        rows: What the tool's table showed at its end.
-    """
-
-    digest: str
-    look: Look
-    rows: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -175,46 +159,6 @@ def _tool_run(row: TupleRow) -> ToolRun:
     }
     values = (*row[:6], tuple(row[6]), after, added, *row[9:12])
     return ToolRun(*values)
-
-
-def read_digests(ledger: Ledger, history: str, books: str) -> dict[str, str]:
-    """Return sha256 (hex) of the files by applied revision, as far as they are known.
-
-    A look may find a ledger of an older Whimbrel, which nobody has upgraded yet: it knows none.
-    """
-    if not ledger.rows(statements.HAS_PROJECTS)[0][0]:
-        return {}
-    found = ledger.rows(statements.READ_DIGESTS, history, books)
-    return dict(found[0][0]) if found else {}
-
-
-def record_digests(ledger: Ledger, history: str, books: str, digests: Mapping[str, str]) -> None:
-    """Record the digests of the files whose revisions are applied, instead of earlier ones."""
-    ledger.rows(statements.RECORD_DIGESTS, history, books, as_json(dict(digests)))
-
-
-def read_image(ledger: Ledger, owner: str) -> SeenImage | None:
-    """Return what the last good run of an object saw; a ledger may be missing, or an older one."""
-    if not ledger.rows(statements.HAS_LEDGER, ledger.schema)[0][0]:
-        return None
-    if not ledger.rows(statements.HAS_PROJECTS)[0][0]:
-        return None
-    found = ledger.rows(statements.READ_IMAGE, owner)
-    if not found:
-        return None
-    ((digest, (files, folders), rows),) = found
-    return SeenImage(digest, Look(tuple(files), tuple(folders)), tuple(rows))
-
-
-def record_image(ledger: Ledger, owner: str, seen: SeenImage) -> None:
-    """Record what the run of an object saw."""
-    looks = as_json([seen.look.files, seen.look.folders])
-    ledger.rows(statements.RECORD_IMAGE, owner, seen.digest, looks, list(seen.rows))
-
-
-def forget_image(ledger: Ledger, owner: str) -> None:
-    """Record that nothing is known of the image any more."""
-    ledger.rows(statements.FORGET_IMAGE, owner)
 
 
 def record_salvage(ledger: Ledger, run: str, table: str, source: str, *, kept: tuple[int, float]

@@ -15,6 +15,7 @@ from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import OnFailure
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import place_of, plan_down, plan_up, shown
+from whimbrel.planning.shape import differ
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
@@ -27,6 +28,7 @@ from whimbrel.runner.records import (
     steps_done,
 )
 from whimbrel.runner.runs import Run, read_run, set_run_target
+from whimbrel.runner.shapes import left_by
 from whimbrel.runner.verify import verify
 
 NOTHING: Final = "base"  # the target of a way back after which nothing is applied
@@ -104,7 +106,10 @@ def _shape_is_back(bench: Bench) -> bool:
     if not bench.order.spec.migrations.tool.is_foreign:
         return True
     starts = _starts_of_this_run(bench)
-    return starts[0].fingerprint_before == starts[-1].fingerprint_after
+    left = left_by(bench, starts)
+    if left is None:
+        return not differ(starts[0].fingerprint_before, starts[-1].fingerprint_after)
+    return not left
 
 
 def _not_whole(error: WhimbrelError, bench: Bench) -> HeldError:

@@ -21,6 +21,7 @@ from whimbrel.planning.build import shown
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
+from whimbrel.planning.shape import differ
 from whimbrel.planning.tools.foreign import own_options
 from whimbrel.planning.tools.foreign_half import next_of_cut_start
 from whimbrel.planning.tools.project import Project, Revision
@@ -28,8 +29,8 @@ from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
-from whimbrel.runner.catalog import Identity, added, fingerprint, read_identities
-from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
+from whimbrel.runner.catalog import Identity, added, read_identities
+from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
     OWN_ROLES,
@@ -41,6 +42,7 @@ from whimbrel.runner.run_role import (
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool, same
 from whimbrel.runner.sessions import Session, is_pooled, open_session, own, tool_options
+from whimbrel.runner.shapes import record_end, record_start, tool_shape
 from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -63,19 +65,21 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     _refuse_half_done(step, bench)
     expect_before(tool, step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, before, _shape(bench))
+    shape = tool_shape(bench)
+    row = _row(step, bench, before, shape.fingerprint)
     with _login(bench) as login, _watching(bench, login) as watchdog:
-        record_tool_run(ledger, row)
+        record_start(ledger, row, shape)
         try:
             bench.findings.warnings += _start(step, bench, login, watchdog)
         except ToolFailedError as failure:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
     new = _new(before, after) if step.direction is Direction.UP else {}
-    shape = _shape(bench)
+    shape = tool_shape(bench)
     rows = _read_back(bench)
-    ended = replace(row, after=rows, added=new, fingerprint_after=shape, cut=False)
-    record_tool_run(ledger, ended)
+    mark = shape.fingerprint
+    ended = replace(row, after=rows, added=new, fingerprint_after=mark, cut=False)
+    record_end(ledger, ended, shape)
 
 
 def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
@@ -125,10 +129,10 @@ def finish_lost_tool_runs(bench: Bench) -> None:
     for run in lost:
         rows = _read_back(bench)
         now = read_identities(ledger.session, ledger.schema)
-        shape = _shape(bench)
+        shape = tool_shape(bench)
         new = _new(run.added, now) if not same(rows, run.before) else {}
-        seen = replace(run, after=rows, added=new, fingerprint_after=shape)
-        record_tool_run(ledger, seen)
+        seen = replace(run, after=rows, added=new, fingerprint_after=shape.fingerprint)
+        record_end(ledger, seen, shape)
 
 
 def _read_back(bench: Bench) -> tuple[str, ...]:
@@ -159,7 +163,7 @@ def _refuse_half_done(step: RunTool, bench: Bench) -> None:
         half = _next_of(run, step, bench) if run.cut else None
         if half is not None:
             raise _part_unknown(half, bench)
-    elif run.fingerprint_after not in ("", run.fingerprint_before):
+    elif differ(run.fingerprint_before, run.fingerprint_after):
         raise _half_done("the last start of the tool was interrupted", bench)
 
 
@@ -175,13 +179,6 @@ def _next_of(run: ToolRun, step: RunTool, bench: Bench) -> Revision | None:
         return None
     books = foreign_tool(order.spec.migrations.tool).books
     return next_of_cut_start(books, project, step, up=run.step.startswith("up:"))
-
-
-def _shape(bench: Bench) -> str:
-    """Return the fingerprint without what the tool makes beside its migrations."""
-    ledger = bench.holding.ledger
-    books = foreign_tool(bench.order.spec.migrations.tool).books
-    return fingerprint(ledger.session, ledger.schema, frozenset(books.relations))
 
 
 def _new(before: Identities, after: Identities) -> Identities:
@@ -299,10 +296,10 @@ def _judged(
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
     now = read_identities(ledger.session, ledger.schema)
-    shape = _shape(bench)
-    seen = replace(row, after=failure.after, added=_new(row.added, now), fingerprint_after=shape)
-    record_tool_run(ledger, seen)
-    if same(failure.after, failure.before) and shape != row.fingerprint_before:
+    shape, new = tool_shape(bench), _new(row.added, now)
+    mark = shape.fingerprint
+    record_end(ledger, replace(row, after=failure.after, added=new, fingerprint_after=mark), shape)
+    if same(failure.after, failure.before) and differ(row.fingerprint_before, mark):
         return _half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"it left the database at {bench.findings.revision or 'no revision'}"

@@ -14,19 +14,20 @@ from whimbrel.planning.build import plan_up
 from whimbrel.runner.applied_digests import settle_digests
 from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
-from whimbrel.runner.bench import Bench
+from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
-from whimbrel.runner.records import SeenImage, lift_rolled_back, read_tool_runs, steps_done
+from whimbrel.runner.records import lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.sessions import sorted_error
+from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
 from whimbrel.runner.unchanged import (
@@ -116,6 +117,7 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
     try:
         if bench.order.spec.migrations.tool.is_foreign:
             finish_lost_tool_runs(bench)
+        warn_of_foreign_change(bench)
         result = _SEGMENTS[bench.order.segment](bench)
         if result.outcome in _SETTLED:
             settle_digests(bench)
@@ -166,6 +168,8 @@ def _closed(result: Result, bench: Bench) -> Result:
             if result.outcome not in _SETTLED:
                 distrust_image(bench)
             state = RUN_STATES.get(result.outcome)
+            if state not in (None, "held"):
+                remember_shape(bench)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
     except psycopg.Error as error:

@@ -143,28 +143,19 @@ CREATE TABLE {s}.resolution (
 )""",
 )
 _VERSION_2: Final = (
-    # sha256 by revision, of the files whose revisions are applied; `books` names the tool's table.
+    # What is kept beside the runs, as JSON: see `runner.notes` for the kinds.
     """
-CREATE TABLE {s}.project (
-    history text NOT NULL,
-    books text NOT NULL,
-    digests jsonb NOT NULL,
+CREATE TABLE {s}.note (
+    kind text NOT NULL,
+    key text NOT NULL,
+    value jsonb NOT NULL,
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-    PRIMARY KEY (history, books)
-)""",
-    # What the last good run of an object saw of its image, and of the tool's table.
-    """
-CREATE TABLE {s}.image (
-    owner text PRIMARY KEY,
-    digest text NOT NULL,
-    looks jsonb NOT NULL,
-    rows text[] NOT NULL,
-    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+    PRIMARY KEY (kind, key)
 )""",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
 UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
-HAS_PROJECTS: Final = "SELECT version >= 2 FROM {s}.meta"
+HAS_NOTES: Final = "SELECT version >= 2 FROM {s}.meta"
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -276,21 +267,12 @@ READ_TOOL_RUNS: Final = (
     " WHERE history = $1::text ORDER BY seq"
 )
 
-READ_DIGESTS: Final = (
-    "SELECT digests FROM {s}.project WHERE history = $1::text AND books = $2::text"
+READ_NOTE: Final = "SELECT value FROM {s}.note WHERE kind = $1::text AND key = $2::text"
+WRITE_NOTE: Final = (
+    "INSERT INTO {s}.note (kind, key, value) VALUES ($1, $2, $3::jsonb) ON CONFLICT (kind, key)"
+    " DO UPDATE SET value = EXCLUDED.value, at = pg_catalog.clock_timestamp()"
 )
-RECORD_DIGESTS: Final = (
-    "INSERT INTO {s}.project (history, books, digests) VALUES ($1, $2, $3::jsonb)"
-    " ON CONFLICT (history, books) DO UPDATE SET digests = EXCLUDED.digests,"
-    " at = pg_catalog.clock_timestamp()"
-)
-READ_IMAGE: Final = "SELECT digest, looks, rows FROM {s}.image WHERE owner = $1::text"
-RECORD_IMAGE: Final = (
-    "INSERT INTO {s}.image (owner, digest, looks, rows) VALUES ($1, $2, $3::jsonb, $4::text[])"
-    " ON CONFLICT (owner) DO UPDATE SET digest = EXCLUDED.digest, looks = EXCLUDED.looks,"
-    " rows = EXCLUDED.rows, at = pg_catalog.clock_timestamp()"
-)
-FORGET_IMAGE: Final = "DELETE FROM {s}.image WHERE owner = $1::text"
+FORGET_NOTE: Final = "DELETE FROM {s}.note WHERE kind = $1::text AND key = $2::text"
 
 RECORD_SALVAGE: Final = (
     "INSERT INTO {s}.salvage (run, table_name, source, rows, kept_until) VALUES ($1, $2, $3, $4,"

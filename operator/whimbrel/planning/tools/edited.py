@@ -18,7 +18,7 @@ def key_of(tool: ForeignTool, spec: Spec) -> str:
     """Return whose revisions a digest belongs to: several projects may share a database."""
     place = spec.migrations.bookkeeping
     schema, table = (place.schema_name, place.table) if place else ("", "")
-    return f"{tool.tool}:{schema or ''}.{table or tool.books.table}"
+    return f"{spec.migrations.history}:{tool.tool}:{schema or ''}.{table or tool.books.table}"
 
 
 def refuse_edited(tool: ForeignTool, owner: str, facts: Facts, project: Project) -> None:

@@ -104,4 +104,4 @@ def test_before_a_start_the_digests_of_what_it_applies_are_kept():
 def test_two_projects_in_one_database_are_told_apart_by_their_tables():
     named = {"bookkeeping": {"schema": "billing", "table": "alembic_version"}}
     keys = {key_of(ALEMBIC, each) for each in (spec(), spec(**named))}
-    assert keys == {"alembic:.alembic_version", "alembic:billing.alembic_version"}
+    assert keys == {"default:alembic:.alembic_version", "default:alembic:billing.alembic_version"}
