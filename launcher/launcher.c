@@ -5,9 +5,14 @@
  *
  * A frame is one byte of type, four bytes of length (big-endian) and the payload.
  *   to the runner    H version pid | O output | E stage errno | X kind value | G
- *   from the runner  R argc envc cwd\0 argv\0... env\0... | S number | B
+ *                    F kind seconds nanoseconds path | D content | Z problem
+ *   from the runner  R argc envc cwd\0 argv\0... env\0... | S number | L wanted\0... | B
  * H hello; O what the tool wrote; E it could not be started; X its end (kind 0: exit code, 1: signal);
  * G gone: no process of it is left; R run; S send a signal to its group; B bye.
+ * L look, while no tool runs: each word is `t` and a folder to read whole, `n` and a folder to list, `f`
+ * and a file, or `x` and a name that is passed over. F is what was found, with the time of its last
+ * change: f file, l link, d folder, n name, m nothing there; D what a file holds, or where a link leads; Z
+ * the end, with the reason where not all could be read. No digest is made here: the runner makes it.
  *
  * Promise: when the runner's end of the socket closes, every process that came from the tool is
  * killed at once, also one that ignores SIGTERM or has left the group and the session.
@@ -30,8 +35,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { VERSION = 1, HEADER = 5, CHUNK = 32768, REQUEST_LIMIT = 1 << 20, GRACE_MS = 5000 };
+enum { VERSION = 2, HEADER = 5, CHUNK = 32768, REQUEST_LIMIT = 1 << 20, GRACE_MS = 5000 };
 enum { CONNECT_TRIES = 6000, DEPTH_LIMIT = 32, COPY_LIMIT = 64 << 20 };
+enum { LOOK_LIMIT = 64 << 20, LOOK_ENTRIES = 20000, LOOK_MS = 10000, PATH_LIMIT = 4096 };
 enum { EXIT_RUNNER_LOST = 3, EXIT_TERMINATED = 143 };
 
 static int runner = -1, signals = -1, output = -1;
@@ -40,6 +46,13 @@ static int draining;             /* the tool ended, its last output is still on 
 static long long deadline;       /* ms; 0: none; set by SIGTERM */
 static unsigned char in[HEADER + REQUEST_LIMIT], out[HEADER + CHUNK + 128];
 static size_t in_length, out_start, out_end;
+
+static char problem[1024];
+
+static int wrong(const char *path, const char *what) {
+    snprintf(problem, sizeof problem, "%s: %s", path, what);
+    return 0;
+}
 
 static void die(const char *what) {
     fprintf(stderr, "whimbrel-launcher: %s: %s\n", what, strerror(errno));
@@ -234,8 +247,165 @@ static void run(unsigned char *body, size_t length) {
     free(cwd), free(argv), free(env);
 }
 
+/* ---- look ----------------------------------------------------------------------------------- */
+
+static char *wanted, *wanted_end;
+static size_t entries, looked;
+static long long look_until;
+
+static void read_signals(void);
+
+/* Send all of `out`, however slowly the runner reads: nothing else goes on meanwhile. */
+static void deliver(void) {
+    for (flush_out(); out_end; flush_out()) {
+        struct pollfd fds[] = {{runner, POLLOUT, 0}, {signals, POLLIN, 0}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR) die("poll");
+        if (fds[1].revents) read_signals();
+    }
+}
+
+static int is_late(const char *path) {
+    return now_ms() > look_until && !wrong(path, "reading takes more than 10 s");
+}
+
+static int tell(char kind, const struct stat *found, const char *path) {
+    size_t length = strlen(path);
+    if (++entries > LOOK_ENTRIES) return wrong(path, "more than 20,000 files");
+    if (is_late(path)) return 0;
+    if (length >= PATH_LIMIT) return wrong("a path", "too long");
+    put_header(out, 'F', 9 + length);
+    out[HEADER] = kind;
+    put32(out + HEADER + 1, found ? found->st_ctim.tv_sec : 0);
+    put32(out + HEADER + 5, found ? found->st_ctim.tv_nsec : 0);
+    memcpy(out + HEADER + 9, path, length);
+    out_end = HEADER + 9 + length;
+    deliver();
+    return 1;
+}
+
+static void tell_content(size_t length) {
+    put_header(out, 'D', length);
+    out_end = HEADER + length;
+    deliver();
+}
+
+static int look_file(const char *path) {
+    struct stat found;
+    ssize_t n = 0;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a pipe must not hang */
+    if (file < 0) return errno == ENOENT || errno == ENOTDIR ? tell('m', NULL, path) : wrong(path, strerror(errno));
+    int good = fstat(file, &found) ? wrong(path, strerror(errno)) : 1;
+    if (good && !S_ISREG(found.st_mode)) good = wrong(path, "not a file");
+    good = good && tell('f', &found, path);
+    while (good && !is_late(path) && (n = read(file, out + HEADER, CHUNK)) > 0) {
+        if ((looked += n) > LOOK_LIMIT) good = wrong(path, "more than 64 MiB");
+        else tell_content(n);
+    }
+    close(file);
+    return n < 0 ? wrong(path, strerror(errno)) : good && !*problem;
+}
+
+static int is_left_out(const char *name) {
+    if (!strcmp(name, ".") || !strcmp(name, "..")) return 1;
+    for (char *at = wanted; at < wanted_end; at += strlen(at) + 1)
+        if (*at == 'x' && !strcmp(at + 1, name)) return 1;
+    return 0;
+}
+
+static const char *venv_mark(const char *folder) {
+    static char mark[PATH_LIMIT];
+    int length = snprintf(mark, sizeof mark, "%s/pyvenv.cfg", folder);
+    return length < (int)sizeof mark && access(mark, F_OK) == 0 ? mark : NULL;
+}
+
+/* A link is as good as what it leads to, if that is read too: below the same root, not passed over. */
+static int look_link(const char *path, const char *root, const struct stat *found) {
+    static char target[PATH_LIMIT];
+    size_t length = strcmp(root, "/") ? strlen(root) : 0;
+    if (!realpath(path, target)) return wrong(path, "a link that leads nowhere");
+    if (strncmp(target, root, length) || (target[length] && target[length] != '/'))
+        return wrong(path, "a link that leads out of the folder");
+    for (char *at = target + length; *at;) {
+        char *end = at + 1 + strcspn(at + 1, "/"), kept = *end;
+        *end = 0;
+        if (is_left_out(at + 1) || venv_mark(target)) return wrong(path, "a link to what is passed over");
+        *end = kept, at = end;
+    }
+    if (!tell('l', found, path)) return 0;
+    length = strlen(target);
+    memcpy(out + HEADER, target, length);
+    tell_content(length);
+    return 1;
+}
+
+static int look_tree(const char *folder, const char *root, int depth) {
+    char path[PATH_LIMIT];
+    const char *mark;
+    struct dirent *entry;
+    struct stat found;
+    DIR *directory = opendir(folder);
+    if (!directory) return wrong(folder, strerror(errno));
+    int good = fstat(dirfd(directory), &found) ? wrong(folder, strerror(errno)) : tell('d', &found, folder);
+    if (depth > DEPTH_LIMIT) good = wrong(folder, "nested too deeply");
+    while (good && (errno = 0, entry = readdir(directory))) {
+        if (is_left_out(entry->d_name)) continue;
+        int length = snprintf(path, sizeof path, "%s/%s", strcmp(folder, "/") ? folder : "", entry->d_name);
+        if (length >= (int)sizeof path) good = wrong(folder, "a path too long");
+        else if (lstat(path, &found)) good = wrong(path, strerror(errno));
+        else if (S_ISLNK(found.st_mode)) good = look_link(path, root, &found);
+        else if (S_ISREG(found.st_mode)) good = look_file(path);
+        else if (S_ISDIR(found.st_mode)) /* of an environment for Python only what it is made from */
+            good = (mark = venv_mark(path)) ? look_file(mark) : look_tree(path, root, depth + 1);
+    }
+    if (good && errno) good = wrong(folder, strerror(errno));
+    closedir(directory);
+    return good;
+}
+
+static int look_names(const char *folder) {
+    char path[PATH_LIMIT];
+    struct dirent *entry;
+    struct stat found;
+    DIR *directory = opendir(folder);
+    if (!directory) return errno == ENOENT || errno == ENOTDIR ? tell('m', NULL, folder) : wrong(folder, strerror(errno));
+    int good = fstat(dirfd(directory), &found) ? wrong(folder, strerror(errno)) : tell('d', &found, folder);
+    while (good && (errno = 0, entry = readdir(directory))) {
+        if (is_left_out(entry->d_name)) continue;
+        int length = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        good = length < (int)sizeof path ? tell('n', NULL, path) : wrong(folder, "a path too long");
+    }
+    if (good && errno) good = wrong(folder, strerror(errno));
+    closedir(directory);
+    return good;
+}
+
+static int look_at(const char *word) {
+    char root[PATH_LIMIT];
+    switch (*word) {
+    case 'f': return look_file(word + 1);
+    case 'n': return look_names(word + 1);
+    case 't': return realpath(word + 1, root) ? look_tree(root, root, 0) : wrong(word + 1, strerror(errno));
+    default: return 1;
+    }
+}
+
+static void look(unsigned char *body, size_t length) {
+    if (tool || draining || !length || body[length - 1]) die("a wrong request");
+    wanted = (char *)body, wanted_end = wanted + length;
+    entries = looked = 0, problem[0] = 0;
+    look_until = now_ms() + LOOK_MS;
+    deliver();
+    for (char *at = wanted; at < wanted_end && look_at(at); at += strlen(at) + 1) {}
+    length = strlen(problem);
+    put_header(out, 'Z', length);
+    memcpy(out + HEADER, problem, length);
+    out_end = HEADER + length;
+    deliver();
+}
+
 static void obey(char type, unsigned char *body, size_t length) {
     if (type == 'R') run(body, length);
+    else if (type == 'L') look(body, length);
     else if (type == 'S' && length == 4) { if (tool) kill(-tool, get32(body)); }
     else if (type == 'B') leave(0);
     else die("an unknown frame");
@@ -314,13 +484,7 @@ static _Noreturn void serve(const char *path) {
 
 /* ---- copy ----------------------------------------------------------------------------------- */
 
-static char problem[1024];
 static size_t copied;
-
-static int wrong(const char *path, const char *what) {
-    snprintf(problem, sizeof problem, "%s: %s", path, what);
-    return 0;
-}
 
 static int copy_file(const char *from, const char *to) {
     static char block[65536];

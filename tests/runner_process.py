@@ -30,6 +30,7 @@ class Attempt:
     name: str = "shop"
     spec: tuple[tuple[str, Any], ...] = ()
     order: tuple[tuple[str, Any], ...] = ()
+    programs: Path | None = None  # a folder that comes first on the tool's PATH
 
     def next(self, **changes: Any) -> "Attempt":
         """Return the following attempt of the same run."""
@@ -94,10 +95,12 @@ class Attempt:
         if self.project is None:
             return None
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        if self.programs is not None:
+            path = f"{self.programs}:{path}"
         return subprocess.Popen(
             [built_launcher(), "serve", str(root / "shared/tool.sock")],
             cwd=self.project,
-            env={"PATH": path, "HOME": str(root), "LANG": "C.UTF-8"},
+            env={"PATH": path, "HOME": str(self.folder), "LANG": "C.UTF-8"},
         )
 
     def run_to_end(self) -> "Answer":

@@ -16,6 +16,7 @@ from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.planning.dialects.postgresql import TRY_BOOTSTRAP_LOCK
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
+from whimbrel.runner.notes import Kind, forget_note, has_notes, read_note, write_note
 from whimbrel.runner.records import (
     NOBODY,
     ToolRun,
@@ -155,18 +156,29 @@ def test_a_newer_ledger_is_refused(database):
     assert held.value.reason == "LedgerTooNew"
 
 
-def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(database):
+@pytest.mark.parametrize("version", range(statements.LEDGER_VERSION))
+def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(database, version):
     with a_session(database) as session:
         ledger = Ledger(session, "whimbrel")
         ledger.rows("create schema {s}")
         ledger.rows(statements.CREATE_META)
         ledger.rows(statements.FIRST_META)
+        for older in range(version):
+            for statement in statements.UPGRADES[older]:
+                ledger.rows(statement)
+        ledger.rows(statements.SET_VERSION, version)
         raise_epoch(ledger, above=41)
         before = read_meta(ledger)
+        assert has_notes(ledger) == (version == 2)  # a look upgrades nothing
         after = open_ledger(ledger, an_order()).meta
-        assert (before.version, after.version) == (0, statements.LEDGER_VERSION)
+        assert (before.version, after.version) == (version, statements.LEDGER_VERSION)
         assert (after.database, after.epoch) == (before.database, 42)
         assert read_applied(ledger, "default") == ()
+        for value in ({"a": "1"}, ["b", {}]):
+            write_note(ledger, Kind.IMAGE, "key", value)
+            assert read_note(ledger, Kind.IMAGE, "key") == value
+        forget_note(ledger, Kind.IMAGE, "key")
+        assert read_note(ledger, Kind.IMAGE, "key") is None
 
 
 @pytest.mark.parametrize("open_it", [open_ledger, look_at_ledger])

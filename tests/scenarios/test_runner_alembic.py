@@ -470,3 +470,52 @@ def test_later_migration_fails_and_the_run_is_taken_back(
     assert answer.code == 1, answer
     assert "taken back" in answer.result["message"]
     assert answer.result["revision"] == "0001"
+
+
+def test_a_fingerprint_of_another_version_is_no_half_done_work(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    """The operator, or the server, was upgraded between a kill and the next attempt."""
+    again = killed(attempt, project, database).attempt
+    database.run("UPDATE whimbrel.tool_run SET fingerprint_before = '00000000/15:old'")
+    answer = again.run_to_end()
+    assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
+
+
+def test_an_edited_applied_migration_is_refused_until_its_text_is_back_or_a_person_retries(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    first = project / "migrations/versions"
+    (path,) = first.glob("0001*")
+    replace(attempt, spec=(("migrations.to", "0002"),)).run_to_end()
+    text = path.read_bytes()
+    path.write_bytes(text.replace(b"\n", b"\r\n"))
+    refused = replace(attempt, run="run2", order=(("number", 2),)).run_to_end()
+    assert (refused.code, refused.result["reason"]) == (2, "EditedFile"), refused
+    assert refused.result["message"].startswith(f"{path.name} was edited"), refused
+    assert refused.result["command"] == "whimbrel retry shop -n team"
+    assert database.run("SELECT version_num FROM alembic_version") == [("0002",)]
+    path.write_bytes(text)
+    restored = replace(attempt, run="run3", order=(("number", 3),)).run_to_end()
+    assert (restored.code, restored.result["revision"]) == (0, "0003"), restored
+    path.write_bytes(text + b"\n")
+    retried = replace(attempt, run="run4", order=(("number", 4), ("retry", "now"))).run_to_end()
+    assert (retried.code, retried.result["outcome"]) == (0, "NothingToDo"), retried
+    assert retried.result["warnings"] == [
+        f"EditAccepted: {path.name} is not what was applied; a person asked to retry, so it counts "
+        "as it is now"
+    ]
+    kept = replace(attempt, run="run5", order=(("number", 5),)).run_to_end()
+    assert (kept.code, kept.result["outcome"]) == (0, "NothingToDo"), kept
+
+
+def test_a_text_that_a_killed_runner_had_applied_is_known(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    transaction_per_migration(project)
+    again = killed(attempt, project, database).attempt
+    (path,) = (project / "migrations/versions").glob("0002*")
+    path.write_text(path.read_text() + "\n")
+    refused = again.run_to_end()
+    assert (refused.code, refused.result["reason"]) == (2, "EditedFile"), refused
+    assert refused.result["message"].startswith(f"{path.name} was edited"), refused

@@ -289,3 +289,17 @@ def test_an_older_image_changes_nothing(attempt: Attempt, project: Path, databas
     assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
     assert lower.result["image"] == "shop:1"
     assert rows(database)[-1] == "people:0004_new"
+
+
+def test_the_file_of_a_package_may_change_and_that_of_the_project_may_not(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    replace(attempt, run="django30").run_to_end()
+    (kept,) = database.run("SELECT key, value FROM whimbrel.note WHERE kind = 'digests'")
+    assert kept[0] == "default:django:.django_migrations"
+    assert set(kept[1]) == {ONE, TWO, THREE}  # and none of django.contrib's
+    path = project / "people/migrations/0002_fill_email.py"
+    path.write_text(path.read_text() + "\n")
+    refused = replace(attempt, run="django31", order=(("number", 2),)).run_to_end()
+    assert (refused.code, refused.result["reason"]) == (2, "EditedFile"), refused
+    assert "people/migrations/0002_fill_email.py was edited" in refused.result["message"]

@@ -20,7 +20,7 @@ from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import Target, parse_target
-from whimbrel.runner.tool import OnLine, Tool, ToolEnd
+from whimbrel.runner.tool import OnLine, Sink, Tool, ToolEnd
 
 RUN_ROLE_VARIABLE: Final = "WHIMBREL_RUN_ROLE_URL"
 
@@ -118,6 +118,10 @@ class ToolWithVariables:
     ) -> ToolEnd:
         """Start a program; what the runner says wins over what the object says."""
         return self._tool.run(argv, {**self._own, **env}, cwd, on_line)
+
+    def look(self, cwd: str, words: Sequence[str], sink: Sink) -> str:
+        """Read files of the place."""
+        return self._tool.look(cwd, words, sink)
 
     def signal(self, number: int) -> None:
         """Send a signal to the tool's processes."""

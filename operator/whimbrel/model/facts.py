@@ -1,5 +1,6 @@
 """What the runner reads in the database before it plans."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from whimbrel.model.steps import CatalogObject
@@ -51,6 +52,7 @@ class Facts:
         applied: What is applied of this history, oldest first (tools whose files we run).
         unfinished: What the tool itself began and did not finish (the same tools).
         revisions: What the tool's bookkeeping table shows (foreign tools).
+        digests: sha256 (hex) by revision of the files that were applied, as far as it is known.
         last_run: Versions that the newest finished run of this object applied, oldest first.
         catalog: Everything the database holds, outside system schemas and the ledger.
         left_nothing: A newer run of this object that failed and left nothing, or "": a way back
@@ -68,6 +70,7 @@ class Facts:
     applied: tuple[Applied, ...] = ()
     unfinished: tuple[Unfinished, ...] = ()
     revisions: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
     last_run: tuple[str, ...] = ()
     left_nothing: str = ""
     catalog: frozenset[CatalogObject] = frozenset()

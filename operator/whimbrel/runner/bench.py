@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.planning.build import Source
+from whimbrel.planning.tools.project import Look
 from whimbrel.runner.facts import read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
@@ -21,12 +22,28 @@ _PROVE_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
+class SeenImage:
+    """What the last good run of an object saw.
+
+    Attributes:
+        digest: Over all that decides what the image's project holds.
+        look: What it read for that besides the working directory.
+        rows: What the tool's table showed at its end.
+    """
+
+    digest: str
+    look: Look
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Bench:
     """One attempt at work.
 
     Attributes:
         source: File texts by name, or the project that the image holds.
         clean: Takes secrets out of any text.
+        unchanged: What the last run left, where neither image nor database has changed since.
         tool_lives: Set from the start of a foreign tool until no process and no session of it is
             left; whatever ends the attempt meanwhile leaves it open in the ledger.
     """
@@ -37,6 +54,7 @@ class Bench:
     findings: Findings
     source: Source
     clean: Callable[[str], str]
+    unchanged: SeenImage | None = None
     tool_lives: threading.Event = field(default_factory=threading.Event)
 
     def facts(self) -> Facts:

@@ -9,7 +9,9 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.notes import Kind, forget_note
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
 from whimbrel.runner.run_alone import run_alone
@@ -18,6 +20,7 @@ from whimbrel.runner.salvage import run_salvage
 from whimbrel.runner.step_failure import SALVAGE_TOO_LARGE, TryAgainError, raise_meaning
 from whimbrel.runner.step_work import StepFailedError, Work, adopt_file
 from whimbrel.runner.tool_attempt import run_tool_step
+from whimbrel.runner.unchanged import distrust_image
 
 PATIENCE: Final = 30.0  # seconds of tries inside one Job; then the controller shows who blocks
 _FIRST_PAUSE: Final = 0.2
@@ -31,6 +34,8 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         WhimbrelError: A step did not come to its end; its class says what happens next.
     """
     work = bench.work(facts)
+    distrust_image(bench)
+    forget_note(work.ledger, Kind.SHAPE)
     if plan.losses:
         _note_consent(bench, "; ".join(plan.losses))
     for number, step in enumerate(plan.steps, start=1):
@@ -111,6 +116,7 @@ def _carry(step: Step, bench: Bench, work: Work) -> None:
         case SalvageObjects():
             findings.salvage += run_salvage(step, work)
         case RunTool():
+            expect_digests(step, bench)
             run_tool_step(step, bench)
             findings.applied += 1
 

@@ -12,6 +12,7 @@ from whimbrel.planning.dialects.postgresql_catalog import (
     READ_SHAPE,
     TOLD,
 )
+from whimbrel.planning.shape import Shape, shape_of
 from whimbrel.runner.sessions import Session, own
 
 # oid and attribute number: they stay when a name changes.
@@ -56,18 +57,21 @@ def added(
 
 
 def fingerprint(session: Session, ledger_schema: str, besides: frozenset[str] = frozenset()) -> str:
-    """Return a sha256 (hex) of all that the catalogue says, but for system schemas and the ledger.
+    """Return a digest of all that the catalogue says, behind the version of the question."""
+    return read_shape(session, ledger_schema, besides).fingerprint
+
+
+def read_shape(
+    session: Session, ledger_schema: str, besides: frozenset[str] = frozenset()
+) -> Shape:
+    """Return all that the catalogue says, but for system schemas and the ledger, as digests.
 
     Relations with columns in their order, constraints, indexes, triggers, rules, policies, owner
     and grants; sequences without their values; schemas, extensions, functions with their text,
     enums with their labels, domains, comments; of rarer objects the names. No rows. Relations named
     in `besides` are left out.
     """
-    lines = sorted(tuple(map(str, row)) for row in own(session, READ_SHAPE, ledger_schema, [*TOLD]))
-    digest = hashlib.sha256()
-    for line in lines:
-        if line[1].rpartition(".")[2] in besides:
-            continue
-        for word in line:
-            digest.update(word.encode() + b"\0")
-    return digest.hexdigest()
+    question = hashlib.sha256(f"{READ_SHAPE}{TOLD}".encode()).hexdigest()[:8]
+    version = f"{question}/{session.info.server_version // 10000}"
+    found = own(session, READ_SHAPE, ledger_schema, [*TOLD])
+    return shape_of(version, [(str(a), str(b), str(c)) for a, b, c in found], besides)

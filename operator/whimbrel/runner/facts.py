@@ -8,11 +8,13 @@ from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.build import shown
-from whimbrel.planning.tools.registry import file_tool
+from whimbrel.planning.tools.edited import key_of
+from whimbrel.planning.tools.registry import file_tool, foreign_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.notes import Kind, has_notes, read_note
 from whimbrel.runner.records import (
     ToolRun,
     read_applied,
@@ -51,7 +53,11 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
-    seen = replace(known, revisions=read_revisions(ledger.session, spec))
+    # A retry lifts what would be refused for an edited file: a person has looked at it.
+    known_files = has_ledger and not order.retry and has_notes(ledger)
+    key = key_of(foreign_tool(spec.migrations.tool), spec)
+    digests = (read_note(ledger, Kind.DIGESTS, key) or {}) if known_files else {}
+    seen = replace(known, revisions=read_revisions(ledger.session, spec), digests=digests)
     newer = _brought_by_newer(ended, spec.migrations.image or "")
     names = {each: name for name, each in identities.items()}
     return _with_added(replace(seen, newer=newer), ended, names)

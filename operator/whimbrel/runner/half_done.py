@@ -7,6 +7,7 @@ from whimbrel.model.errors import HeldError
 from whimbrel.model.plan import Segment
 from whimbrel.model.steps import Direction, RunTool
 from whimbrel.planning.build import shown
+from whimbrel.planning.shape import differ
 from whimbrel.planning.tools.foreign_half import next_of_cut_start, next_of_lost_start
 from whimbrel.planning.tools.project import BASE, Project, Revision
 from whimbrel.planning.tools.registry import foreign_tool
@@ -79,7 +80,7 @@ def refuse_half_done(step: RunTool, bench: Bench) -> None:
     if not same(run.after or (), run.before):
         if run.cut and at_work is not None:
             raise _part_unknown(early, at_work.file, bench)
-    elif run.fingerprint_after not in ("", run.fingerprint_before):
+    elif differ(run.fingerprint_before, run.fingerprint_after):
         raise half_done("the last start of the tool was interrupted", bench)
 
 

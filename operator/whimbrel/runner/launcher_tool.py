@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel.model.errors import TransientError
-from whimbrel.runner.tool import LineSplitter, OnLine, Stage, StartError, ToolEnd
+from whimbrel.runner.tool import LineSplitter, OnLine, Sink, Stage, StartError, ToolEnd
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEADER: Final = struct.Struct(">cI")
 _HELLO_SECONDS: Final = 30.0
+_FOUND: Final = struct.Struct(">cII")
 _FRAME_LIMIT: Final = 1 << 20
 _STAGES: Final = {ord("d"): Stage.DIRECTORY, ord("x"): Stage.PROGRAM}
 
@@ -89,6 +90,21 @@ class LauncherTool:
             lines.finish()
         return end
 
+    def look(self, cwd: str, words: Sequence[str], sink: Sink) -> str:
+        """Read files of the tool's container; nothing of the image is started."""
+        body = b"".join(os.fsencode(word) + b"\0" for word in (*words, f"t{cwd or '.'}"))
+        if len(body) > _FRAME_LIMIT:
+            return "more files than one request can name"
+        try:
+            self._send(b"L", body)
+            kind, body = _read_frame(self._connected())
+            while kind != b"Z":
+                _pass_on(kind, body, sink)
+                kind, body = _read_frame(self._connected())
+        except (EOFError, ConnectionError) as error:
+            raise TransientError("ToolLost", f"the tool's container ended: {error}") from error
+        return body.decode("utf-8", "replace")
+
     def signal(self, number: int) -> None:
         """Send a signal to every process of the tool's group."""
         with contextlib.suppress(ConnectionError):
@@ -144,6 +160,18 @@ def _told(end: ToolEnd, kind: bytes, body: bytes, lines: LineSplitter) -> ToolEn
         case _:
             raise ConnectionAbortedError(f"the launcher said {kind!r}")
     return end
+
+
+def _pass_on(kind: bytes, body: bytes, sink: Sink) -> None:
+    match kind:
+        case b"F":
+            what, seconds, nanoseconds = _FOUND.unpack_from(body)
+            path = os.fsdecode(body[_FOUND.size :])
+            sink.entry(what.decode(), path, seconds + nanoseconds / 1e9)
+        case b"D":
+            sink.content(body)
+        case _:
+            raise ConnectionAbortedError(f"the launcher said {kind!r}")
 
 
 def _read_frame(peer: socket.socket) -> tuple[bytes, bytes]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel.runner import local_guard
-from whimbrel.runner.tool import LineSplitter, OnLine, Stage, StartError, ToolEnd
+from whimbrel.runner.local_look import UnreadableError, read_all
+from whimbrel.runner.tool import LineSplitter, OnLine, Sink, Stage, StartError, ToolEnd
 
 _VENVS: Final = (".venv", "venv")
 
@@ -30,9 +31,7 @@ class LocalTool:
         """Start a program and wait until nothing of it is left."""
         result, result_end = os.pipe()
         try:
-            # An absolute path speaks of the image, and `--project` says where that is here.
-            place = self._project if Path(cwd).is_absolute() else self._project / cwd
-            guard = self._start(result_end, argv, env, str(place))
+            guard = self._start(result_end, argv, env, str(self._place(cwd)))
         finally:
             os.close(result_end)
         lines = LineSplitter(on_line)
@@ -44,6 +43,14 @@ class LocalTool:
         guarded = guard.wait() == 0
         self._forget(guard)
         return _end(told, gone=guarded)
+
+    def look(self, cwd: str, words: Sequence[str], sink: Sink) -> str:
+        """Read files of this machine; nothing is started."""
+        try:
+            read_all((*words, f"t{self._place(cwd)}"), sink)
+        except (UnreadableError, OSError) as problem:
+            return str(problem)
+        return ""
 
     def signal(self, number: int) -> None:
         """Send a signal to every process of the tool's group."""
@@ -75,6 +82,10 @@ class LocalTool:
         with self._using:
             self._guard = guard
         return guard
+
+    def _place(self, cwd: str) -> Path:
+        # An absolute path speaks of the image, and `--project` says where that is here.
+        return self._project if Path(cwd).is_absolute() else self._project / cwd
 
     def _path(self) -> str:
         venvs = [self._project / name / "bin" for name in _VENVS]

@@ -29,10 +29,20 @@ def read_source(
         return place.files
     if order.segment is Segment.ABORT:
         return {}
+    return read_project(reading_place(order, place, clean, manners))
+
+
+def reading_place(
+    order: Order, place: Surroundings, clean: Callable[[str], str], manners: Manners
+) -> ToolPlace:
+    """Return where the tool reads its project; it opens no session there.
+
+    Raises:
+        TransientError: The tool's container is not there.
+    """
     if place.tool is None:
         raise TransientError("ToolNotThere", "the tool's container is not there")
     scheme = order.spec.migrations.database_url.scheme
     name = manners.application_name  # its processes carry it, though it should open no session
     url = render_url(place.target, scheme, options=_READ_ONLY, application_name=name)
-    tool_place = ToolPlace(place.tool, order.spec, url, name, _READ_ONLY, clean, place.report)
-    return read_project(tool_place)
+    return ToolPlace(place.tool, order.spec, url, name, _READ_ONLY, clean, place.report)

@@ -57,6 +57,22 @@ class ToolEnd:
     gone: bool = False
 
 
+class Sink(Protocol):
+    """Takes what a look finds, piece by piece."""
+
+    def entry(self, kind: str, path: str, changed: float) -> None:
+        """Take the next thing that was found.
+
+        Args:
+            kind: ``f`` file, ``l`` link, ``d`` folder, ``n`` name in a folder, ``m`` nothing there.
+            path: Its path.
+            changed: Time of its last change of any kind (ctime), in seconds; 0 for unknown.
+        """
+
+    def content(self, data: bytes) -> None:
+        """Take the next bytes of it: of a file what it holds, of a link where it leads."""
+
+
 class Tool(Protocol):
     """A place where a tool can be started, once or several times in a row."""
 
@@ -70,6 +86,19 @@ class Tool(Protocol):
             env: Variables on top of those that its place has.
             cwd: Directory to start in; "" for that of its place.
             on_line: Gets each line of its output, raw: it may hold secrets.
+        """
+
+    def look(self, cwd: str, words: Sequence[str], sink: Sink) -> str:
+        """Read files of the place, without starting anything of it and while nothing runs there.
+
+        Args:
+            cwd: The directory that `run` would start in; all below it is read.
+            words: ``f`` and a file to read, ``n`` and a folder to list, ``x`` and a name that is
+                passed over in folders. Environments for Python are passed over too.
+            sink: Gets what is found; links are not followed.
+
+        Returns:
+            "" where all was read, else why not: a link that leads out, too much, unreadable.
         """
 
     def signal(self, number: int) -> None:

@@ -21,12 +21,13 @@ from whimbrel.planning.build import shown
 from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
 from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
-from whimbrel.planning.tools.foreign import own_options, relations
+from whimbrel.planning.shape import differ
+from whimbrel.planning.tools.foreign import own_options
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
-from whimbrel.runner.catalog import Identity, added, fingerprint, read_identities
+from whimbrel.runner.catalog import Identity, added, read_identities
 from whimbrel.runner.half_done import (
     half,
     half_done,
@@ -34,7 +35,7 @@ from whimbrel.runner.half_done import (
     part_stays,
     refuse_half_done,
 )
-from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
+from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
     OWN_ROLES,
@@ -46,6 +47,7 @@ from whimbrel.runner.run_role import (
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool, same
 from whimbrel.runner.sessions import Session, is_pooled, open_session, own, tool_options
+from whimbrel.runner.shapes import record_end, record_start, tool_shape
 from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Login, render_url, with_login
 from whimbrel.runner.watchdog import Limits, Watchdog, Watched
@@ -68,19 +70,21 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
     refuse_half_done(step, bench)
     expect_before(tool, step, read_revisions(ledger.session, bench.order.spec))
     before = read_identities(ledger.session, ledger.schema)
-    row = _row(step, bench, before, _shape(bench))
+    shape = tool_shape(bench)
+    row = _row(step, bench, before, shape.fingerprint)
     with _login(bench) as login, _watching(bench, login) as watchdog:
-        record_tool_run(ledger, row)
+        record_start(ledger, row, shape)
         try:
             bench.findings.warnings += _start(step, bench, login, watchdog)
         except ToolFailedError as failure:
             raise _judged(failure, row, bench, watchdog) from failure
     after = read_identities(ledger.session, ledger.schema)
     new = _new(before, after) if step.direction is Direction.UP else {}
-    shape = _shape(bench)
+    shape = tool_shape(bench)
     rows = _read_back(bench)
-    ended = replace(row, after=rows, added=new, fingerprint_after=shape, cut=False)
-    record_tool_run(ledger, ended)
+    mark = shape.fingerprint
+    ended = replace(row, after=rows, added=new, fingerprint_after=mark, cut=False)
+    record_end(ledger, ended, shape)
 
 
 def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog) -> tuple[str, ...]:
@@ -130,11 +134,11 @@ def finish_lost_tool_runs(bench: Bench) -> None:
     for run in lost:
         rows = _read_back(bench)
         now = read_identities(ledger.session, ledger.schema)
-        shape = _shape(bench)
+        shape = tool_shape(bench)
         new = _new(run.added, now) if not same(rows, run.before) else {}
-        after = half(bench) if may_be_half(run, rows, bench) else shape
-        seen = replace(run, after=rows, added=new, fingerprint_after=after)
-        record_tool_run(ledger, seen)
+        mark = half(bench) if may_be_half(run, rows, bench) else shape.fingerprint
+        seen = replace(run, after=rows, added=new, fingerprint_after=mark)
+        record_end(ledger, seen, shape)
 
 
 def _read_back(bench: Bench) -> tuple[str, ...]:
@@ -148,14 +152,6 @@ def _read_back(bench: Bench) -> tuple[str, ...]:
             f"the tool ran, and what it did cannot be read back: {error.message}; then retry",
             command=f"whimbrel retry {order.name} -n {order.namespace}",
         ) from error
-
-
-def _shape(bench: Bench) -> str:
-    """Return the fingerprint without what the tool makes beside its migrations."""
-    ledger = bench.holding.ledger
-    spec = bench.order.spec
-    besides = relations(foreign_tool(spec.migrations.tool), spec)
-    return fingerprint(ledger.session, ledger.schema, besides)
 
 
 def _new(before: Identities, after: Identities) -> Identities:
@@ -273,15 +269,14 @@ def _judged(
     """Return what a failed start means, from what the database shows now."""
     ledger = bench.holding.ledger
     now = read_identities(ledger.session, ledger.schema)
-    shape = _shape(bench)
-    part = part_stays(failure, bench)
-    after = half(bench) if part else shape
+    shape, part = tool_shape(bench), part_stays(failure, bench)
+    mark = half(bench) if part else shape.fingerprint
     cut = failure.stays is None or part is not None
-    seen = replace(row, after=failure.after, fingerprint_after=after, cut=cut)
-    record_tool_run(ledger, replace(seen, added=_new(row.added, now)))
+    seen = replace(row, after=failure.after, fingerprint_after=mark, cut=cut)
+    record_end(ledger, replace(seen, added=_new(row.added, now)), shape)
     if part is not None:
         return part
-    if same(failure.after, failure.before) and shape != row.fingerprint_before:
+    if same(failure.after, failure.before) and differ(row.fingerprint_before, mark):
         return half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"it left the database at {bench.findings.revision or 'no revision'}"

@@ -2,11 +2,12 @@
 
 from whimbrel.model.errors import HeldError
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import RunTool
+from whimbrel.model.steps import Direction, RunTool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import revision_of
 from whimbrel.runner.records import steps_done
 from whimbrel.runner.run_tool import same
+from whimbrel.runner.shapes import warn_of_what_is_left
 
 
 def verify(plan: RunnerPlan | None, bench: Bench) -> str:
@@ -24,6 +25,8 @@ def verify(plan: RunnerPlan | None, bench: Bench) -> str:
         raise _not_verified(plan, shown, bench)
     if not bench.order.spec.migrations.tool.is_foreign:
         _check_steps(plan, bench)
+    elif planned and plan.direction is Direction.DOWN:
+        warn_of_what_is_left(bench)
     return shown
 
 

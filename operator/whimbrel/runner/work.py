@@ -11,24 +11,31 @@ from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_up
+from whimbrel.runner.applied_digests import settle_digests
 from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
-from whimbrel.runner.bench import Bench
+from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
-from whimbrel.runner.project import read_source
 from whimbrel.runner.records import lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.sessions import sorted_error
+from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
+from whimbrel.runner.unchanged import (
+    distrust_image,
+    find_source,
+    remember_image,
+    still_unchanged,
+)
 from whimbrel.runner.verify import verify
 
 Clean = Callable[[str], str]
@@ -43,6 +50,10 @@ RUN_STATES: Final = {
     Outcome.REFUSED: "failed",
     Outcome.HELD: "held",
 }
+
+
+# Ends after which what is applied is known and meant to be.
+_SETTLED: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.ROLLED_BACK})
 
 
 def carry_out(order: Order, place: Surroundings) -> Result:
@@ -63,13 +74,13 @@ def carry_out(order: Order, place: Surroundings) -> Result:
 
 
 def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean: Clean) -> Result:
-    source = read_source(order, place, clean, manners_of(order))
+    found = find_source(order, place, clean, manners_of(order))
 
     def plan_first(ledger: Ledger) -> None:
         """Refuse what is wrong before even the ledger is made."""
-        if order.segment is Segment.MIGRATE:
+        if order.segment is Segment.MIGRATE and found.unchanged is None:
             facts = read_facts(ledger, order, findings.database, has_ledger=False)
-            plan_up(order.spec, order.owner(), facts, source)
+            plan_up(order.spec, order.owner(), facts, found.source)
 
     with holding(order, place, findings, plan_first) as held:
         match held:
@@ -81,8 +92,8 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
             case Over():
                 return _known(held, findings)
             case Holding():
-                bench = Bench(order, place, held, findings, source, clean)
-                return _closed(_worked(bench), bench)
+                bench = Bench(order, place, held, findings, found.source, clean, found.unchanged)
+                return _closed(_worked(bench, found.seen), bench)
 
 
 def _known(over: Over, findings: Findings) -> Result:
@@ -102,11 +113,16 @@ def _known(over: Over, findings: Findings) -> Result:
     return known.model_copy(update={"segment": order.segment.value, "attempt": order.attempt})
 
 
-def _worked(bench: Bench) -> Result:
+def _worked(bench: Bench, seen: SeenImage | None) -> Result:
     try:
         if bench.order.spec.migrations.tool.is_foreign:
             finish_lost_tool_runs(bench)
-        return _SEGMENTS[bench.order.segment](bench)
+        warn_of_foreign_change(bench)
+        result = _SEGMENTS[bench.order.segment](bench)
+        if result.outcome in _SETTLED:
+            settle_digests(bench)
+            remember_image(bench, seen)
+        return result.model_copy(update={"warnings": tuple(bench.findings.warnings)})
     except RefusedError as error:
         return _with_image(error, bench)
     except WhimbrelError as error:
@@ -149,7 +165,11 @@ def _closed(result: Result, bench: Bench) -> Result:
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
             close_attempt(ledger, order, text)
+            if result.outcome not in _SETTLED:
+                distrust_image(bench)
             state = RUN_STATES.get(result.outcome)
+            if state not in (None, "held"):
+                remember_shape(bench)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
     except psycopg.Error as error:
@@ -183,6 +203,10 @@ def _migrate(bench: Bench) -> Result:
     begun = read_run(ledger, order.run)
     if begun is not None and begun.failure:
         return go_on_back(bench, begun)
+    if bench.unchanged is not None:
+        plan = still_unchanged(bench, bench.unchanged)
+        findings.plan_digest = plan.digest()
+        return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
     findings.plan_digest = plan.digest()

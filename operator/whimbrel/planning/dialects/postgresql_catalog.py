@@ -55,16 +55,21 @@ READ_NEW_OBJECTS: Final = (
 )
 
 _FIRST_OF_USERS: Final = 16384  # FirstNormalObjectId of PostgreSQL's access/transam.h
-# Each row is one line of the fingerprint. What an extension brought is known by its version.
+# Each row is one line of the fingerprint: kind, name, text. An index is told under its table. The
+# lines of the kind `order` count only where nothing may have happened at all.
+# What an extension brought is known by its version.
 _OF_EXTENSION: Final = "(SELECT objid FROM pg_catalog.pg_depend WHERE deptype = 'e')"
 _RELATIONS: Final = f"""
 WITH w AS (
-    SELECT c.*, s.nspname || '.' || c.relname AS label
+    SELECT c.*, s.nspname || '.' || COALESCE(t.relname, c.relname) AS label,
+        CASE WHEN t.oid IS NULL THEN 'relation' ELSE 'index' END AS kind
     FROM {_SCHEMAS} JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid
+    LEFT JOIN pg_catalog.pg_index x ON x.indexrelid = c.oid
+    LEFT JOIN pg_catalog.pg_class t ON t.oid = x.indrelid
     WHERE c.relkind <> 't'
 )"""
 READ_SHAPE: Final = f"""{_RELATIONS}
-SELECT 'relation', w.label, pg_catalog.concat_ws('|', w.relkind, w.relpersistence,
+SELECT w.kind, w.label, pg_catalog.concat_ws('|', w.relname, w.relkind, w.relpersistence,
     w.relrowsecurity, w.relforcerowsecurity, w.relreplident, w.reloptions::text,
     pg_catalog.pg_get_userbyid(w.relowner), w.relacl::text,
     pg_catalog.pg_get_expr(w.relpartbound, w.oid), pg_catalog.pg_get_partkeydef(w.oid),
@@ -72,8 +77,13 @@ SELECT 'relation', w.label, pg_catalog.concat_ws('|', w.relkind, w.relpersistenc
      FROM pg_catalog.pg_inherits h WHERE h.inhrelid = w.oid))
 FROM w
 UNION ALL
-SELECT 'column', w.label, pg_catalog.concat_ws('|', pg_catalog.row_number()
-    OVER (PARTITION BY w.oid ORDER BY a.attnum), a.attname,
+SELECT 'order', w.label, pg_catalog.array_agg(a.attname ORDER BY a.attnum)::text
+FROM w JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0
+    AND NOT a.attisdropped
+WHERE w.kind = 'relation' GROUP BY w.label
+UNION ALL
+SELECT CASE w.kind WHEN 'index' THEN w.kind ELSE 'column' END, w.label,
+    pg_catalog.concat_ws('|', w.relname, a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
     a.attgenerated, a.attcollation::regcollation::text, a.attacl::text,
     a.attstorage, a.attstattarget, a.attoptions::text,
@@ -88,7 +98,7 @@ FROM w JOIN pg_catalog.pg_constraint k ON k.conrelid = w.oid
 UNION ALL
 SELECT 'index', w.label, pg_catalog.concat_ws('|', pg_catalog.pg_get_indexdef(i.indexrelid),
     i.indisvalid, i.indisready, i.indisclustered, i.indisreplident)
-FROM w JOIN pg_catalog.pg_index i ON i.indrelid = w.oid OR i.indexrelid = w.oid
+FROM w JOIN pg_catalog.pg_index i ON i.indrelid = w.oid
 UNION ALL
 SELECT 'trigger', w.label, pg_catalog.concat_ws('|', pg_catalog.pg_get_triggerdef(g.oid),
     g.tgenabled)

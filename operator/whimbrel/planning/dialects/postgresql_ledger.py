@@ -8,7 +8,7 @@ from typing import Final
 
 from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quote_identifier
 
-LEDGER_VERSION: Final = 1
+LEDGER_VERSION: Final = 2
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
 HAS_LEDGER: Final = (
@@ -142,8 +142,20 @@ CREATE TABLE {s}.resolution (
     PRIMARY KEY (run, verdict, by, reason)
 )""",
 )
+_VERSION_2: Final = (
+    # What is kept beside the runs, as JSON: see `runner.notes` for the kinds.
+    """
+CREATE TABLE {s}.note (
+    kind text NOT NULL,
+    key text NOT NULL,
+    value jsonb NOT NULL,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    PRIMARY KEY (kind, key)
+)""",
+)
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
+HAS_NOTES: Final = "SELECT version >= 2 FROM {s}.meta"
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -254,6 +266,13 @@ READ_TOOL_RUNS: Final = (
     " fingerprint_after, cut, home = (SELECT tableoid FROM {s}.meta) FROM {s}.tool_run"
     " WHERE history = $1::text ORDER BY seq"
 )
+
+READ_NOTE: Final = "SELECT value FROM {s}.note WHERE kind = $1::text AND key = $2::text"
+WRITE_NOTE: Final = (
+    "INSERT INTO {s}.note (kind, key, value) VALUES ($1, $2, $3::jsonb) ON CONFLICT (kind, key)"
+    " DO UPDATE SET value = EXCLUDED.value, at = pg_catalog.clock_timestamp()"
+)
+FORGET_NOTE: Final = "DELETE FROM {s}.note WHERE kind = $1::text AND key = $2::text"
 
 RECORD_SALVAGE: Final = (
     "INSERT INTO {s}.salvage (run, table_name, source, rows, kept_until) VALUES ($1, $2, $3, $4,"

@@ -5,6 +5,7 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import Direction, RunTool, StepId
+from whimbrel.planning.tools.edited import refuse_edited
 from whimbrel.planning.tools.foreign import ForeignTool, way
 from whimbrel.planning.tools.foreign_down import needs_newer_image, notes_on_way_back, plan_down
 from whimbrel.planning.tools.project import HEAD, Project, content, named, pieces
@@ -16,11 +17,12 @@ def plan_up(
     """Return the way from what the database shows to `migrations.to`, down if that is lower.
 
     Raises:
-        RefusedError: It cannot be said what `to` means here.
+        RefusedError: It cannot be said what `to` means here, or an applied file was edited.
         HeldError: This very plan was rolled back before.
     """
     wanted, rows = spec.migrations.to, facts.revisions
     if wanted == tool.books.shown(rows) and wanted not in project.revisions:
+        refuse_edited(tool, owner, facts, project)
         return RunnerPlan(Direction.UP, wanted)
     unknown = tool.books.unknown(project, rows)
     if unknown and wanted in {HEAD, "heads"}:
@@ -32,6 +34,7 @@ def plan_up(
         down = plan_down(tool, spec, facts, project, wanted)
         if down.steps:
             return down
+    refuse_edited(tool, owner, facts, project)
     plan = _upward(tool, spec, facts, project)
     if plan.steps and plan.digest() in facts.rolled_back:
         raise _was_rolled_back(owner, plan)

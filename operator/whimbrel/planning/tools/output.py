@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.planning.tools.foreign import ForeignTool, Problem
-from whimbrel.planning.tools.project import Project, Revision, WayBack
+from whimbrel.planning.tools.project import Look, Project, Revision, WayBack
 
 MARK: Final = "@whimbrel "  # begins the lines that a file of whimbrel.runner.wrappers writes for us
 
@@ -30,7 +30,8 @@ def parse_project(tool: ForeignTool, lines: Iterable[str]) -> Project:
             "words",
         )
     revisions = (_revision(message) for message in told if message["kind"] == "revision")
-    return Project({each.id: each for each in revisions}, tuple(sorted(ends[-1]["heads"])))
+    heads = tuple(sorted(ends[-1]["heads"]))
+    return Project({each.id: each for each in revisions}, heads, _look(told, ends[-1]))
 
 
 def parse_problem(tool: ForeignTool, lines: Iterable[str]) -> Problem | None:
@@ -65,6 +66,18 @@ def _messages(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
                 yield json.loads(line.removeprefix(MARK))
 
 
+def _look(told: Iterable[Mapping[str, Any]], end: Mapping[str, Any]) -> Look | None:
+    """Return what `inspect` has read, if it tells, and no line of that is missing."""
+    lines = [message for message in told if message["kind"] == "look"]
+    if end.get("looks") != len(lines):
+        return None
+    files, folders = ({path for line in lines for path in line[name]} for name in _LOOKS)
+    return Look(tuple(sorted(files)), tuple(sorted(folders)))
+
+
+_LOOKS: Final = ("files", "folders")
+
+
 def _revision(message: Mapping[str, Any]) -> Revision:
     return Revision(
         id=message["id"],
@@ -76,6 +89,7 @@ def _revision(message: Mapping[str, Any]) -> Revision:
         title=message.get("title", ""),
         replaces=tuple(message.get("replaces", ())),
         atomic=message.get("atomic", True),
+        library=message.get("library", False),
     )
 
 

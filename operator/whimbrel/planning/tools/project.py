@@ -31,6 +31,7 @@ class Revision:
         sha256: Of the file, in hex.
         atomic: Nothing of it stays when it fails; otherwise it commits as it goes.
         replaces: Revisions that were squashed into this one.
+        library: The file belongs to an installed package, whose next release may change it.
     """
 
     id: str
@@ -42,6 +43,7 @@ class Revision:
     title: str = ""
     replaces: tuple[str, ...] = ()
     atomic: bool = True
+    library: bool = False
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -50,11 +52,29 @@ class Revision:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What an `inspect` read besides the files below its working directory.
+
+    Attributes:
+        files: Paths, also of what was not there; of installed packages their lists of files.
+        folders: Paths of folders that it listed.
+    """
+
+    files: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Project:
-    """The revisions of a project, newest first, and its heads."""
+    """The revisions of a project, newest first, and its heads.
+
+    Attributes:
+        look: What decides that the next `inspect` says the same; None where that is not known.
+    """
 
     revisions: Mapping[str, Revision]
     heads: tuple[str, ...]
+    look: Look | None = None
 
     def closure(self, ids: Iterable[str]) -> frozenset[str]:
         """Return the revisions and all that are below them."""

@@ -17,6 +17,7 @@ from typing import Any
 from whimbrel.runner.wrappers.python_protocol import (
     LIBRARIES,
     first_line,
+    inspected,
     report,
     sha256_of,
     stop,
@@ -81,7 +82,7 @@ def inspect(config: Config) -> None:
             downgrade=way_back(each.path),
             title=first_line(each.doc)[:200],
         )
-    tell("inspected", alembic=alembic_version, heads=list(script.get_heads()))
+    inspected(alembic=alembic_version, heads=list(script.get_heads()))
 
 
 def down_revisions(down: Any) -> list[str]:  # noqa: ANN401 - None, a string or a tuple

@@ -18,8 +18,9 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from whimbrel.runner.wrappers.python_protocol import (
     LIBRARIES,
     first_line,
+    inspected,
+    of_file,
     report,
-    sha256_of,
     stop,
     tell,
 )
@@ -113,22 +114,21 @@ def inspect() -> None:
     order = dict.fromkeys(key for leaf in leaves for key in graph.forwards_plan(leaf))
     for key in reversed(list(order)):
         tell("revision", **described(graph.nodes[key], graph.node_map[key].parents))
-    tell("inspected", django=django.get_version(), heads=[named(leaf) for leaf in leaves])
+    inspected(django=django.get_version(), heads=[named(leaf) for leaf in leaves])
 
 
 def described(migration: Any, parents: Any) -> dict[str, Any]:  # noqa: ANN401 - Django's own
     """Return what the runner has to know of a migration."""
-    module = type(migration).__module__
     below = sorted(parent.key for parent in parents)
     return {
         "id": named((migration.app_label, migration.name)),
         "down": [named(key) for key in below if key[0] == migration.app_label],
         "depends": [named(key) for key in below if key[0] != migration.app_label],
         "file": file_of(migration),
-        "sha256": sha256_of(str(sys.modules[module].__file__)),
         "downgrade": "Written" if all(map(is_reversible, migration.operations)) else "Refuses",
         "atomic": bool(migration.atomic),
         "replaces": [named(tuple(key)) for key in migration.replaces],
+        **of_file(str(sys.modules[type(migration).__module__].__file__)),
     }
 
 

@@ -13,18 +13,48 @@ import sys
 if __name__ == "__main__":
     sys.path.sort(key=lambda entry: entry == "")
 
+import csv
 import hashlib
+import importlib.util
 import json
 import os
+import sysconfig
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 MARK = "@whimbrel "
 LIBRARIES = ["os"]  # modules whose folders hold no code of the project
+OPENED: set[str] = set()  # files that the project has read, and folders that it has listed
+LISTED: set[str] = set()
+PASSED_OVER = {".git", "node_modules"}  # by the launcher, too: what was read there is named
+MOST_LOOKS, LOOKS_IN_A_LINE = 2000, 100
+
+
+def notice(event: str, words: tuple[Any, ...]) -> None:
+    """Remember what is read (PEP 578): it decides what the next `inspect` will say."""
+    path = getattr(words[0], "__fspath__", lambda: words[0])() if words else None
+    if event == "open" and isinstance(path, (str, bytes)) and not is_written(*words[1:3]):
+        OPENED.add(str(Path(os.fsdecode(path)).absolute()))
+    elif event in ("os.listdir", "os.scandir") and not isinstance(path, int):
+        LISTED.add(str(Path(os.fsdecode(path or ".")).absolute()))
+
+
+def is_written(mode: object, flags: object) -> bool:
+    """Say whether a file is opened to be written."""
+    if isinstance(mode, str):
+        return bool(set("wax").intersection(mode))
+    return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_CREAT))
+
+
+if __name__ == "__main__" and "inspect" in sys.argv:
+    sys.addaudithook(notice)
+    # A cache that appears in a folder looks like a change of the project.
+    sys.dont_write_bytecode = True
 
 
 def tell(kind: str, **words: Any) -> None:  # noqa: ANN401 - JSON
@@ -39,6 +69,72 @@ def stop(reason: str, **words: Any) -> NoReturn:  # noqa: ANN401 - JSON
     sys.exit(1)
 
 
+def inspected(**words: Any) -> None:  # noqa: ANN401 - JSON
+    """Tell the end of `inspect`, and what it has read besides the working directory."""
+    try:
+        files, folders = looked_at()
+    except (OSError, ValueError, csv.Error):
+        files, folders = [], [""] * MOST_LOOKS
+    looks = [("files", path) for path in files] + [("folders", path) for path in folders]
+    starts = range(0, len(looks), LOOKS_IN_A_LINE) if len(looks) < MOST_LOOKS else ()
+    for start in starts:
+        some = looks[start : start + LOOKS_IN_A_LINE]
+        tell("look", **{kind: [p for k, p in some if k == kind] for kind in ("files", "folders")})
+    tell("inspected", looks=len(starts) if starts else None, **words)
+
+
+def looked_at() -> tuple[list[str], list[str]]:
+    """Return the files that were read and the folders that were listed.
+
+    Without what lies below the working directory, which is read whole, and without Python itself.
+    An installed package that lists its files stands there by that list (RECORD).
+    """
+    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    sources = {source_of(path) for path in OPENED | {path for path in loaded if path}}
+    searched = {real(path) for path in sys.path}
+    listed = searched | {real(path) for path in LISTED if not path.endswith("/__pycache__")}
+    owners = {path: record for folder in searched for path, record in recorded(folder)}
+    files = {owners.get(path, path) for path in sources if not is_known(path)}
+    owned = {path.rpartition("/")[0] for path in owners} - searched
+    return sorted(files), sorted(path for path in listed - owned if not is_known(path))
+
+
+def real(path: str) -> str:
+    """Return a path without links, also of what is not there."""
+    return str(Path(path).resolve())
+
+
+def source_of(path: str) -> str:
+    """Return the file that decides: of bytecode in a cache its source."""
+    found = real(path)
+    return importlib.util.source_from_cache(found) if "/__pycache__/" in found else found
+
+
+def recorded(folder: str) -> Iterator[tuple[str, str]]:
+    """Return what the packages of a folder list with a digest, each beside its list."""
+    for record in Path(folder).glob("*.dist-info/RECORD"):
+        with record.open(encoding="utf-8", newline="") as rows:
+            for path, digest, *_ in csv.reader(rows):
+                if digest:
+                    yield f"{folder}/{path}", str(record)
+
+
+def is_known(path: str) -> bool:
+    """Say whether a path is the launcher's to read anyway, of Python itself, or of the kernel."""
+    here = real(".")
+    if path == here or path.startswith(here.rstrip("/") + "/"):
+        steps = [
+            str(each) for each in (Path(path), *Path(path).parents) if len(str(each)) > len(here)
+        ]
+        passed = PASSED_OVER.intersection(path[len(here) :].split("/"))
+        return not passed and not any(Path(each, "pyvenv.cfg").exists() for each in steps)
+    if path.startswith(("/proc/", "/sys/", "/dev/")):
+        return True
+    python = {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+    roots = tuple(real(each) + "/" for each in python if each)
+    return (path + "/").startswith(roots) and "-packages" not in path
+
+
 def first_line(error: object) -> str:
     """Return the first line: the others may hold rows (DETAIL, parameters)."""
     return (str(error).splitlines() or [""])[0][:500]
@@ -47,6 +143,11 @@ def first_line(error: object) -> str:
 def sha256_of(path: str) -> str:
     """Return the digest of a file, in hex."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def of_file(path: str) -> dict[str, Any]:
+    """Return what is told of the file of a migration, of a package's too."""
+    return {"sha256": sha256_of(path), "library": is_library(path)}
 
 
 def is_library(path: str) -> bool:

@@ -1,0 +1,98 @@
+"""What the catalogue says, as digests: of all of it and of each relation; what differs."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+Parts = Mapping[str, Mapping[str, str]]  # short digests by name of a relation and kind of line
+
+_MOST_NAMES: Final = 5_000  # above that only the whole is kept: the ledger must stay small
+_SHORT: Final = 8  # hex digits
+_NAMED: Final = 5  # relations in a sentence
+# The order of columns: a column that was dropped and added again is the last one afterwards, and no
+# way back can help that. It counts for one start of a tool only.
+_ORDER: Final = "order"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The catalogue at one moment.
+
+    Attributes:
+        version: Of the question and the server; only shapes of one version can be compared.
+        whole: sha256 (hex) of all lines, with the order of columns.
+        parts: Digests without that order; empty where there are too many relations to keep them.
+    """
+
+    version: str
+    whole: str
+    parts: Parts
+
+    @property
+    def fingerprint(self) -> str:
+        """Return version and digest of the whole, as the ledger keeps them."""
+        return f"{self.version}:{self.whole}"
+
+
+def shape_of(version: str, lines: Iterable[tuple[str, str, str]], besides: frozenset[str]) -> Shape:
+    """Return the shape of lines of (kind, relation, text), without relations `besides`."""
+    whole = hashlib.sha256()
+    digests: dict[str, dict[str, hashlib._Hash]] = {}
+    for kind, name, text in sorted(lines):
+        if name.rpartition(".")[2] in besides:
+            continue
+        whole.update(f"{kind}\0{name}\0{text}\0".encode())
+        if kind != _ORDER:
+            of_kind = digests.setdefault(name, {}).setdefault(kind, hashlib.sha256())
+            of_kind.update(text.encode() + b"\0")
+    parts = {
+        name: {kind: each.hexdigest()[:_SHORT] for kind, each in kinds.items()}
+        for name, kinds in digests.items()
+    }
+    return Shape(version, whole.hexdigest(), parts if len(parts) <= _MOST_NAMES else {})
+
+
+def differ(before: str, after: str) -> bool:
+    """Tell whether two fingerprints say that something changed; of two versions it is not known."""
+    same_version = before.rpartition(":")[0] == after.rpartition(":")[0]
+    return bool(before and after) and same_version and before != after
+
+
+def touched(before: Parts, after: Parts) -> Parts:
+    """Return what the relations that differ were like before; nothing for one that is new."""
+    names = before.keys() | after.keys()
+    return {
+        name: before.get(name, {}) for name in names if before.get(name, {}) != after.get(name, {})
+    }
+
+
+def changed(before: Shape, after: Shape) -> str:
+    """Return what has changed, named; "" for nothing, or where it is not known."""
+    if before.version != after.version:
+        return ""
+    if before.parts and after.parts:
+        return named(touched(before.parts, after.parts), after.parts)
+    return "" if before.whole == after.whole else "the catalogue, of more relations than are kept"
+
+
+def not_as_before(were: Iterable[Parts], now: Parts) -> Parts:
+    """Return what differs now from what the relations were like, of several times the first."""
+    first: dict[str, Mapping[str, str]] = {}
+    for parts in were:
+        first = {**parts, **first}
+    return {name: kinds for name, kinds in first.items() if now.get(name, {}) != kinds}
+
+
+def named(were: Parts, now: Parts) -> str:
+    """Return names and kinds of relations that were like this and are not any more."""
+    told = [f"{name} ({_kinds(were[name], now.get(name, {}))})" for name in sorted(were)]
+    more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
+    return ", ".join(told[:_NAMED]) + more
+
+
+def _kinds(before: Mapping[str, str], after: Mapping[str, str]) -> str:
+    if not before or not after:
+        return "gone" if before else "new"
+    kinds = before.keys() | after.keys()
+    return ", ".join(sorted(each for each in kinds if before.get(each) != after.get(each)))

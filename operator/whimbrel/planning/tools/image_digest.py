@@ -1,0 +1,65 @@
+"""A digest over all that decides what a project's `inspect` says, without starting it."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from whimbrel.model.spec import Spec
+from whimbrel.planning.tools.project import Look
+
+# Bytecode follows from its source; what packages hold is looked at where it was used.
+LEFT_OUT: Final = (".git", "__pycache__", "node_modules")
+ENVIRON: Final = "/proc/self/environ"  # of the program that reads, which starts the tool
+# Another one in each Pod, and of no project's concern; at a terminal what a shell counts.
+_PASSING: Final = re.compile(rb"(HOSTNAME|KUBERNETES_\w+|_|SHLVL|PWD|OLDPWD)=")
+
+
+def words(look: Look) -> Iterator[str]:
+    """Return what is to be read besides the working directory, as `Tool.look` takes it."""
+    yield from (f"x{name}" for name in LEFT_OUT)
+    yield from (f"f{path}" for path in (ENVIRON, *look.files))
+    yield from (f"n{path}" for path in look.folders)
+
+
+@dataclass
+class ImageDigest:
+    """Takes what a look finds, in whatever order, and keeps one digest of each.
+
+    Attributes:
+        changed: When the newest of it was changed, in seconds since the epoch.
+    """
+
+    found: dict[tuple[str, str], "hashlib._Hash"] = field(default_factory=dict)
+    changed: float = 0.0
+    newest: tuple[str, str] = ("", "")
+    environ: bytes = b""
+
+    def entry(self, kind: str, path: str, changed: float) -> None:
+        """Take the next thing that was found."""
+        self.newest = (kind, path)
+        self.found[self.newest] = hashlib.sha256()
+        self.changed = max(self.changed, 0.0 if path == ENVIRON else changed)
+
+    def content(self, data: bytes) -> None:
+        """Take the next bytes of it."""
+        if self.newest[1] == ENVIRON:
+            self.environ += data
+        else:
+            self.found[self.newest].update(data)
+
+    def over(self, spec: Spec, wrapper: str, address: str) -> str:
+        """Return the digest (sha256, hex) of what was found and of what is asked.
+
+        Args:
+            spec: What is asked of the tool.
+            wrapper: Text of its wrapper: another one may find more.
+            address: Of the database, without the password.
+        """
+        lasting = sorted(each for each in self.environ.split(b"\0") if not _PASSING.match(each))
+        found = sorted((*key, each.hexdigest()) for key, each in self.found.items())
+        environ = hashlib.sha256(b"\0".join(lasting)).hexdigest()
+        asked = [spec.migrations.model_dump_json(), wrapper, address, environ, found]
+        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()

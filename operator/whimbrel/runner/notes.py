@@ -1,0 +1,49 @@
+"""What the ledger keeps beside the runs, as JSON under a kind and a key: `note`.
+
+A note may be missing at any time, and then nothing is known; whoever reads one has a way without.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.sessions import as_json
+
+
+class Kind(StrEnum):
+    """What a note is about.
+
+    Attributes:
+        DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
+        IMAGE: By object: what its last good run saw of its image.
+        SHAPE: The catalogue at the end of the last run; none while a run changes it.
+        TOUCHED: By start of a tool: what the relations that it changed were like before.
+    """
+
+    DIGESTS = "digests"
+    IMAGE = "image"
+    SHAPE = "shape"
+    TOUCHED = "touched"
+
+
+def has_notes(ledger: Ledger) -> bool:
+    """Tell whether there is a ledger, and not one of an older Whimbrel that nobody upgraded yet."""
+    found = ledger.rows(statements.HAS_LEDGER, ledger.schema)[0][0]
+    return bool(found and ledger.rows(statements.HAS_NOTES)[0][0])
+
+
+def read_note(ledger: Ledger, kind: Kind, key: str = "") -> Any:  # noqa: ANN401 - JSON
+    """Return a note, or None."""
+    found = ledger.rows(statements.READ_NOTE, kind.value, key)
+    return found[0][0] if found else None
+
+
+def write_note(ledger: Ledger, kind: Kind, key: str, value: object) -> None:
+    """Keep a note, instead of an earlier one."""
+    ledger.rows(statements.WRITE_NOTE, kind.value, key, as_json(value))
+
+
+def forget_note(ledger: Ledger, kind: Kind, key: str = "") -> None:
+    """Let a note go."""
+    ledger.rows(statements.FORGET_NOTE, kind.value, key)

@@ -1,0 +1,111 @@
+"""The shape of the catalogue around runs and starts of a tool: what is kept, what is said of it."""
+
+import contextlib
+from collections.abc import Sequence
+
+import psycopg
+
+from whimbrel.planning.shape import Parts, Shape, changed, named, not_as_before, touched
+from whimbrel.planning.tools.foreign import relations
+from whimbrel.planning.tools.registry import foreign_tool
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.catalog import read_shape
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
+from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
+
+
+def warn_of_foreign_change(bench: Bench) -> None:
+    """Say what has changed since the last run of this database; it stops nothing."""
+    ledger = bench.holding.ledger
+    note = read_note(ledger, Kind.SHAPE)
+    now = _readable_shape(ledger) if note else None
+    if now is None or (last := Shape(*note)) == now:
+        return
+    if told := changed(last, now):
+        bench.findings.warnings.append(
+            f"ForeignChange: since the last run somebody else has changed {told}"
+        )
+    forget_note(ledger, Kind.SHAPE)
+
+
+def remember_shape(bench: Bench) -> None:
+    """Keep what the catalogue is like at the end of a run, if it may have changed in it."""
+    ledger = bench.holding.ledger
+    if read_note(ledger, Kind.SHAPE) is None and (shape := _readable_shape(ledger)):
+        write_note(ledger, Kind.SHAPE, "", [shape.version, shape.whole, shape.parts])
+
+
+def _readable_shape(ledger: Ledger) -> Shape | None:
+    """Return the shape; None where somebody else's lock or DDL is in the way of reading it."""
+    with contextlib.suppress(psycopg.OperationalError, psycopg.InternalError):
+        return read_shape(ledger.session, ledger.schema)
+    return None
+
+
+def record_start(ledger: Ledger, row: ToolRun, before: Shape) -> None:
+    """Record a start of a tool; until its end is read back with all that was there before."""
+    with ledger.session.transaction():
+        record_tool_run(ledger, row)
+        write_note(ledger, Kind.TOUCHED, _key(row), [before.version, before.parts])
+
+
+def record_end(ledger: Ledger, row: ToolRun, after: Shape) -> None:
+    """Record the end of a start, with what the relations that it touched were like before."""
+    with ledger.session.transaction():
+        version, before = _touched(ledger, row)
+        record_tool_run(ledger, row)
+        known = version == after.version and before and after.parts
+        parts = touched(before, after.parts) if known else {}
+        write_note(ledger, Kind.TOUCHED, _key(row), [version if known else "", parts])
+
+
+def _touched(ledger: Ledger, row: ToolRun) -> tuple[str, Parts]:
+    """Return what relations were like before a start, and the version of that; "" for unknown."""
+    version, parts = read_note(ledger, Kind.TOUCHED, _key(row)) or ("", {})
+    return version, parts
+
+
+def _key(row: ToolRun) -> str:
+    return f"{row.run}/{row.segment}/{row.attempt}/{row.step}"
+
+
+def warn_of_what_is_left(bench: Bench) -> None:
+    """Say what is not as it was before the runs that a way back has just taken back."""
+    runs = read_tool_runs(bench.holding.ledger, bench.order.spec.migrations.history)
+    if told := left_by(bench, taken_back([run for run in runs if run.after is not None])):
+        bench.findings.warnings.append(
+            f"NotAsBefore: after the way back this is not as it was before the way up: {told}"
+        )
+
+
+def left_by(bench: Bench, starts: Sequence[ToolRun]) -> str | None:
+    """Return what is not as before these starts, named; None where that cannot be told."""
+    ledger = bench.holding.ledger
+    now = tool_shape(bench)
+    known = [_touched(ledger, each) for each in starts]
+    if not now.parts or {version for version, _ in known} != {now.version}:
+        return None
+    return named(not_as_before([parts for _, parts in known], now.parts), now.parts)
+
+
+def tool_shape(bench: Bench) -> Shape:
+    """Return the shape without what the tool makes beside its migrations."""
+    ledger = bench.holding.ledger
+    spec = bench.order.spec
+    besides = relations(foreign_tool(spec.migrations.tool), spec)
+    return read_shape(ledger.session, ledger.schema, besides)
+
+
+def taken_back(ended: Sequence[ToolRun]) -> Sequence[ToolRun]:
+    """Return the newest start, which led back, and all since the one that it took back."""
+    ways: list[int] = []
+    first = len(ended)
+    for number, run in enumerate(ended):
+        begun = [way for way in ways if set(ended[way].before) == set(run.after or ())]
+        first = begun[0] if begun else len(ended)
+        if begun:
+            ways = [way for way in ways if way < first]
+        elif not run.step.startswith("adopt:"):
+            ways.append(number)
+    return ended[first:]
