@@ -14,8 +14,8 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15, through PgBouncer, and with certificates"
-        wanted=(postgresql-15 pgbouncer openssl)
+        why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, and with certificates"
+        wanted=(postgresql-15 mariadb-server-core mariadb-client-core pgbouncer openssl)
         ;;
     soak)
         why="PostgreSQL 14 and 17 come from Maven Central"
@@ -32,6 +32,8 @@ is_installed() {
         gcc | make | openssl) command -v "$1" >/dev/null ;;
         libc6-dev) test -e /usr/include/stdio.h ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
+        mariadb-server-core) test -x /usr/sbin/mariadbd ;;
+        mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
         maven) command -v mvn >/dev/null ;;
         *) false ;;

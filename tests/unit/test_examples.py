@@ -18,7 +18,8 @@ def objects(path: Path) -> list[dict]:
 
 def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
-        *("sql-inline", "sql-configmap", "alembic", "django", "prisma", "approval", "rollback"),
+        *("sql-inline", "sql-configmap", "sql-mariadb", "alembic", "django", "prisma"),
+        *("approval", "rollback"),
     }
 
 

@@ -5,11 +5,21 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from whimbrel.model.errors import HeldError, TransientError
+from whimbrel.model.errors import FailedError, HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.model.steps import (
+    Adopt,
+    RunAlone,
+    RunFiles,
+    RunPieces,
+    RunTool,
+    SalvageObjects,
+    Step,
+)
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.mariadb_pieces import run_pieces
+from whimbrel.runner.mariadb_undo import taken_back
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
 from whimbrel.runner.run_alone import run_alone
@@ -38,6 +48,10 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         _stop_if_told(bench)
         try:
             _carry_patiently(step, bench, work)
+        except FailedError as error:
+            if not isinstance(step, RunPieces):
+                raise
+            raise taken_back(step, work, error, bench) from error
         except HeldError as held:
             if held.reason != SALVAGE_TOO_LARGE or not bench.order.spec.rollback.allow_data_loss:
                 raise
@@ -59,7 +73,7 @@ def _note_consent(bench: Bench, loss: str) -> None:
 def _carry_without_salvage(step: Step, bench: Bench, work: Work) -> None:
     """Go on without the copy that does not fit: a person allowed the loss, by name and reason."""
     _note_consent(bench, f"{step.id}: the copy for salvage was too large and was not made")
-    if isinstance(step, RunFiles):
+    if isinstance(step, RunFiles | RunPieces):
         _carry_patiently(replace(step, salvage=()), bench, work)
         return
     with work.ledger.session.transaction():
@@ -102,6 +116,9 @@ def _carry(step: Step, bench: Bench, work: Work) -> None:
         case RunFiles():
             findings.salvage += run_files(step, work).salvage
             findings.applied += len(step.files)
+        case RunPieces():
+            findings.salvage += run_pieces(step, work).salvage
+            findings.applied += 1
         case RunAlone():
             run_alone(step, work)
             findings.applied += 1

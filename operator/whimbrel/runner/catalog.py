@@ -3,16 +3,10 @@
 import hashlib
 from collections.abc import Mapping
 
-from psycopg.rows import TupleRow
-
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects.postgresql_catalog import (
-    READ_NEW_OBJECTS,
-    READ_OBJECTS,
-    READ_SHAPE,
-    TOLD,
-)
-from whimbrel.runner.sessions import Session, own
+from whimbrel.planning.dialects.postgresql_catalog import READ_NEW_OBJECTS
+from whimbrel.runner.session import Row, Session
+from whimbrel.runner.sessions import own
 
 # oid and attribute number: they stay when a name changes.
 Identity = tuple[str, int, int]
@@ -25,7 +19,7 @@ def read_catalog(session: Session, ledger_schema: str) -> frozenset[CatalogObjec
 
 def read_identities(session: Session, ledger_schema: str) -> dict[CatalogObject, Identity]:
     """Return everything outside of system schemas and the ledger, with what outlives a rename."""
-    return _identities(own(session, READ_OBJECTS, ledger_schema))
+    return _identities(own(session, session.dialect.catalog.READ_OBJECTS, ledger_schema))
 
 
 def read_new_identities(
@@ -40,7 +34,7 @@ def read_new_identities(
     return _identities(own(session, READ_NEW_OBJECTS, ledger_schema, plain))
 
 
-def _identities(rows: list[TupleRow]) -> dict[CatalogObject, Identity]:
+def _identities(rows: list[Row]) -> dict[CatalogObject, Identity]:
     return {
         CatalogObject(kind, schema, name, part): (kind, oid, number)
         for kind, schema, name, part, oid, number in rows
@@ -63,7 +57,9 @@ def fingerprint(session: Session, ledger_schema: str, besides: frozenset[str] = 
     enums with their labels, domains, comments; of rarer objects the names. No rows. Relations named
     in `besides` are left out.
     """
-    lines = sorted(tuple(map(str, row)) for row in own(session, READ_SHAPE, ledger_schema, [*TOLD]))
+    words = session.dialect.catalog
+    found = own(session, words.READ_SHAPE, ledger_schema, [*words.TOLD])
+    lines = sorted(tuple(map(str, row)) for row in found)
     digest = hashlib.sha256()
     for line in lines:
         if line[1].rpartition(".")[2] in besides:
