@@ -109,7 +109,8 @@ IN_PARALLEL := -n 2 --dist loadscope
 # A story mostly waits, for the cluster or for a process to end, and disturbs no other.
 STORIES := -n 3 --dist worksteal
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
-CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py
+CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py \
+	tests/scenarios/test_mariadb_crashes.py
 # Empty where the cluster is the one-node one, which tests reach by its name.
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 

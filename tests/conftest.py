@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.mariadb import MariaDB, create_database as create_mariadb, running_mariadb
 from tests.postgres import BINARIES, Postgres, create_database, running_postgres
 
 NUMBERS = itertools.count(1)
@@ -38,3 +39,16 @@ def database(postgres_server: Callable[[int], Postgres]) -> Postgres:
 def any_database(request, postgres_server: Callable[[int], Postgres]) -> Postgres:
     """Return a fresh database on each PostgreSQL version that we promise."""
     return create_database(postgres_server(request.param), f"shop{next(NUMBERS)}")
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDB]:
+    """Return a running MariaDB, as root reaches it."""
+    with running_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def mariadb(mariadb_server: MariaDB) -> MariaDB:
+    """Return a fresh database on MariaDB, and a plain login that may use nothing else."""
+    return create_mariadb(mariadb_server, f"shop{next(NUMBERS)}")

@@ -1,7 +1,8 @@
-"""A proxy before PostgreSQL that counts requests and strikes at the one a test names.
+"""A proxy before a server that counts requests and strikes at the one a test names.
 
-Every simple query and every Sync is a request. So each moment in which the runner speaks with the
-database is a crash point, without a line for tests in the runner itself.
+Every simple query and every Sync is a request to PostgreSQL, every command one to MariaDB. So each
+moment in which the runner speaks with the database is a crash point, without a line for tests in
+the runner itself.
 """
 
 import contextlib
@@ -36,6 +37,7 @@ class Proxy:
 
     server_port: int
     strike: Strike | None = None
+    speaks_mysql: bool = False
     requests: int = 0
     port: int = 0
     struck: threading.Event = field(default_factory=threading.Event)
@@ -137,7 +139,8 @@ class Pair:
     def _look(self, data: bytes) -> Moment | None:
         self.rest += data
         found: Moment | None = None
-        while (kind := self._next_message()) is not None:
+        take = self._next_packet if self.proxy.speaks_mysql else self._next_message
+        while (kind := take()) is not None:
             if kind in (b"Q", b"S"):
                 found = self.proxy.count() or found
         return found
@@ -155,6 +158,14 @@ class Pair:
         # SSLRequest and GSSENCRequest come before the real start-up message.
         self.started = self.started or not body.startswith(b"\x04\xd2\x16")
         return kind
+
+    def _next_packet(self) -> bytes | None:
+        """Take one packet of MySQL's protocol off the buffer; a command's number is 0."""
+        length = 4 + int.from_bytes(self.rest[:3], "little")
+        if len(self.rest) < max(4, length):
+            return None
+        number, self.rest = self.rest[3], self.rest[length:]
+        return b"" if number else b"Q"
 
     def _cut(self) -> None:
         """Close both ends; the server's stays open where it must not notice."""

@@ -14,8 +14,8 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15, through PgBouncer, with certificates and with Node"
-        wanted=(postgresql-15 pgbouncer openssl nodejs npm)
+        why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, with certificates and with Node"
+        wanted=(postgresql-15 mariadb-server-core mariadb-client-core pgbouncer openssl nodejs npm)
         ;;
     soak)
         why="PostgreSQL 14 and 17 come from Maven Central"
@@ -33,6 +33,8 @@ is_installed() {
         libc6-dev) test -e /usr/include/stdio.h ;;
         nodejs) command -v node >/dev/null ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
+        mariadb-server-core) test -x /usr/sbin/mariadbd ;;
+        mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
         maven) command -v mvn >/dev/null ;;
         *) false ;;

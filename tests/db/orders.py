@@ -11,8 +11,10 @@ from whimbrel.model.plan import Segment
 from whimbrel.model.spec import parse_spec
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.sessions import Manners, Session, application_name, open_session
-from whimbrel.runner.target import Target, parse_target
+from whimbrel.runner.session import Manners, Session
+from whimbrel.runner.sessions import application_name, open_session
+from whimbrel.runner.target import Target
+from whimbrel.runner.urls import parse_target
 
 SPEC = parse_spec({
     "database": {"urlFrom": {"secretKeyRef": {"name": "shop-db", "key": "url"}}},

@@ -15,10 +15,11 @@ from whimbrel.runner.records import read_applied
 from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
-from whimbrel.runner.sessions import Manners, open_session
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
 from whimbrel.runner.step_work import Work
-from whimbrel.runner.target import parse_target
 from whimbrel.runner.transactions import await_end
+from whimbrel.runner.urls import parse_target
 
 OWNER = "team/shop"
 

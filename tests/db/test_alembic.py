@@ -26,11 +26,14 @@ from whimbrel.planning.tools.project import Project, WayBack
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.local_tool import LocalTool
+from whimbrel.runner.postgresql_session import tool_options
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, read_project, run_tool
-from whimbrel.runner.sessions import Manners, connect, tool_options
-from whimbrel.runner.target import Target, parse_target, render_url
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import connect
+from whimbrel.runner.target import Target, render_url
 from whimbrel.runner.tool import Tool
+from whimbrel.runner.urls import parse_target
 
 EXAMPLE = ROOT / "examples/tools/alembic"
 VENV_BIN = str(Path(sys.executable).parent)

@@ -7,7 +7,7 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.sessions import connect
-from whimbrel.runner.target import parse_target
+from whimbrel.runner.urls import parse_target
 
 ODD = 'Odd "schema" %s $1'
 

@@ -4,8 +4,9 @@ import pytest
 
 from whimbrel.model.steps import CatalogObject
 from whimbrel.runner.catalog import added, fingerprint, read_catalog, read_identities
-from whimbrel.runner.sessions import Manners, open_session
-from whimbrel.runner.target import parse_target
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
+from whimbrel.runner.urls import parse_target
 
 
 @pytest.fixture

@@ -10,14 +10,13 @@ import pytest
 from tests.db.orders import RUN, a_session, manners, target_of, until
 from tests.postgres import free_port, running_postgres
 from whimbrel.model.errors import FailedError, TransientError
+from whimbrel.runner.postgresql_session import connect_error, tool_options
 from whimbrel.runner.sessions import (
     application_name,
     connect,
-    connect_error,
     open_session,
     own,
     sorted_error,
-    tool_options,
 )
 
 

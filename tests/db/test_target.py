@@ -17,10 +17,10 @@ from whimbrel.runner.target import (
     Login,
     Target,
     conninfo,
-    parse_target,
     render_url,
     target_from_parts,
 )
+from whimbrel.runner.urls import parse_target
 
 PASSWORDS = strategies.text(min_size=1, max_size=20).filter(
     lambda word: "\0" not in word and word.isprintable()
@@ -60,7 +60,7 @@ def test_parse(url, expected):
 @pytest.mark.parametrize(
     ("url", "told"),
     [
-        pytest.param("mysql://ann:hunter2@db/shop", "must begin with postgresql://", id="scheme"),
+        pytest.param("oracle://ann:hunter2@db/shop", "must begin with postgresql://", id="scheme"),
         pytest.param("hunter2", "must begin with", id="no URL"),
         pytest.param("postgresql://ann:hunter2%@db/shop", "%25", id="a raw %"),
         pytest.param("postgresql://ann:hunter2%zz@db/shop", "%25", id="a wrong escape"),

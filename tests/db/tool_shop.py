@@ -19,11 +19,14 @@ from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.planning.tools.project import Project
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.launcher_tool import LauncherTool
+from whimbrel.runner.postgresql_session import tool_options
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_tool import ToolPlace, read_project, run_tool
-from whimbrel.runner.sessions import Manners, connect, tool_options
-from whimbrel.runner.target import Target, parse_target, render_url
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import connect
+from whimbrel.runner.target import Target, render_url
 from whimbrel.runner.tool import Tool
+from whimbrel.runner.urls import parse_target
 
 NAME = "whimbrel:run:shop/schema"
 OPTIONS = tool_options(Manners(NAME, 0.1))

@@ -18,7 +18,8 @@ def objects(path: Path) -> list[dict]:
 
 def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
-        *("sql-inline", "sql-configmap", "alembic", "django", "prisma", "sequelize", "typeorm"),
+        *("sql-inline", "sql-configmap", "sql-mariadb"),
+        *("alembic", "django", "prisma", "sequelize", "typeorm"),
         *("approval", "rollback"),
     }
 

@@ -10,7 +10,8 @@ from whimbrel.runner.ledger import Ledger, Meta, read_meta
 from whimbrel.runner.records import read_applied, read_salvage, read_tool_runs
 from whimbrel.runner.resolutions import read_resolutions
 from whimbrel.runner.runs import Run, read_runs
-from whimbrel.runner.sessions import Manners, open_session
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
 from whimbrel.runner.target import Target
 
 NAME = "whimbrel"

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from typing import Any
 
-import psycopg
-
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.records import expired_salvage, read_salvage
 from whimbrel.runner.run_role import remove_role, role_name
 from whimbrel.runner.runs import read_runs
 from whimbrel.runner.salvage import drop_expired
+from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.sessions import own, sorted_error
 from whimbrel.runner.target import Target
 
@@ -82,9 +82,11 @@ def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
     try:
         gone = list(drop_expired(ledger))
         removed = [
-            role for role in roles if remove_role(ledger.session, target, ledger.schema, role)
+            role
+            for role in roles
+            if remove_role(postgres(ledger.session), target, ledger.schema, role)
         ]
-    except psycopg.Error as error:
+    except SERVER_ERRORS as error:
         raise sorted_error(error, "removing leftovers") from error
     return (*gone, *removed)
 

@@ -19,8 +19,9 @@ from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.surroundings import Surroundings
-from whimbrel.runner.target import Target, parse_target
+from whimbrel.runner.target import Target
 from whimbrel.runner.tool import OnLine, Sink, Tool, ToolEnd
+from whimbrel.runner.urls import parse_target
 
 RUN_ROLE_VARIABLE: Final = "WHIMBREL_RUN_ROLE_URL"
 

@@ -58,6 +58,8 @@ class Facts:
         left_nothing: A newer run of this object that failed and left nothing, or "": a way back
             without a target would take back more than the person has in mind.
         rolled_back: Digests of plans that were rolled back and are not tried again.
+        dialect: Kind of the server, as `planning.dialects` names it.
+        half: Version and name of files of which a part stays, and nobody has decided yet.
         started: Ids of steps outside a transaction that an earlier attempt began and did not end.
         added: What earlier runs of a foreign tool added, by revision reached ("" = unknown run).
         gone: What of that is not there any more, under whatever name.
@@ -76,6 +78,8 @@ class Facts:
     catalog: frozenset[CatalogObject] = frozenset()
     rolled_back: frozenset[str] = frozenset()
     started: frozenset[str] = frozenset()
+    dialect: str = "postgresql"
+    half: tuple[tuple[str, str], ...] = ()
     added: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
     gone: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
     newer: frozenset[str] = frozenset()

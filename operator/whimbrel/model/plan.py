@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 
-from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunTool, Step
+from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunPieces, RunTool, Step
 
 
 class Segment(StrEnum):
@@ -70,6 +70,9 @@ def step_text(step: Step) -> tuple[str, ...]:
         case RunFiles(id=name, files=files):
             texts = (part for run in files for part in (run.file.name, *_texts(run.statements)))
             return (name, *(str(each) for each in step.salvage), *texts)
+        case RunPieces(id=name, file=file, pieces=pieces):
+            texts = (each.statement.text for each in pieces)
+            return (name, *(str(each) for each in step.salvage), file.name, *texts)
         case RunAlone(id=name, file=file, statement=statement):
             return (name, file.name, statement.text)
         case RunTool(id=name, argv=argv, revisions=revisions):

@@ -1,5 +1,6 @@
 """The runner's plan: steps as data. Planning returns them, the runner carries them out."""
 
+import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
@@ -166,6 +167,64 @@ class RunAlone:
     effect: Effect
 
 
+class Commits(StrEnum):
+    """When what a statement did is there to stay, where DDL commits by itself.
+
+    `ROWS`: with the transaction around it. `ITSELF`: at its own end. `SESSION`: never, it changes
+    the session alone and runs again in another one.
+    """
+
+    ROWS = "Rows"
+    ITSELF = "Itself"
+    SESSION = "Session"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One statement of a file that runs statement by statement.
+
+    Attributes:
+        makes: What is there afterwards and was not before, as far as its text tells.
+        takes: What was there before and is not afterwards.
+        tables: Tables that it names.
+        sets: Settings of the session that it changes.
+        writes: Whether it changes rows, or may.
+        repeats: Whether it may run twice whatever it is about (ANALYZE, GRANT ...).
+    """
+
+    statement: Statement
+    commits: Commits
+    makes: tuple[CatalogObject, ...] = ()
+    takes: tuple[CatalogObject, ...] = ()
+    tables: tuple[str, ...] = ()
+    sets: tuple[str, ...] = ()
+    writes: bool = False
+    repeats: bool = False
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) of its text."""
+        return hashlib.sha256(self.statement.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunPieces:
+    """Run a file statement by statement, each one recorded before and after.
+
+    Attributes:
+        undo: Statements of the file that takes it back, where the project has one (only for `up`).
+        salvage: Objects copied first (only for `down`).
+        repeatable: Its author says that a statement of it may run twice.
+    """
+
+    id: StepId
+    direction: Direction
+    file: MigrationFile
+    pieces: tuple[Piece, ...]
+    undo: tuple[Piece, ...] | None = None
+    salvage: tuple[CatalogObject, ...] = ()
+    repeatable: bool = False
+
+
 @dataclass(frozen=True)
 class Adopt:
     """Record files as applied without running them (`baseline`)."""
@@ -203,4 +262,4 @@ class RunTool:
     way: str = ""
 
 
-Step = RunFiles | RunAlone | Adopt | SalvageObjects | RunTool
+Step = RunFiles | RunAlone | RunPieces | Adopt | SalvageObjects | RunTool

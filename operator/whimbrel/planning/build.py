@@ -7,6 +7,8 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec
+from whimbrel.planning.file_tool import FileTool
+from whimbrel.planning.sql_dialects import SQL_DIALECTS
 from whimbrel.planning.sql_history import history_of
 from whimbrel.planning.tools import foreign_down, foreign_up, sql
 from whimbrel.planning.tools.project import BASE, Project
@@ -31,7 +33,8 @@ def plan_up(spec: Spec, owner: str, facts: Facts, source: Source) -> RunnerPlan:
     if isinstance(source, Project):
         return foreign_up.plan_up(foreign_tool(spec.migrations.tool), spec, owner, facts, source)
     tool = file_tool(spec.migrations.tool)
-    return sql.plan_up(spec, facts, history_of(tool, owner, tool.read(source), facts))
+    files = tool.read(_meant(tool, facts, source))
+    return sql.plan_up(spec, facts, history_of(tool, owner, files, facts))
 
 
 def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | None) -> RunnerPlan:
@@ -70,8 +73,13 @@ def _files_down(
     spec: Spec, owner: str, facts: Facts, source: Mapping[str, str], to: str | None
 ) -> RunnerPlan:
     tool = file_tool(spec.migrations.tool)
-    files = tool.read(source) if source else ()
+    files = tool.read(_meant(tool, facts, source)) if source else ()
     return sql.plan_down(spec, facts, history_of(tool, owner, files, facts), to)
+
+
+def _meant(tool: FileTool, facts: Facts, files: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the files without those for another kind of server."""
+    return tool.choose(files, SQL_DIALECTS[facts.dialect].variants)
 
 
 def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) -> str:

@@ -16,7 +16,6 @@ from whimbrel.planning.touched import (
     Swept,
     Touch,
     Written,
-    touched,
 )
 
 _RELATIONS: Final = frozenset({"table", "foreign table", "view", "materialized view"})
@@ -53,7 +52,7 @@ def losses(
         names.follow(each)
     found = []
     for each in statements:
-        for touch in touched(each):
+        for touch in each.touches:
             what = _destroyed(touch, names)
             if what:
                 found.append(Loss(each.statement, what))
@@ -66,7 +65,7 @@ def unknowns(statements: Iterable[Parsed]) -> tuple[str, ...]:
     return tuple(
         f"{each.statement.file}, line {each.statement.line}: {_doubt(touch)}"
         for each in statements
-        for touch in touched(each)
+        for touch in each.touches
         if isinstance(touch, Opaque | Retyped)
     )
 
@@ -74,7 +73,7 @@ def unknowns(statements: Iterable[Parsed]) -> tuple[str, ...]:
 def names_before(statements: Sequence[Parsed], wanted: CatalogObject) -> CatalogObject:
     """Return the name that an object has before statements, given its name after their renames."""
     for each in reversed(statements):
-        for touch in reversed(touched(each)):
+        for touch in reversed(each.touches):
             if isinstance(touch, Renamed):
                 wanted = _undo(touch, wanted)
     return wanted
@@ -159,7 +158,7 @@ class _Names:
 
     def follow(self, parsed: Parsed) -> None:
         """Take note of what a statement renames."""
-        self._renames.extend(touch for touch in touched(parsed) if isinstance(touch, Renamed))
+        self._renames.extend(touch for touch in parsed.touches if isinstance(touch, Renamed))
 
     def is_safe(self, target: CatalogObject) -> bool:
         """Return whether nothing older than the revisions goes with this name."""
@@ -198,7 +197,7 @@ def _may_be(known: CatalogObject, wanted: CatalogObject) -> bool:
 
 def _redefined(statements: Iterable[Parsed]) -> frozenset[CatalogObject]:
     """Return views and the like that are defined anew: they lose nothing but their old text."""
-    touches = (touch for each in statements for touch in touched(each))
+    touches = (touch for each in statements for touch in each.touches)
     return frozenset(
         touch.object
         for touch in touches

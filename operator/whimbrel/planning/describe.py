@@ -9,6 +9,7 @@ from whimbrel.model.steps import (
     Direction,
     RunAlone,
     RunFiles,
+    RunPieces,
     RunTool,
     SalvageObjects,
     Statement,
@@ -44,6 +45,12 @@ def _step(number: int, step: Step) -> Iterator[str]:
     match step:
         case RunFiles():
             yield from _run_files(number, step)
+        case RunPieces(file=file, pieces=pieces):
+            name = pieces[0].statement.file if pieces else file.name
+            yield f"Step {number}: {name}, statement by statement"
+            yield from _salvage(step.salvage)
+            for piece in pieces:
+                yield from _sql(piece.statement)
         case RunAlone(file=file, statement=statement):
             yield f"Step {number}: {statement.file or file.name}, outside a transaction"
             yield from _sql(statement)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.data_loss import same
 from whimbrel.planning.syntax import Parsed
-from whimbrel.planning.touched import Created, Dropped, Renamed, Touch, touched
+from whimbrel.planning.touched import Created, Dropped, Renamed, Touch
 
 
 def expected(statements: Iterable[Parsed]) -> tuple[CatalogObject, ...]:
     """Return the objects that statements leave behind, in the order of their creation."""
     objects: dict[CatalogObject, None] = {}
     for parsed in statements:
-        for touch in touched(parsed):
+        for touch in parsed.touches:
             if isinstance(touch, Created):
                 objects[touch.object] = None
             else:

@@ -1,6 +1,6 @@
 """What differs between the tools whose SQL files Whimbrel runs itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from whimbrel.model.facts import Applied, Facts
@@ -44,6 +44,14 @@ class KeptTable:
     is_locked: str
 
 
+Choose = Callable[[Mapping[str, str], Sequence[str]], Mapping[str, str]]
+
+
+def _all(files: Mapping[str, str], variants: Sequence[str]) -> Mapping[str, str]:
+    del variants
+    return files
+
+
 @dataclass(frozen=True)
 class FileTool:
     """A tool whose files we run.
@@ -60,6 +68,7 @@ class FileTool:
         unfinished: Notes on what the tool itself began and did not finish, where the facts prove
             that nothing of it stayed; else the error that holds.
         table: Its own table, or None where the ledger is all it has.
+        choose: What of the files is meant for a kind of server, by words for it.
     """
 
     tool: Tool
@@ -73,6 +82,7 @@ class FileTool:
     later: str
     unfinished: Callable[[str, Facts, tuple[MigrationFile, ...]], tuple[str, ...]]
     table: KeptTable | None = None
+    choose: Choose = _all
 
     def newest(self, rows: tuple[Applied, ...]) -> str:
         """Return the last revision of rows, "" for none."""

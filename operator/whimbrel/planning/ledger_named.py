@@ -5,7 +5,8 @@ from typing import Final
 
 from postgast import pg_query_pb2 as pg
 
-from whimbrel.planning.syntax import Parsed, Tree, nodes, words
+from whimbrel.planning.syntax import Parsed
+from whimbrel.planning.trees import Tree, nodes, words
 
 # Fields that hold the parts of one name, the schema before the name.
 _NAME_FIELDS: Final = (

@@ -1,6 +1,6 @@
 """The way back of SQL files: the authors' down files in reverse, after salvage."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -13,15 +13,16 @@ from whimbrel.model.steps import (
     Direction,
     MigrationFile,
     RunFiles,
+    RunPieces,
     SalvageObjects,
     Step,
     StepId,
 )
 from whimbrel.planning.data_loss import Loss, losses, names_before, unknowns
 from whimbrel.planning.file_tool import Key
+from whimbrel.planning.sql_dialects import SQL_DIALECTS, SqlDialect
 from whimbrel.planning.sql_history import History
-from whimbrel.planning.sql_steps import Group, Work, groups, step
-from whimbrel.planning.statements import read_sql
+from whimbrel.planning.sql_steps import Group, Work, groups
 from whimbrel.planning.syntax import Parsed
 
 _SALVAGED: Final = frozenset({"table", "column"})
@@ -38,9 +39,11 @@ def plan_back(spec: Spec, facts: Facts, history: History, target: Key) -> Runner
             (``NeedsNewerImage``), or belongs to another project.
         HeldError: ``WouldLoseData``, with the command that lets it run.
     """
+    refuse_half(facts, history.owner, set())
     keys = sorted((each for each in history.rows if each > target), reverse=True)
-    works = [_work(spec, history, key) for key in keys]
-    transactions = groups(works, spec.migrations.atomicity)
+    dialect = SQL_DIALECTS[facts.dialect]
+    works = [_work(spec, history, key, dialect) for key in keys]
+    transactions = groups(works, dialect.atomicity(spec.migrations.atomicity))
     return RunnerPlan(
         Direction.DOWN,
         history.version(target),
@@ -50,7 +53,24 @@ def plan_back(spec: Spec, facts: Facts, history: History, target: Key) -> Runner
     )
 
 
-def _work(spec: Spec, history: History, key: Key) -> Work:
+def refuse_half(facts: Facts, owner: str, planned: Collection[str]) -> None:
+    """Hold where a part of a file stays that this plan does not go on with.
+
+    Raises:
+        HeldError: ``HalfDone``.
+    """
+    namespace, _, name = owner.partition("/")
+    for version, file in facts.half:
+        if version not in planned:
+            raise HeldError(
+                "HalfDone",
+                f"a part of {file} stays from a run that failed or was interrupted: undo it by "
+                "hand, or apply that file again; then go on",
+                command=f"whimbrel retry {name} -n {namespace}",
+            )
+
+
+def _work(spec: Spec, history: History, key: Key, dialect: SqlDialect) -> Work:
     row, file, tool = history.rows[key], history.files.get(key), history.tool
     if file is None and history.files and row.owner not in {history.owner, ""}:
         raise RefusedError(
@@ -70,7 +90,7 @@ def _work(spec: Spec, history: History, key: Key) -> Work:
         raise RefusedError(
             "NoDown", f"{row.name} cannot be taken back: write {tool.down_name(row.name)}"
         )
-    text = read_sql(tool.down_name(known.name), known.down, spec.database.ledger_schema)
+    text = dialect.read(tool.down_name(known.name), known.down, spec.database.ledger_schema)
     return Work(known, text)
 
 
@@ -79,8 +99,8 @@ def _steps(
 ) -> Iterator[Step]:
     for group, earlier in _with_earlier(transactions):
         salvage = _salvage(facts, history, group, earlier)
-        planned = step(spec.migrations.history, Direction.DOWN, group)
-        if isinstance(planned, RunFiles):
+        planned = SQL_DIALECTS[facts.dialect].step(spec, Direction.DOWN, group)
+        if isinstance(planned, RunFiles | RunPieces):
             yield replace(planned, salvage=salvage)
         else:
             if salvage:

@@ -1,8 +1,11 @@
-"""The files of tool `sql`: NNN_name.up.sql and NNN_name.down.sql, paired and ordered."""
+"""The files of tool `sql`: NNN_name.up.sql and NNN_name.down.sql, paired and ordered.
+
+NNN_name.mariadb.up.sql is meant for one kind of server.
+"""
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from whimbrel.model.errors import RefusedError
@@ -13,6 +16,7 @@ from whimbrel.planning.file_tool import Key
 MAX_FILES: Final = 10_000
 MAX_FILE_BYTES: Final = 4 * 1024 * 1024  # a ConfigMap holds 1 MiB; data loads belong elsewhere
 _NAME: Final = re.compile(r"([0-9]{1,18})_([A-Za-z0-9][-.A-Za-z0-9_]*)\.(up|down)\.sql")
+_VARIANT: Final = re.compile(r"\.(postgresql|mariadb|mysql)(?=\.(?:up|down)\.sql$|$)")
 
 
 def read_files(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
@@ -34,6 +38,7 @@ def read_files(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
         if not text.strip():
             raise RefusedError("EmptyFile", f"{name} is empty: write its SQL or delete the file")
     check_texts(files)
+    files = meant_here(files)
     ups = _by_number(files, "up")
     downs = _by_number(files, "down")
     _check_pairs(ups, downs)
@@ -62,7 +67,54 @@ def find_version(wanted: str, files: Mapping[Key, str]) -> Key | None:
     if key is None or key not in files:
         return None
     known = files[key].removesuffix(".up.sql").partition("_")[2]
-    return key if rest in {"", known} else None
+    return key if rest in {"", known, _VARIANT.sub("", known)} else None
+
+
+def meant_here(files: Mapping[str, str], variants: Sequence[str] = ()) -> dict[str, str]:
+    """Return the files without those that are meant for another kind of server.
+
+    A way back belongs to the file of the same variant: another one would not fit what it did.
+
+    Args:
+        files: File name to its text.
+        variants: Words for the kind of server, the best first; none for whichever is there.
+
+    Raises:
+        RefusedError: ``VariantMissing``.
+    """
+    offered: dict[str, dict[str, str]] = {}
+    for name in sorted(files):
+        if name.endswith(".up.sql"):
+            offered.setdefault(_VARIANT.sub("", name), {})[_variant(name)] = name
+    chosen = {stem: _best(stem, names, variants) for stem, names in offered.items()}
+    return {
+        name: text
+        for name, text in files.items()
+        if _variant(name) == _variant(chosen.get(_up_stem(name), name))
+    }
+
+
+def _best(stem: str, names: Mapping[str, str], variants: Sequence[str]) -> str:
+    for variant in (*variants, "", *(() if variants else names)):
+        if variant in names:
+            return names[variant]
+    told = " and ".join(sorted(names.values()))
+    here = stem.removesuffix(".up.sql")
+    raise RefusedError(
+        "VariantMissing",
+        f"{stem} is there for another kind of server only ({told}): "
+        f"write {here}.{variants[0]}.up.sql, or {stem} for every other kind",
+    )
+
+
+def _up_stem(name: str) -> str:
+    stem = _VARIANT.sub("", name)
+    return stem.removesuffix(DOWN_SUFFIX) + ".up.sql" if stem.endswith(DOWN_SUFFIX) else stem
+
+
+def _variant(name: str) -> str:
+    found = _VARIANT.search(name)
+    return found[1] if found else ""
 
 
 def check_texts(files: Mapping[str, str]) -> None:

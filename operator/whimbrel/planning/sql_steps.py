@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from whimbrel.model.spec import Atomicity
+from whimbrel.model.spec import Atomicity, Spec
 from whimbrel.model.steps import (
     Direction,
     FileRun,
@@ -46,11 +46,11 @@ def groups(works: Sequence[Work], atomicity: Atomicity) -> tuple[Group, ...]:
     return tuple(Group(tuple(each)) for each in _grouped(works, atomicity))
 
 
-def step(history: str, direction: Direction, group: Group) -> Step:
+def step(spec: Spec, direction: Direction, group: Group) -> Step:
     """Return the step that carries out a group. Its id depends on the versions alone."""
     first, last = group.works[0], group.works[-1]
     span = first.file.version + (f"-{last.file.version}" if last is not first else "")
-    name = StepId(f"{direction}:{history}:{span}")
+    name = StepId(f"{direction}:{spec.migrations.history}:{span}")
     if first.text.alone is not None:
         only = first.text.parsed[0].statement
         return RunAlone(name, direction, first.file, only, first.text.alone)

@@ -19,7 +19,8 @@ from whimbrel.model.steps import (
     Statement,
 )
 from whimbrel.planning.ledger_named import names_ledger
-from whimbrel.planning.syntax import Parsed, Tree, comments, option_names, parse_sql, words
+from whimbrel.planning.syntax import Parsed, comments, parse_sql
+from whimbrel.planning.trees import Tree, option_names, words
 
 _DIRECTIVE: Final = re.compile(r"--\s*whimbrel\s*:\s*(.*?)\s*")
 _DIRECTIVES: Final = frozenset({"no-transaction", "repeatable"})
@@ -72,7 +73,15 @@ def read_sql(file: str, text: str, ledger_schema: str) -> SqlText:
 
 def _directives(file: str, text: str) -> frozenset[str]:
     matches = (_DIRECTIVE.fullmatch(comment) for comment in comments(text))
-    said = frozenset(match[1] for match in matches if match)
+    return known_directives(file, frozenset(match[1] for match in matches if match))
+
+
+def known_directives(file: str, said: frozenset[str]) -> frozenset[str]:
+    """Return what a file says to us.
+
+    Raises:
+        RefusedError: It says something that nobody knows.
+    """
     for word in sorted(said - _DIRECTIVES):
         raise RefusedError(
             "BadDirective",

@@ -1,12 +1,11 @@
-"""PostgreSQL's own parser (libpg_query through postgast): the only module that knows its trees.
+"""PostgreSQL's own parser (libpg_query through postgast).
 
 The parser is that of PostgreSQL 18, which reads what 14 to 17 read. Its byte offsets are turned
-into lines here; syntax trees are protobuf messages, walked by field name.
+into lines here; `trees` walks what it returns.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import postgast
 from google._upb import _message as protobuf
@@ -14,14 +13,12 @@ from google.protobuf.message import DecodeError
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.steps import Statement
+from whimbrel.planning.touched import Touch, touched
+from whimbrel.planning.trees import Tree
 
-# A protobuf message of libpg_query (the stubs that postgast ships do not parse) or a list of them.
-Tree: TypeAlias = Any
 _COMMENT_TOKENS: Final = frozenset(
     {postgast.pg_query_pb2.SQL_COMMENT, postgast.pg_query_pb2.C_COMMENT}
 )
-# What these hold is a body that runs some other day, not now.
-_STORED_BODIES: Final = frozenset({"CreateFunctionStmt", "RuleStmt"})
 
 # `1 + 1 + ...` is a tree as deep as it is long, and the parser writes it out by recursion: the
 # process dies of its stack somewhere above 20,000 (libpg_query 6.1, a stack of 8 MiB).
@@ -36,16 +33,18 @@ protobuf.SetAllowOversizeProtos(True)
 
 @dataclass(frozen=True)
 class Parsed:
-    """A statement together with its syntax tree.
+    """A statement together with its syntax tree, of whichever parser read it.
 
     Attributes:
         kind: Name of the tree's root, for example ``create_stmt``.
         tree: The root itself.
+        touches: What it does to named things, in order.
     """
 
     statement: Statement
     kind: str
     tree: Tree
+    touches: tuple[Touch, ...] = ()
 
 
 def parse_sql(file: str, text: str) -> tuple[Parsed, ...]:
@@ -89,55 +88,14 @@ def comments(text: str) -> tuple[str, ...]:
     )
 
 
-def nodes(tree: Tree) -> Iterator[tuple[str, Tree]]:
-    """Yield (name of the node's type, node) for a tree, without bodies that are only stored."""
-    # A stack, not recursion: 1,000 times `||` are a tree 1,000 deep.
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        kind = type(node).DESCRIPTOR.name
-        if kind != "Node":
-            yield kind, node
-        if kind not in _STORED_BODIES:
-            waiting.extend(_children(node))
-
-
-def _children(node: Tree) -> Iterator[Tree]:
-    for field, value in node.ListFields():
-        # Rows of VALUES cannot change anything, and there may be a megabyte of them.
-        if field.message_type is None or field.name == "values_lists":
-            continue
-        if hasattr(value, "ListFields"):
-            yield value
-        else:
-            yield from value
-
-
-def words(items: Tree) -> tuple[str, ...]:
-    """Return the strings of a list of name parts."""
-    return tuple(item.string.sval for item in items if item.WhichOneof("node") == "string")
-
-
-def option_names(items: Tree) -> frozenset[str]:
-    """Return the names of a statement's options that are switched on."""
-    elements = [item.def_elem for item in items]
-    return frozenset(each.defname for each in elements if not _is_off(each))
-
-
-def _is_off(element: Tree) -> bool:
-    value = element.arg
-    text = value.string.sval or value.boolean.boolval if element.HasField("arg") else "on"
-    number = element.HasField("arg") and value.WhichOneof("node") == "integer"
-    return (number and value.integer.ival == 0) or str(text).lower() in {"off", "false", "0"}
-
-
 def _parsed(file: str, data: bytes, root: Tree) -> Parsed:
     start = root.stmt_location
     end = start + root.stmt_len if root.stmt_len else len(data)
     line = data[:start].count(b"\n") + 1
     kind = root.stmt.WhichOneof("node")
     text = data[start:end].decode().rstrip()
-    return Parsed(Statement(file, line, text), kind, getattr(root.stmt, kind))
+    tree = getattr(root.stmt, kind)
+    return Parsed(Statement(file, line, text), kind, tree, touched(kind, tree))
 
 
 def _syntax_error(file: str, text: str, error: postgast.PgQueryError) -> RefusedError:

@@ -7,7 +7,7 @@ from typing import Final
 from postgast import pg_query_pb2 as pg
 
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.syntax import Parsed, Tree, nodes, words
+from whimbrel.planning.trees import Tree, nodes, words
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,11 @@ _OBJECT_KINDS: Final = {
 }
 
 
-def touched(parsed: Parsed) -> tuple[Touch, ...]:
+def touched(kind: str, tree: Tree) -> tuple[Touch, ...]:
     """Return what a statement does, in order; nothing for statements that touch no named thing."""
-    reader = _READERS.get(parsed.kind)
-    direct = tuple(reader(parsed.tree)) if reader else ()
-    return (*direct, *_writes(parsed))
+    reader = _READERS.get(kind)
+    direct = tuple(reader(tree)) if reader else ()
+    return (*direct, *_writes(kind, tree))
 
 
 def named(kind: str, parts: tuple[str, ...]) -> CatalogObject:
@@ -264,11 +264,11 @@ def _call(tree: Tree) -> Iterator[Touch]:
     yield Opaque(f"procedure {'.'.join(words(tree.funccall.funcname))}")
 
 
-def _writes(parsed: Parsed) -> Iterator[Touch]:
+def _writes(root: str, tree: Tree) -> Iterator[Touch]:
     """Yield what DML anywhere in the statement (CTEs too) deletes or overwrites."""
-    if parsed.kind not in _MAY_WRITE:
+    if root not in _MAY_WRITE:
         return
-    for kind, node in nodes(parsed.tree):
+    for kind, node in nodes(tree):
         match kind:
             case "DeleteStmt":
                 yield Written(_relation("table", node.relation))

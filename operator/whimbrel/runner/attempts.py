@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-from psycopg.rows import TupleRow
-
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
-from whimbrel.planning.dialects import postgresql_ledger as statements
-from whimbrel.planning.dialects.postgresql import WHO_AM_I
 from whimbrel.runner.ledger import Ledger, raise_epoch
 from whimbrel.runner.process import Process, this_process
-from whimbrel.runner.sessions import backend_pid, own
+from whimbrel.runner.session import Row
+from whimbrel.runner.sessions import own
 
 
 @dataclass(frozen=True)
@@ -52,12 +49,12 @@ class Attempt:
 
 def read_attempts(ledger: Ledger, run: str) -> tuple[Attempt, ...]:
     """Return the attempts of a run, oldest first."""
-    return tuple(_attempt(row) for row in ledger.rows(statements.READ_ATTEMPTS, run))
+    return tuple(_attempt(row) for row in ledger.rows(ledger.words.READ_ATTEMPTS, run))
 
 
 def read_attempt(ledger: Ledger, order: Order) -> Attempt | None:
     """Return what the ledger knows of the order's attempt."""
-    found = ledger.rows(statements.READ_ATTEMPT, *_key(order))
+    found = ledger.rows(ledger.words.READ_ATTEMPT, *_key(order))
     return _attempt(found[0]) if found else None
 
 
@@ -75,13 +72,13 @@ def open_attempt(ledger: Ledger, order: Order, *, name: str) -> Attempt:
     known = read_attempt(ledger, order)
     if known is not None:
         raise superseded(known)
-    login = own(ledger.session, WHO_AM_I)[0][0]
+    login = own(ledger.session, ledger.session.dialect.server.WHO_AM_I)[0][0]
     here = this_process()
     with ledger.session.transaction():
         epoch = raise_epoch(ledger)
-        where = (name, backend_pid(ledger.session), login, "", False)
+        where = (name, ledger.session.backend(), login, "", False)
         process = (here.host, here.boot_id, here.pid, here.start)
-        ledger.rows(statements.INSERT_ATTEMPT, *_key(order), epoch, *where, *process)
+        ledger.rows(ledger.words.INSERT_ATTEMPT, *_key(order), epoch, *where, *process)
     opened = read_attempt(ledger, order)
     if opened is None:
         raise TransientError("ConnectionLost", "the attempt was not recorded")
@@ -105,7 +102,7 @@ def record_tool(ledger: Ledger, order: Order, *, run_role: str = "") -> None:
         order: Whose attempt it is.
         run_role: Login that is the tool's alone, recorded before the role is made.
     """
-    ledger.rows(statements.SET_ATTEMPT_TOOL, *_key(order), run_role)
+    ledger.rows(ledger.words.SET_ATTEMPT_TOOL, *_key(order), run_role)
 
 
 def close_attempt(ledger: Ledger, order: Order, result: str) -> None:
@@ -114,20 +111,20 @@ def close_attempt(ledger: Ledger, order: Order, result: str) -> None:
     Raises:
         TransientError: Somebody fenced it meanwhile; nothing that it says counts any more.
     """
-    if not ledger.rows(statements.CLOSE_ATTEMPT, *_key(order), result):
+    if not ledger.rows(ledger.words.CLOSE_ATTEMPT, *_key(order), result):
         raise TransientError("Superseded", f"attempt {order.attempt_key()} was taken over")
 
 
 def mark_fenced(ledger: Ledger, attempt: Attempt, proof: str) -> None:
     """Record the proof that an attempt is over."""
     key = (attempt.run, attempt.segment, attempt.attempt)
-    ledger.rows(statements.FENCE_ATTEMPT, *key, proof)
+    ledger.rows(ledger.words.FENCE_ATTEMPT, *key, proof)
 
 
 def _key(order: Order) -> tuple[str, str, int]:
     return order.run, order.segment.value, order.attempt
 
 
-def _attempt(row: TupleRow) -> Attempt:
+def _attempt(row: Row) -> Attempt:
     values = (*row[:9], Process(*row[9:13]), *row[13:])
     return Attempt(*values)

@@ -11,9 +11,9 @@ from whimbrel.planning.tools.project import Look
 from whimbrel.runner.facts import read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
-from whimbrel.runner.kept_table import enter, find_kept
 from whimbrel.runner.lock import assert_step_may_run
-from whimbrel.runner.sessions import Session
+from whimbrel.runner.postgresql_kept_table import enter, find_kept
+from whimbrel.runner.session import Session
 from whimbrel.runner.step_work import Work
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.transactions import await_end

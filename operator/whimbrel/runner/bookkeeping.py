@@ -1,13 +1,12 @@
 """Reads the tool's own bookkeeping table; what it shows is the truth about what is applied."""
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec
-from whimbrel.planning.tools.foreign import FIND_TABLES, select_rows
+from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.planning.tools.registry import foreign_tool
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
+from whimbrel.runner.session import Row, Session
+from whimbrel.runner.sessions import own
 
 
 class UnreadableError(RefusedError):
@@ -28,7 +27,9 @@ def read_revisions(session: Session, spec: Spec) -> tuple[str, ...]:
     found_table = find_table(session, spec, books.table, columns)
     if found_table is None:
         return ()
-    rows = read_table(session, select_rows(*found_table, books), found_table)
+    words = session.dialect.catalog
+    question = words.select_rows(*found_table, books.columns, books.order)
+    rows = read_table(session, question, found_table)
     found = tuple(":".join(map(str, row)) for row in rows)
     refuse_twice(found, found_table)
     # Sorted here: the server sorts by the collation of the database.
@@ -46,7 +47,7 @@ def find_table(
     place = spec.migrations.bookkeeping
     table = place.table if place else name
     schema = place.schema_name if place else None
-    rows = own(session, FIND_TABLES, table, [*columns], schema)
+    rows = own(session, session.dialect.catalog.FIND_TABLES, table, [*columns], schema)
     if len(rows) > 1:
         names = " and ".join(f"{schema}.{table}" for schema, table in rows)
         raise UnreadableError(
@@ -57,7 +58,7 @@ def find_table(
     return (str(rows[0][0]), str(rows[0][1])) if rows else None
 
 
-def read_table(session: Session, statement: str, place: tuple[str, str]) -> list[TupleRow]:
+def read_table(session: Session, statement: str, place: tuple[str, str]) -> list[Row]:
     """Return the rows of a tool's own table.
 
     Raises:
@@ -65,7 +66,9 @@ def read_table(session: Session, statement: str, place: tuple[str, str]) -> list
     """
     try:
         return own(session, statement)
-    except psycopg.errors.InsufficientPrivilege:
+    except SERVER_ERRORS as error:
+        if not is_trouble(error, Trouble.PRIVILEGE):
+            raise
         raise UnreadableError(
             "BookkeepingNotReadable",
             f"this login may not read {'.'.join(place)}: the migrations must run as its owner, "

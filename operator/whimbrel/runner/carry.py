@@ -5,12 +5,22 @@ import time
 from dataclasses import replace
 from typing import Final
 
-from whimbrel.model.errors import HeldError, TransientError
+from whimbrel.model.errors import FailedError, HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunTool, SalvageObjects, Step
+from whimbrel.model.steps import (
+    Adopt,
+    RunAlone,
+    RunFiles,
+    RunPieces,
+    RunTool,
+    SalvageObjects,
+    Step,
+)
 from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.mariadb_pieces import run_pieces
+from whimbrel.runner.mariadb_undo import taken_back
 from whimbrel.runner.notes import Kind, forget_note
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
@@ -43,6 +53,10 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         _stop_if_told(bench)
         try:
             _carry_patiently(step, bench, work)
+        except FailedError as error:
+            if not isinstance(step, RunPieces):
+                raise
+            raise taken_back(step, work, error, bench) from error
         except HeldError as held:
             if held.reason != SALVAGE_TOO_LARGE or not bench.order.spec.rollback.allow_data_loss:
                 raise
@@ -64,7 +78,7 @@ def _note_consent(bench: Bench, loss: str) -> None:
 def _carry_without_salvage(step: Step, bench: Bench, work: Work) -> None:
     """Go on without the copy that does not fit: a person allowed the loss, by name and reason."""
     _note_consent(bench, f"{step.id}: the copy for salvage was too large and was not made")
-    if isinstance(step, RunFiles):
+    if isinstance(step, RunFiles | RunPieces):
         _carry_patiently(replace(step, salvage=()), bench, work)
         return
     with work.ledger.session.transaction():
@@ -107,6 +121,9 @@ def _carry(step: Step, bench: Bench, work: Work) -> None:
         case RunFiles():
             findings.salvage += run_files(step, work).salvage
             findings.applied += len(step.files)
+        case RunPieces():
+            findings.salvage += run_pieces(step, work).salvage
+            findings.applied += 1
         case RunAlone():
             run_alone(step, work)
             findings.applied += 1

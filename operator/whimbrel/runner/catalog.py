@@ -3,17 +3,11 @@
 import hashlib
 from collections.abc import Mapping
 
-from psycopg.rows import TupleRow
-
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects.postgresql_catalog import (
-    READ_NEW_OBJECTS,
-    READ_OBJECTS,
-    READ_SHAPE,
-    TOLD,
-)
+from whimbrel.planning.dialects.postgresql_catalog import READ_NEW_OBJECTS
 from whimbrel.planning.shape import Shape, shape_of
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.session import Row, Session
+from whimbrel.runner.sessions import own
 
 # oid and attribute number: they stay when a name changes.
 Identity = tuple[str, int, int]
@@ -26,7 +20,7 @@ def read_catalog(session: Session, ledger_schema: str) -> frozenset[CatalogObjec
 
 def read_identities(session: Session, ledger_schema: str) -> dict[CatalogObject, Identity]:
     """Return everything outside of system schemas and the ledger, with what outlives a rename."""
-    return _identities(own(session, READ_OBJECTS, ledger_schema))
+    return _identities(own(session, session.dialect.catalog.READ_OBJECTS, ledger_schema))
 
 
 def read_new_identities(
@@ -41,7 +35,7 @@ def read_new_identities(
     return _identities(own(session, READ_NEW_OBJECTS, ledger_schema, plain))
 
 
-def _identities(rows: list[TupleRow]) -> dict[CatalogObject, Identity]:
+def _identities(rows: list[Row]) -> dict[CatalogObject, Identity]:
     return {
         CatalogObject(kind, schema, name, part): (kind, oid, number)
         for kind, schema, name, part, oid, number in rows
@@ -71,7 +65,8 @@ def read_shape(
     enums with their labels, domains, comments; of rarer objects the names. No rows. Relations named
     in `besides` are left out.
     """
-    question = hashlib.sha256(f"{READ_SHAPE}{TOLD}".encode()).hexdigest()[:8]
-    version = f"{question}/{session.info.server_version // 10000}"
-    found = own(session, READ_SHAPE, ledger_schema, [*TOLD])
-    return shape_of(version, [(str(a), str(b), str(c)) for a, b, c in found], besides)
+    words = session.dialect.catalog
+    question = hashlib.sha256(f"{words.READ_SHAPE}{words.TOLD}".encode()).hexdigest()[:8]
+    found = own(session, words.READ_SHAPE, ledger_schema, [*words.TOLD])
+    lines = [(str(a), str(b), str(c)) for a, b, c in found]
+    return shape_of(f"{question}/{session.version()}", lines, besides)

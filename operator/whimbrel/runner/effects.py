@@ -21,7 +21,7 @@ from whimbrel.planning.dialects.postgresql_catalog import (
     finalize_detach,
     spelled,
 )
-from whimbrel.runner.sessions import Session
+from whimbrel.runner.postgresql_session import PostgresSession
 
 
 class Seen(StrEnum):
@@ -44,7 +44,7 @@ class Look:
     mend: str = ""
 
 
-def look(session: Session, effect: Effect) -> Look:
+def look(session: PostgresSession, effect: Effect) -> Look:
     """Return what the database shows of an effect now, by the author's own search path."""
     match effect:
         case IndexIsValid(schema, name):
@@ -77,7 +77,7 @@ def may_repeat(effect: Effect) -> bool:
     return isinstance(effect, Repeatable | IndexesAreRebuilt)
 
 
-def _index(session: Session, schema: str, name: str) -> Look:
+def _index(session: PostgresSession, schema: str, name: str) -> Look:
     row = session.execute(LOOK_INDEX, [spelled(schema, name)]).fetchone()
     if row is None:
         return Look(Seen.NOT_DONE)
@@ -86,7 +86,7 @@ def _index(session: Session, schema: str, name: str) -> Look:
     return Look(Seen.HALF_DONE, drop_index(row[0], row[1]))
 
 
-def _gone(session: Session, schema: str, name: str) -> Look:
+def _gone(session: PostgresSession, schema: str, name: str) -> Look:
     row = session.execute(LOOK_INDEX, [spelled(schema, name)]).fetchone()
     if row is None:
         return Look(Seen.DONE)
@@ -96,12 +96,12 @@ def _gone(session: Session, schema: str, name: str) -> Look:
     return Look(Seen.HALF_DONE, drop_index(row[0], row[1]))
 
 
-def _rebuilt(session: Session, schema: str, name: str) -> Look:
+def _rebuilt(session: PostgresSession, schema: str, name: str) -> Look:
     row = session.execute(LOOK_TRANSIENT_INDEX, [spelled(schema, name)]).fetchone()
     return Look(Seen.HALF_DONE, drop_index(row[0], row[1])) if row else Look(Seen.NOT_DONE)
 
 
-def _partition(session: Session, effect: PartitionIsDetached) -> Look:
+def _partition(session: PostgresSession, effect: PartitionIsDetached) -> Look:
     names = [
         spelled(effect.schema, effect.name),
         spelled(effect.parent_schema, effect.parent),

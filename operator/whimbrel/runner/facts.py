@@ -12,11 +12,12 @@ from whimbrel.planning.tools.edited import key_of
 from whimbrel.planning.tools.registry import file_tool, foreign_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
-from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, has_notes, read_note
+from whimbrel.runner.postgresql_kept_table import find_kept, with_kept
 from whimbrel.runner.records import (
     ToolRun,
+    half_applied,
     read_applied,
     read_rolled_back,
     read_tool_runs,
@@ -35,7 +36,7 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         has_ledger: False in a look at a database where nothing of ours was ever installed.
     """
     spec = order.spec
-    version = ledger.session.info.server_version // 10000
+    version = ledger.session.version()
     identities = read_identities(ledger.session, ledger.schema)
     history = spec.migrations.history
     rolled_back = read_rolled_back(ledger, history) if has_ledger and not order.retry else ()
@@ -43,13 +44,15 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         database,
         version,
         catalog=frozenset(identities),
+        dialect=ledger.session.dialect.name,
         rolled_back=frozenset(rolled_back),
         started=steps_started(ledger) if has_ledger else frozenset(),
     )
     if not spec.migrations.tool.is_foreign:
         rows = read_applied(ledger, history) if has_ledger else ()
+        half = half_applied(ledger, history) if has_ledger else ()
         kept = find_kept(ledger.session, spec)
-        known = replace(known, applied=rows)
+        known = replace(known, applied=rows, half=half)
         return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]

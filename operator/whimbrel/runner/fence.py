@@ -5,17 +5,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.model.order import Order
-from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
+from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.attempts import Attempt, mark_fenced, read_attempts
 from whimbrel.runner.ledger import Ledger, raise_epoch
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.process import process_is_gone
 from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
 from whimbrel.runner.run_role import end_role
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
+from whimbrel.runner.session import Theirs
 from whimbrel.runner.strangers import busy_strangers
 from whimbrel.runner.target import Target
 
@@ -81,7 +81,9 @@ def _end(fence: Fence, attempt: Attempt) -> str:
 def _by_role(fence: Fence, attempt: Attempt) -> bool:
     """The tool had a login of its own, which is ended now."""
     role = attempt.run_role
-    return bool(role) and end_role(fence.ledger.session, fence.target, fence.ledger.schema, role)
+    return bool(role) and end_role(
+        postgres(fence.ledger.session), fence.target, fence.ledger.schema, role
+    )
 
 
 def _by_epoch(_: Fence, attempt: Attempt) -> bool:
@@ -123,7 +125,9 @@ _OF_PROCESSES: Final = frozenset({"Kubelet", "Process"})
 
 
 def _refuse_busy_strangers(fence: Fence, attempt: Attempt) -> None:
-    strangers = busy_strangers(fence.ledger.session, attempt.login, attempt.opened_at)
+    strangers = busy_strangers(
+        fence.ledger.session, attempt.login, attempt.opened_at, attempt.backend_pid
+    )
     if not strangers:
         return
     told = (
@@ -156,7 +160,9 @@ def _end_sessions(fence: Fence, attempt: Attempt) -> None:
         _terminate(fence, attempt)
         try:
             raise_epoch(fence.ledger)
-        except psycopg.errors.LockNotAvailable:
+        except SERVER_ERRORS as error:
+            if not is_trouble(error, Trouble.LOCK):
+                raise
             continue
         _terminate(fence, attempt)
         if _see_none(fence, attempt):
@@ -171,25 +177,21 @@ def _end_sessions(fence: Fence, attempt: Attempt) -> None:
 
 def _terminate(fence: Fence, attempt: Attempt) -> None:
     try:
-        own(fence.ledger.session, TERMINATE_THEIRS, *_theirs(fence, attempt))
-    except psycopg.errors.InsufficientPrivilege:
+        fence.ledger.session.terminate(_theirs(fence, attempt))
+    except SERVER_ERRORS as error:
         # Another login than the one of that time: see whether they end by themselves.
-        return
+        if not is_trouble(error, Trouble.PRIVILEGE):
+            raise
 
 
 def _see_none(fence: Fence, attempt: Attempt) -> bool:
     end = time.monotonic() + _SEE_NONE_SECONDS
-    while _count(fence.ledger.session, fence, attempt):
+    while fence.ledger.session.count(_theirs(fence, attempt)):
         if time.monotonic() > end:
             return False
-        time.sleep(_POLL_SECONDS)  # between two looks at pg_stat_activity
+        time.sleep(_POLL_SECONDS)  # between two looks at the list of sessions
     return True
 
 
-def _count(session: Session, fence: Fence, attempt: Attempt) -> int:
-    count: int = own(session, COUNT_THEIRS, *_theirs(fence, attempt))[0][0]
-    return count
-
-
-def _theirs(fence: Fence, attempt: Attempt) -> tuple[str, str, str, list[int]]:
-    return attempt.application_name, attempt.login, attempt.run_role, list(fence.spare)
+def _theirs(fence: Fence, attempt: Attempt) -> Theirs:
+    return Theirs(attempt.application_name, attempt.login, attempt.run_role, fence.spare)

@@ -37,7 +37,8 @@ def may_be_half(run: ToolRun, rows: tuple[str, ...], bench: Bench) -> bool:
     if not same(rows, run.before) and f":{shown(spec, rows) or BASE}:" in run.step:
         return False  # it reached its goal
     books = foreign_tool(spec.migrations.tool).books
-    return next_of_lost_start(books, project, rows, up=run.step.startswith("up:")) is not None
+    up, commits = run.step.startswith("up:"), bench.holding.session.dialect.commits_ddl
+    return next_of_lost_start(books, project, rows, up=up, commits_ddl=commits) is not None
 
 
 def part_stays(failure: ToolFailedError, bench: Bench) -> HeldError | None:
@@ -57,7 +58,8 @@ def part_stays(failure: ToolFailedError, bench: Bench) -> HeldError | None:
     step, books = failure.step, foreign_tool(order.spec.migrations.tool).books
     now = replace(step, before=failure.after)
     up = step.direction is Direction.UP
-    at_work = next_of_cut_start(books, bench.source, now, up=up)
+    commits = bench.holding.session.dialect.commits_ddl
+    at_work = next_of_cut_start(books, bench.source, now, up=up, commits_ddl=commits)
     return _part_unknown(failure.message, at_work.file, bench) if at_work else None
 
 
@@ -106,7 +108,8 @@ def _next_of(run: ToolRun, step: RunTool, bench: Bench) -> Revision | None:
     if run.run == order.run and step.direction is Direction.DOWN and run.step.startswith("up:"):
         return None
     books = foreign_tool(order.spec.migrations.tool).books
-    return next_of_cut_start(books, project, step, up=run.step.startswith("up:"))
+    up, commits = run.step.startswith("up:"), bench.holding.session.dialect.commits_ddl
+    return next_of_cut_start(books, project, step, up=up, commits_ddl=commits)
 
 
 def half_done(told: str, bench: Bench) -> HeldError:

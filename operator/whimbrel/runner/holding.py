@@ -9,18 +9,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
-from whimbrel.planning.dialects.postgresql import TERMINATE_THEIRS, WHO_AM_I
 from whimbrel.runner.attempts import Attempt, open_attempt, read_attempts
 from whimbrel.runner.fence import Fence, fence_run
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
-from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
 from whimbrel.runner.runs import (
     Over,
     Reserved,
@@ -30,17 +26,13 @@ from whimbrel.runner.runs import (
     open_run,
     reserve,
 )
-from whimbrel.runner.sessions import (
-    Manners,
-    Session,
-    application_name,
-    backend_pid,
-    open_session,
-    own,
-)
+from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.servers import server_of
+from whimbrel.runner.session import Manners, Session, Theirs, Watched
+from whimbrel.runner.sessions import application_name, open_session, own
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.target import Target
-from whimbrel.runner.watchdog import Limits, Watchdog, Watched
+from whimbrel.runner.watchdog import Limits, Watchdog
 
 _LOCK_PATIENCE: Final = 2.0  # seconds; longer waits are the controller's, which names the holder
 _AFTER_FENCE: Final = 10.0
@@ -100,12 +92,13 @@ def holding(
         TransientError: Try again later.
     """
     manners = manners_of(order)
-    server = check_server(place.target, manners.application_name)
+    kind = server_of(place.target)
+    server = kind.check(place.target, manners.application_name)
     findings.database = server.database
     findings.warnings += server.warnings
     with closing(open_session(place.target, manners)) as session:
         ledger = Ledger(session, order.spec.database.ledger_schema)
-        refuse_ledger_as_home(session, ledger.schema)
+        kind.check_place(session, ledger.schema)
         if look_at_ledger(ledger, order).meta is None:
             plan_first(ledger)
         _read_ledger(ledger, order, findings)
@@ -120,7 +113,7 @@ def holding(
             findings.epoch = attempt.epoch
             with _stopped_when_told(place, session) as lost, Heartbeat(session, lost.set):
                 yield Holding(order, ledger, place.target, manners, attempt, watchdog, lost)
-        with contextlib.suppress(psycopg.Error):
+        with contextlib.suppress(*SERVER_ERRORS):
             release_lock(session)
 
 
@@ -135,7 +128,7 @@ def _watching(order: Order, place: Surroundings, manners: Manners, session: Sess
     limits = order.spec.limits
     return Watchdog(
         lambda: open_session(place.target, manners),
-        Watched(manners.application_name, pids=(backend_pid(session),)),
+        Watched(manners.application_name, pids=(session.backend(),)),
         Limits(wait=limits.lock_timeout, hold=limits.lock_hold),
     )
 
@@ -173,8 +166,9 @@ def _end_lost_sessions(fence: Fence) -> None:
     Without an attempt in the ledger it has done no step, and will do none without the lock.
     """
     mine = manners_of(fence.order).application_name
-    login = own(fence.ledger.session, WHO_AM_I)[0][0]
-    own(fence.ledger.session, TERMINATE_THEIRS, mine, login, "", list(fence.spare))
+    session = fence.ledger.session
+    login = own(session, session.dialect.server.WHO_AM_I)[0][0]
+    session.terminate(Theirs(mine, login, spare=fence.spare))
 
 
 def _refuse_overtaken(ledger: Ledger, order: Order) -> None:
@@ -197,7 +191,7 @@ def _stopped_when_told(place: Surroundings, session: Session) -> Iterator[thread
                 break
         end = time.monotonic() + _TOOL_GRACE
         while not over.is_set():
-            with contextlib.suppress(psycopg.Error):
+            with contextlib.suppress(*SERVER_ERRORS):
                 session.cancel_safe(timeout=_CANCEL_AGAIN)
             if place.tool is not None:
                 late = time.monotonic() > end

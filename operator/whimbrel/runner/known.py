@@ -5,7 +5,6 @@ from typing import Final
 
 from whimbrel.model.errors import HeldError
 from whimbrel.model.order import Order
-from whimbrel.planning.dialects.postgresql_ledger import LEDGER_VERSION
 from whimbrel.runner.ledger import Ledger, Meta, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
 
@@ -46,7 +45,7 @@ def open_ledger(ledger: Ledger, order: Order) -> Opened:
     before = read_meta(ledger)
     accepted = _check_known(ledger, order, before)
     meta = before
-    if meta is None or meta.version < LEDGER_VERSION:
+    if meta is None or meta.version < ledger.words.LEDGER_VERSION:
         meta = install_ledger(ledger)
     if accepted:
         with ledger.session.transaction():

@@ -7,18 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from whimbrel.model.errors import HeldError, RefusedError, TransientError
-from whimbrel.planning.dialects import postgresql_ledger as statements
-from whimbrel.planning.dialects.postgresql import (
-    TRY_BOOTSTRAP_LOCK,
-    WHO_AM_I,
-    grant_statements,
-    schema_statements,
-)
-from whimbrel.runner.sessions import Session, Value, own
+from whimbrel.planning.dialects.dialect import LedgerWords
+from whimbrel.planning.dialects.fates import Trouble
+from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, is_trouble, read_error
+from whimbrel.runner.session import Row, Session, Value
+from whimbrel.runner.sessions import own
 
 _INSTALL_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.05
@@ -31,9 +25,14 @@ class Ledger:
     session: Session
     schema: str
 
-    def rows(self, statement: str, *values: Value) -> list[TupleRow]:
-        """Run a statement of `planning.dialects.postgresql_ledger` and return its rows."""
-        return own(self.session, statements.in_schema(statement, self.schema), *values)
+    @property
+    def words(self) -> LedgerWords:
+        """Return the ledger's statements for this kind of server."""
+        return self.session.dialect.ledger
+
+    def rows(self, statement: str, *values: Value) -> list[Row]:
+        """Run a statement of `words` and return its rows."""
+        return own(self.session, self.words.in_schema(statement, self.schema), *values)
 
 
 @dataclass(frozen=True)
@@ -63,20 +62,20 @@ def read_meta(ledger: Ledger) -> Meta | None:
 
 
 def _find_meta(ledger: Ledger) -> Meta | None:
-    if not ledger.rows(statements.HAS_LEDGER, ledger.schema)[0][0]:
+    if not ledger.rows(ledger.words.HAS_LEDGER, ledger.schema)[0][0]:
         return None
-    found = ledger.rows(statements.READ_META)
+    found = ledger.rows(ledger.words.READ_META)
     if not found:
         raise HeldError(
             "LedgerDamaged",
             f"the table {ledger.schema}.meta is empty: restore the ledger from a dump, then retry",
         )
     meta = Meta(*found[0])
-    if meta.version > statements.LEDGER_VERSION:
+    if meta.version > ledger.words.LEDGER_VERSION:
         raise HeldError(
             "LedgerTooNew",
             f"the ledger in schema {ledger.schema} has version {meta.version}, this Whimbrel knows "
-            f"{statements.LEDGER_VERSION}: run the newer Whimbrel that wrote it, then retry",
+            f"{ledger.words.LEDGER_VERSION}: run the newer Whimbrel that wrote it, then retry",
         )
     return meta
 
@@ -94,29 +93,32 @@ def install_ledger(ledger: Ledger, *, patience: float = _INSTALL_SECONDS) -> Met
         RefusedError: The login may not; the message prints the exact statements for a DBA.
         TransientError: Somebody else is at it for too long.
     """
-    end = time.monotonic() + patience
+    end, server = time.monotonic() + patience, ledger.session.dialect.server
     while True:
         with _privileges(ledger), ledger.session.transaction():
-            if own(ledger.session, TRY_BOOTSTRAP_LOCK)[0][0]:
-                return _install(ledger)
+            if own(ledger.session, server.TRY_BOOTSTRAP_LOCK)[0][0]:
+                meta = _install(ledger)
+                for statement in server.AFTER_INSTALL:
+                    own(ledger.session, statement)
+                return meta
         if time.monotonic() > end:
             raise TransientError("LedgerBusy", "another process has been installing the ledger")
         time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 - jitter, no secret
 
 
 def _install(ledger: Ledger) -> Meta:
-    if not ledger.rows(statements.HAS_SCHEMA, ledger.schema)[0][0]:
-        ledger.rows("CREATE SCHEMA {s}")
+    if not ledger.rows(ledger.words.HAS_SCHEMA, ledger.schema)[0][0]:
+        ledger.rows(ledger.words.CREATE_SCHEMA)
     if _find_meta(ledger) is None:
-        ledger.rows(statements.CREATE_META)
-        ledger.rows(statements.FIRST_META)
-    version = ledger.rows(statements.LOCK_META)[0][0]
-    for older in range(version, statements.LEDGER_VERSION):
-        for statement in statements.UPGRADES[older]:
+        ledger.rows(ledger.words.CREATE_META)
+        ledger.rows(ledger.words.FIRST_META)
+    version = ledger.rows(ledger.words.LOCK_META)[0][0]
+    for older in range(version, ledger.words.LEDGER_VERSION):
+        for statement in ledger.words.UPGRADES[older]:
             ledger.rows(statement)
-    if version < statements.LEDGER_VERSION:
-        ledger.rows(statements.SET_VERSION, statements.LEDGER_VERSION)
-    return Meta(*ledger.rows(statements.READ_META)[0])
+    if version < ledger.words.LEDGER_VERSION:
+        ledger.rows(ledger.words.SET_VERSION, ledger.words.LEDGER_VERSION)
+    return Meta(*ledger.rows(ledger.words.READ_META)[0])
 
 
 def raise_epoch(ledger: Ledger, *, above: int = 0) -> int:
@@ -125,9 +127,9 @@ def raise_epoch(ledger: Ledger, *, above: int = 0) -> int:
     It waits for a step in flight, no longer than the session's lock_timeout.
 
     Raises:
-        psycopg.errors.LockNotAvailable: A step in flight did not end in that time.
+        ServerError: `Trouble.LOCK`: a step in flight did not end in that time.
     """
-    epoch: int = ledger.rows(statements.RAISE_EPOCH, above)[0][0]
+    epoch: int = ledger.rows(ledger.words.RAISE_EPOCH, above)[0][0]
     return epoch
 
 
@@ -135,17 +137,19 @@ def raise_epoch(ledger: Ledger, *, above: int = 0) -> int:
 def _privileges(ledger: Ledger) -> Iterator[None]:
     try:
         yield
-    except psycopg.errors.InsufficientPrivilege as error:
+    except SERVER_ERRORS as error:
+        if not is_trouble(error, Trouble.PRIVILEGE):
+            raise
         raise _not_allowed(ledger, error) from error
 
 
-def _not_allowed(ledger: Ledger, error: psycopg.Error) -> RefusedError:
-    _, role, database = own(ledger.session, WHO_AM_I)[0]
-    exists = ledger.rows(statements.HAS_SCHEMA, ledger.schema)[0][0]
-    needed = grant_statements if exists else schema_statements
+def _not_allowed(ledger: Ledger, error: ServerError) -> RefusedError:
+    server = ledger.session.dialect.server
+    _, role, database = own(ledger.session, server.WHO_AM_I)[0]
+    exists = ledger.rows(ledger.words.HAS_SCHEMA, ledger.schema)[0][0]
+    needed = server.ledger_grants(ledger.schema, role, database, exists=bool(exists))
     return RefusedError(
         "LedgerNotAllowed",
         f"the role {role} may not keep a ledger in schema {ledger.schema} of database {database} "
-        f"({error.diag.message_primary}); a database administrator runs there: "
-        + " ".join(needed(ledger.schema, role)),
+        f"({read_error(error).message}); a database administrator runs there: " + " ".join(needed),
     )

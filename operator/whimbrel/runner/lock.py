@@ -7,14 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
-import psycopg
-from psycopg.pq import TransactionStatus
-
 from whimbrel.model.errors import RefusedError, TransientError
-from whimbrel.planning.dialects import postgresql_ledger as statements
-from whimbrel.planning.dialects.postgresql import HOLDS_LOCK, LOCK_HOLDER, TRY_LOCK, UNLOCK
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.session import Session
+from whimbrel.runner.sessions import own
 
 HEARTBEAT_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.25
@@ -34,7 +30,7 @@ def take_lock(session: Session, *, patience: float) -> None:
         TransientError: Another session holds it; the message names it.
     """
     end = time.monotonic() + patience
-    while not own(session, TRY_LOCK)[0][0]:
+    while not own(session, session.dialect.server.TRY_LOCK)[0][0]:
         if time.monotonic() >= end:
             raise TransientError("Busy", f"{_holder(session)} holds the migrator's lock")
         time.sleep(_POLL_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, no secret
@@ -42,11 +38,11 @@ def take_lock(session: Session, *, patience: float) -> None:
 
 def release_lock(session: Session) -> None:
     """Give the lock back; closing the session does the same."""
-    own(session, UNLOCK)
+    own(session, session.dialect.server.UNLOCK)
 
 
 def _holder(session: Session) -> str:
-    found = own(session, LOCK_HOLDER)
+    found = own(session, session.dialect.server.LOCK_HOLDER)
     if not found:
         return "a session that has just ended"
     pid, name = found[0]
@@ -63,7 +59,7 @@ def assert_step_may_run(ledger: Ledger, epoch: int) -> None:
         TransientError: Somebody took over (`Superseded`), or the lock is lost.
         RefusedError: A pooler gives each transaction another backend.
     """
-    current, locked = ledger.rows(statements.CHECK_STEP)[0]
+    current, locked = ledger.rows(ledger.words.CHECK_STEP)[0]
     if current != epoch:
         raise TransientError(
             "Superseded", f"the epoch is {current}, this attempt's is {epoch}: somebody took over"
@@ -111,22 +107,8 @@ class Heartbeat:
 
     def _beat(self) -> None:
         while not self._stopped.wait(self._interval):
-            if _still_holds(self._session) or self._stopped.is_set():
+            if self._session.still_holds_lock() or self._stopped.is_set():
                 continue
             self.lost.set()
             self._on_loss()
             return
-
-
-def _still_holds(session: Session) -> bool:
-    if session.closed:
-        return False
-    if session.info.transaction_status != TransactionStatus.IDLE:
-        return True
-    try:
-        row = session.execute(HOLDS_LOCK).fetchone()
-    except psycopg.errors.InFailedSqlTransaction:
-        return True  # the worker began a transaction just now, and it failed
-    except psycopg.Error:
-        return False
-    return row is not None and bool(row[0])

@@ -14,16 +14,14 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of
 from whimbrel.runner.known import look_at_ledger
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.preflight import check_server, refuse_ledger_as_home
 from whimbrel.runner.project import read_source
+from whimbrel.runner.servers import server_of
 from whimbrel.runner.sessions import open_session
 from whimbrel.runner.surroundings import Surroundings
 
 # Where the controller finds a plan that did not fit the termination message.
 PLAN_BEGIN: Final = "-----BEGIN WHIMBREL PLAN-----"
 PLAN_END: Final = "-----END WHIMBREL PLAN-----"
-# The server itself refuses whatever in us would write.
-_READ_ONLY: Final = "SET default_transaction_read_only = on"
 
 
 def look(
@@ -36,13 +34,14 @@ def look(
     """
     manners = manners_of(order)
     source = read_source(order, place, clean, manners)
-    server = check_server(place.target, manners.application_name)
+    kind = server_of(place.target)
+    server = kind.check(place.target, manners.application_name)
     findings.database = server.database
     findings.warnings += server.warnings
     with closing(open_session(place.target, manners)) as session:
-        session.execute(_READ_ONLY)
+        session.refuse_writes()
         ledger = Ledger(session, order.spec.database.ledger_schema)
-        refuse_ledger_as_home(session, ledger.schema)
+        kind.check_place(session, ledger.schema)
         opened = look_at_ledger(ledger, order)
         findings.warnings += opened.warnings
         if opened.meta is not None:

@@ -8,7 +8,8 @@ from whimbrel.model.order import Order
 from whimbrel.model.spec import PartsFrom, Spec
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.files import read_directory
-from whimbrel.runner.target import Target, parse_target, target_from_parts
+from whimbrel.runner.target import Target, target_from_parts
+from whimbrel.runner.urls import parse_target
 
 ROOT: Final = Path("/whimbrel")
 # A ConfigMap has keys and no folders. Its mount has links to the files, and a hidden folder.

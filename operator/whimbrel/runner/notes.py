@@ -3,10 +3,10 @@
 A note may be missing at any time, and then nothing is known; whoever reads one has a way without.
 """
 
+import json
 from enum import StrEnum
 from typing import Any
 
-from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.sessions import as_json
 
@@ -29,21 +29,22 @@ class Kind(StrEnum):
 
 def has_notes(ledger: Ledger) -> bool:
     """Tell whether there is a ledger, and not one of an older Whimbrel that nobody upgraded yet."""
-    found = ledger.rows(statements.HAS_LEDGER, ledger.schema)[0][0]
-    return bool(found and ledger.rows(statements.HAS_NOTES)[0][0])
+    found = ledger.rows(ledger.words.HAS_LEDGER, ledger.schema)[0][0]
+    return bool(found and ledger.rows(ledger.words.HAS_NOTES)[0][0])
 
 
 def read_note(ledger: Ledger, kind: Kind, key: str = "") -> Any:  # noqa: ANN401 - JSON
     """Return a note, or None."""
-    found = ledger.rows(statements.READ_NOTE, kind.value, key)
-    return found[0][0] if found else None
+    found = ledger.rows(ledger.words.READ_NOTE, kind.value, key)
+    value = found[0][0] if found else None
+    return json.loads(value) if isinstance(value, str) else value
 
 
 def write_note(ledger: Ledger, kind: Kind, key: str, value: object) -> None:
     """Keep a note, instead of an earlier one."""
-    ledger.rows(statements.WRITE_NOTE, kind.value, key, as_json(value))
+    ledger.rows(ledger.words.WRITE_NOTE, kind.value, key, as_json(value))
 
 
 def forget_note(ledger: Ledger, kind: Kind, key: str = "") -> None:
     """Let a note go."""
-    ledger.rows(statements.FORGET_NOTE, kind.value, key)
+    ledger.rows(ledger.words.FORGET_NOTE, kind.value, key)

@@ -17,7 +17,8 @@ from whimbrel.planning.dialects.postgresql import (
     OLDEST_SERVER,
     SERVER,
 )
-from whimbrel.runner.sessions import Session, connect, connect_error
+from whimbrel.runner.postgresql_session import PostgresSession, connect, connect_error, postgres
+from whimbrel.runner.session import Session
 from whimbrel.runner.target import Target
 
 PROBE_SECONDS: Final = 2.0
@@ -73,7 +74,7 @@ def refuse_ledger_as_home(session: Session, schema: str) -> None:
     Raises:
         RefusedError: They would.
     """
-    row = session.execute(HOME_SCHEMA).fetchone()
+    row = postgres(session).execute(HOME_SCHEMA).fetchone()
     if row is not None and schema in (row[0], row[1]):
         raise RefusedError(
             "LedgerIsHome",
@@ -83,7 +84,7 @@ def refuse_ledger_as_home(session: Session, schema: str) -> None:
         )
 
 
-def _check_pooler(first: Session, second: Session) -> None:
+def _check_pooler(first: PostgresSession, second: PostgresSession) -> None:
     """Refuse when the same session does not always have the same backend to itself.
 
     A pooler in transaction mode hands out the backend used last, mostly: so B takes A's, and A
@@ -103,7 +104,7 @@ def _check_pooler(first: Session, second: Session) -> None:
         raise _waited(first, mine) from None
 
 
-def _waited(first: Session, mine: int | None) -> WhimbrelError:
+def _waited(first: PostgresSession, mine: int | None) -> WhimbrelError:
     told = first.info.backend_pid
     if told <= _HIGHEST_PID and mine in {None, told}:
         # The pid of the start-up packet is a real one: no pooler made it up, the server is slow.
@@ -124,11 +125,11 @@ def _pooler(saw: str) -> RefusedError:
     )
 
 
-def _backend_pid(session: Session, end: float) -> int:
+def _backend_pid(session: PostgresSession, end: float) -> int:
     return int(_ask(session, BACKEND_PID, end))
 
 
-def _ask(session: Session, statement: str, end: float) -> str:
+def _ask(session: PostgresSession, statement: str, end: float) -> str:
     """Return the first value of an answer, or "".
 
     psycopg waits for ever; a pooler without a free backend would let it.

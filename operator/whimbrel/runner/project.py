@@ -1,19 +1,17 @@
 """What the project holds, read before anything is locked: SQL files, or the image's revisions."""
 
 from collections.abc import Callable
-from typing import Final
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.planning.build import Source
+from whimbrel.planning.tools.foreign import scheme_for
+from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.run_tool import ToolPlace, read_project
-from whimbrel.runner.sessions import Manners
+from whimbrel.runner.servers import server_of
+from whimbrel.runner.session import Manners
 from whimbrel.runner.surroundings import Surroundings
-from whimbrel.runner.target import render_url
-
-# What the project opens of its own accord while it is loaded; a look writes nothing.
-_READ_ONLY: Final = "-c default_transaction_read_only=on"
 
 
 def read_source(
@@ -42,7 +40,10 @@ def reading_place(
     """
     if place.tool is None:
         raise TransientError("ToolNotThere", "the tool's container is not there")
-    scheme = order.spec.migrations.database_url.scheme
+    # What the project opens of its own accord while it is loaded must not write.
+    kind, spec = server_of(place.target), order.spec
+    scheme = scheme_for(foreign_tool(spec.migrations.tool), spec, place.target.server)
     name = manners.application_name  # its processes carry it, though it should open no session
-    url = render_url(place.target, scheme, options=_READ_ONLY, application_name=name)
-    return ToolPlace(place.tool, order.spec, url, name, _READ_ONLY, clean, place.report)
+    url = kind.render(place.target, scheme, options=kind.read_only, application_name=name)
+    inherited = kind.read_only if kind.in_environment else ""
+    return ToolPlace(place.tool, spec, url, name, inherited, clean, place.report)

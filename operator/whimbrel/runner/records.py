@@ -3,16 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
-
-from psycopg.rows import TupleRow
+from typing import Any, Final
 
 from whimbrel.model.facts import Applied
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.runner.catalog import Identity
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.sessions import as_json
+from whimbrel.runner.session import Row
+from whimbrel.runner.sessions import as_json, as_list
 
 NOBODY: Final[Identity] = ("", 0, 0)  # an identity that a restore from a dump has made worthless
 
@@ -66,38 +64,38 @@ class Salvage:
 
 def start_step(ledger: Ledger, run: str, step: str) -> None:
     """Record that a step outside a transaction begins."""
-    ledger.rows(statements.START_STEP, run, step)
+    ledger.rows(ledger.words.START_STEP, run, step)
 
 
 def finish_step(ledger: Ledger, run: str, step: str) -> None:
     """Record that a step is done; inside its transaction this is the proof of its commit."""
-    ledger.rows(statements.FINISH_STEP, run, step)
+    ledger.rows(ledger.words.FINISH_STEP, run, step)
 
 
 def forget_step(ledger: Ledger, step: str) -> None:
     """Record that nothing is left of a step outside a transaction that began and failed."""
-    ledger.rows(statements.FORGET_STEP, step)
+    ledger.rows(ledger.words.FORGET_STEP, step)
 
 
 def steps_started(ledger: Ledger) -> frozenset[str]:
     """Return the steps outside a transaction that began, in whichever run, and did not end."""
-    return frozenset(step for (step,) in ledger.rows(statements.READ_STARTED))
+    return frozenset(step for (step,) in ledger.rows(ledger.words.READ_STARTED))
 
 
 def steps_done(ledger: Ledger, run: str) -> dict[str, str]:
     """Return the steps that ended and the id of the transaction that says so."""
-    found = ledger.rows(statements.READ_STEPS, run)
+    found = ledger.rows(ledger.words.READ_STEPS, run)
     return {step: xid for step, state, xid in found if state == "done"}
 
 
 def read_applied(ledger: Ledger, history: str) -> tuple[Applied, ...]:
     """Return the applied files of a history, oldest first."""
-    found = ledger.rows(statements.READ_APPLIED, history)
+    found = ledger.rows(ledger.words.READ_APPLIED, history)
     return tuple(_applied(row) for row in found)
 
 
-def _applied(row: TupleRow) -> Applied:
-    values = (*row[:8], _objects(row[8]))
+def _applied(row: Row) -> Applied:
+    values = (*row[:8], _objects(as_list(row[8])))
     return Applied(*values)
 
 
@@ -105,10 +103,10 @@ def insert_applied(ledger: Ledger, row: Applied) -> None:
     """Record a file as applied.
 
     Raises:
-        psycopg.errors.UniqueViolation: That version is applied already.
+        ServerError: `Trouble.DUPLICATE`: that version is applied already.
     """
     ledger.rows(
-        statements.INSERT_APPLIED,
+        ledger.words.INSERT_APPLIED,
         row.history,
         row.version,
         row.name,
@@ -123,13 +121,19 @@ def insert_applied(ledger: Ledger, row: Applied) -> None:
 
 def delete_applied(ledger: Ledger, history: str, version: str) -> bool:
     """Record a file as taken back; return whether it was applied."""
-    return bool(ledger.rows(statements.DELETE_APPLIED, history, version))
+    return bool(ledger.rows(ledger.words.DELETE_APPLIED, history, version))
+
+
+def half_applied(ledger: Ledger, history: str) -> tuple[tuple[str, str], ...]:
+    """Return version and name of files of which only a part was carried out."""
+    found = (ledger.rows(each, history) for each in ledger.words.READ_HALF)
+    return tuple((str(version), str(file)) for rows in found for version, file in rows)
 
 
 def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
     """Record a start of a tool, before it (after=None) and again with what it did."""
     ledger.rows(
-        statements.RECORD_TOOL_RUN,
+        ledger.words.RECORD_TOOL_RUN,
         row.run,
         row.segment,
         row.attempt,
@@ -147,17 +151,17 @@ def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
 
 def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
     """Return the starts of tools for a history, oldest first."""
-    return tuple(_tool_run(row) for row in ledger.rows(statements.READ_TOOL_RUNS, history))
+    return tuple(_tool_run(row) for row in ledger.rows(ledger.words.READ_TOOL_RUNS, history))
 
 
-def _tool_run(row: TupleRow) -> ToolRun:
-    after = None if row[7] is None else tuple(row[7])
+def _tool_run(row: Row) -> ToolRun:
+    after = None if row[7] is None else tuple(as_list(row[7]))
     at_home = row[12]
     added = {
         CatalogObject(*words): (words[0], oid, number) if at_home else NOBODY
-        for *words, oid, number in row[8]
+        for *words, oid, number in as_list(row[8])
     }
-    values = (*row[:6], tuple(row[6]), after, added, *row[9:12])
+    values = (*row[:6], tuple(as_list(row[6])), after, added, *row[9:12])
     return ToolRun(*values)
 
 
@@ -173,37 +177,37 @@ def record_salvage(ledger: Ledger, run: str, table: str, source: str, *, kept: t
         kept: Number of rows, and seconds for which they are kept.
     """
     rows, seconds = kept
-    ledger.rows(statements.RECORD_SALVAGE, run, table, source, rows, float(seconds))
+    ledger.rows(ledger.words.RECORD_SALVAGE, run, table, source, rows, float(seconds))
 
 
 def read_salvage(ledger: Ledger) -> tuple[Salvage, ...]:
     """Return all salvage tables, oldest first."""
-    return tuple(Salvage(*row) for row in ledger.rows(statements.READ_SALVAGE))
+    return tuple(Salvage(*row) for row in ledger.rows(ledger.words.READ_SALVAGE))
 
 
 def expired_salvage(ledger: Ledger) -> tuple[Salvage, ...]:
     """Return the salvage tables whose time is over, by the database's clock."""
-    return tuple(Salvage(*row) for row in ledger.rows(statements.EXPIRED_SALVAGE))
+    return tuple(Salvage(*row) for row in ledger.rows(ledger.words.EXPIRED_SALVAGE))
 
 
 def forget_salvage(ledger: Ledger, table: str) -> None:
     """Record that a salvage table was dropped."""
-    ledger.rows(statements.FORGET_SALVAGE, table)
+    ledger.rows(ledger.words.FORGET_SALVAGE, table)
 
 
 def record_rolled_back(ledger: Ledger, history: str, digest: str, run: str) -> None:
     """Record a plan that was rolled back and is not tried again."""
-    ledger.rows(statements.RECORD_ROLLED_BACK, history, digest, run)
+    ledger.rows(ledger.words.RECORD_ROLLED_BACK, history, digest, run)
 
 
 def lift_rolled_back(ledger: Ledger, history: str) -> None:
     """Let every plan of a history be tried again: a person asked for it."""
-    ledger.rows(statements.LIFT_ROLLED_BACK, history)
+    ledger.rows(ledger.words.LIFT_ROLLED_BACK, history)
 
 
 def read_rolled_back(ledger: Ledger, history: str) -> frozenset[str]:
     """Return the digests of plans that were rolled back."""
-    return frozenset(digest for (digest,) in ledger.rows(statements.READ_ROLLED_BACK, history))
+    return frozenset(digest for (digest,) in ledger.rows(ledger.words.READ_ROLLED_BACK, history))
 
 
 def _as_rows(objects: frozenset[CatalogObject]) -> str:
@@ -214,5 +218,5 @@ def _words(each: CatalogObject) -> list[str]:
     return [each.kind, each.schema, each.name, each.part]
 
 
-def _objects(rows: list[list[str]]) -> frozenset[CatalogObject]:
+def _objects(rows: list[Any]) -> frozenset[CatalogObject]:
     return frozenset(CatalogObject(*row) for row in rows)

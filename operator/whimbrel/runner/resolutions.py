@@ -5,7 +5,6 @@ from datetime import datetime
 
 from whimbrel.model.order import Order
 from whimbrel.model.spec import AllowDataLoss
-from whimbrel.planning.dialects import postgresql_ledger as statements
 from whimbrel.runner.ledger import Ledger
 
 
@@ -42,15 +41,15 @@ def record_resolution(ledger: Ledger, order: Order) -> None:
     if order.resolution is None:
         return
     given = order.resolution
-    ledger.rows(statements.RECORD_RESOLUTION, given.run, given.verdict, given.by, given.reason)
+    ledger.rows(ledger.words.RECORD_RESOLUTION, given.run, given.verdict, given.by, given.reason)
 
 
 def record_consent(ledger: Ledger, order: Order, consent: AllowDataLoss) -> None:
     """Keep in the ledger who allowed this run to destroy data, and why."""
     given = ("DataLossAllowed", consent.by, consent.reason)
-    ledger.rows(statements.RECORD_RESOLUTION, order.run, *given)
+    ledger.rows(ledger.words.RECORD_RESOLUTION, order.run, *given)
 
 
 def read_resolutions(ledger: Ledger) -> tuple[Resolved, ...]:
     """Return all answers, oldest first."""
-    return tuple(Resolved(*row) for row in ledger.rows(statements.READ_RESOLUTIONS))
+    return tuple(Resolved(*row) for row in ledger.rows(ledger.words.READ_RESOLUTIONS))

@@ -11,6 +11,7 @@ from whimbrel.planning.dialects.postgresql import SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_LOCK_TIMEOUT
 from whimbrel.runner.catalog import Identity, added, read_identities
 from whimbrel.runner.effects import Look, Seen, look, may_repeat, waits_without_blocking
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.records import finish_step, forget_step, start_step, steps_started
 from whimbrel.runner.sessions import own
 from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
@@ -49,7 +50,7 @@ def run_alone(step: RunAlone, work: Work) -> AloneDone:
 
 
 def _run(step: RunAlone, work: Work, place: Place) -> AloneDone:
-    session = work.ledger.session
+    session = postgres(work.ledger.session)
     # The ledger, not only the facts: an earlier try of this attempt may have begun it too.
     ours = step.id in work.started | steps_started(work.ledger)
     before = look(session, step.effect)
@@ -72,7 +73,7 @@ def _run(step: RunAlone, work: Work, place: Place) -> AloneDone:
 
 
 def _send(step: RunAlone, work: Work, *, cleans: bool) -> None:
-    session = work.ledger.session
+    session = postgres(work.ledger.session)
     work.tell(f"{step.statement.file}, line {step.statement.line}, outside a transaction")
     try:
         with _patience(step, work):
@@ -105,15 +106,15 @@ def _mend(half: Look, step: RunAlone, work: Work) -> Look:
     while True:
         with _patience(step, work):
             # Unpinned and outside a transaction: CONCURRENTLY runs in none. Names are qualified.
-            work.ledger.session.execute(half.mend.encode())
-        after = look(work.ledger.session, step.effect)
+            postgres(work.ledger.session).execute(half.mend.encode())
+        after = look(postgres(work.ledger.session), step.effect)
         if after.seen is not Seen.HALF_DONE or after == half:
             return after
         half = after
 
 
 def _verify(step: RunAlone, work: Work, place: Place) -> None:
-    after = look(work.ledger.session, step.effect)
+    after = look(postgres(work.ledger.session), step.effect)
     if after.seen is Seen.DONE or may_repeat(step.effect):
         return
     place.at(step.statement)
@@ -150,7 +151,7 @@ def _record(
 
 
 def _state_after(step: RunAlone, work: Work) -> End:
-    session = work.ledger.session
+    session = postgres(work.ledger.session)
     if session.closed or may_repeat(step.effect):
         return End.UNKNOWN
     try:
@@ -166,7 +167,7 @@ def _patience(step: RunAlone, work: Work) -> Iterator[None]:
     if not waits_without_blocking(step.effect):
         yield
         return
-    session = work.ledger.session
+    session = postgres(work.ledger.session)
     before = own(session, READ_LOCK_TIMEOUT)[0][0]
     session.execute(SET_SESSION, ["lock_timeout", "0"])
     try:

@@ -9,9 +9,10 @@ from whimbrel.model.steps import CatalogObject, Direction, FileRun, RunFiles
 from whimbrel.planning.dialects.postgresql import READ_SEARCH_PATH, SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_SETTINGS
 from whimbrel.runner.catalog import Identity, read_identities, read_new_identities
+from whimbrel.runner.postgresql_session import PostgresSession, postgres
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.salvage import salvage_objects
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.sessions import own
 from whimbrel.runner.step_work import Place, StepFailedError, Work, record_file, run_statement
 from whimbrel.runner.transactions import End
 
@@ -53,7 +54,7 @@ def run_files(step: RunFiles, work: Work) -> FilesDone:
 
 
 def _run_all(step: RunFiles, work: Work, place: Place, salvaged: list[str]) -> None:
-    session = work.ledger.session
+    session = postgres(work.ledger.session)
     work.guard(session)
     place.xid = own(session, CURRENT_XID)[0][0]
     # Before any lock is taken: with many objects this takes a while.
@@ -98,13 +99,13 @@ def _run_statements(run: FileRun, work: Work, place: Place) -> None:
         run_statement(work.ledger.session, statement)
 
 
-def _settings(session: Session) -> dict[str, str]:
+def _settings(session: PostgresSession) -> dict[str, str]:
     # `own` pins the search path, so this one is read without it.
     ((path,),) = session.execute(READ_SEARCH_PATH).fetchall()
     return {**dict(own(session, READ_SETTINGS)), "search_path": path}
 
 
-def _restore(session: Session, settings: dict[str, str]) -> None:
+def _restore(session: PostgresSession, settings: dict[str, str]) -> None:
     """Undo what a file SET: the next file and our own statements must not depend on it."""
     for name, value in _settings(session).items():
         if settings.get(name, value) != value:

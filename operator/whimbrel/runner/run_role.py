@@ -10,7 +10,9 @@ import psycopg
 
 from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.planning.dialects import postgresql as common, postgresql_roles as statements
-from whimbrel.runner.sessions import Manners, Session, connect, own, settings
+from whimbrel.runner.postgresql_session import PostgresSession, connect, settings
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import own
 from whimbrel.runner.target import Login, Target, with_login
 
 OWN_ROLES: Final = "whimbrel_run_"  # how the names of the logins begin that we make
@@ -36,13 +38,13 @@ def role_name(run: str, attempt: int) -> str:
     return f"{OWN_ROLES}{run[:24]}_{attempt}"
 
 
-def read_roles(session: Session) -> Roles:
+def read_roles(session: PostgresSession) -> Roles:
     """Return who the session is."""
     login, owner, _ = own(session, common.WHO_AM_I)[0]
     return Roles(login, owner)
 
 
-def may_make_roles(session: Session) -> bool:
+def may_make_roles(session: PostgresSession) -> bool:
     """Return whether a login of its own can be made; proven by a try that is rolled back."""
     name = f"whimbrel_try_{secrets.token_hex(8)}"
     owner = read_roles(session).owner
@@ -56,7 +58,7 @@ def may_make_roles(session: Session) -> bool:
     return True
 
 
-def make_role(session: Session, name: str, manners: Manners) -> Login:
+def make_role(session: PostgresSession, name: str, manners: Manners) -> Login:
     """Make a login whose objects belong to our owner role, with the settings of our own login.
 
     Args:
@@ -72,13 +74,13 @@ def make_role(session: Session, name: str, manners: Manners) -> Login:
     return Login(name, password)
 
 
-def _create(session: Session, name: str, owner: str, verifier: str) -> None:
+def _create(session: PostgresSession, name: str, owner: str, verifier: str) -> None:
     session.execute(statements.NO_ROLE)
     for statement in statements.create_role(name, verifier, owner):
         session.execute(statement)
 
 
-def _copy_settings(session: Session, name: str, manners: Manners) -> None:
+def _copy_settings(session: PostgresSession, name: str, manners: Manners) -> None:
     session.execute(statements.NO_ROLE)
     kept = dict(row[0].split("=", 1) for row in session.execute(statements.SETTINGS_OF_LOGIN))
     ours = {**settings(manners), "application_name": manners.application_name}
@@ -87,7 +89,7 @@ def _copy_settings(session: Session, name: str, manners: Manners) -> None:
             _copy_setting(session, name, setting, value)
 
 
-def _copy_setting(session: Session, name: str, setting: str, value: str) -> None:
+def _copy_setting(session: PostgresSession, name: str, setting: str, value: str) -> None:
     try:
         with session.transaction():
             session.execute(statements.SET_LOCAL, [setting, value])
@@ -96,13 +98,13 @@ def _copy_setting(session: Session, name: str, setting: str, value: str) -> None
         return  # a superuser set it for our login; it stays with that login
 
 
-def _verifier(session: Session, name: str, password: str) -> str:
+def _verifier(session: PostgresSession, name: str, password: str) -> str:
     # Only the SCRAM verifier travels: the server may log statements.
     hashed = session.pgconn.encrypt_password(password.encode(), name.encode(), b"scram-sha-256")
     return hashed.decode()
 
 
-def refresh_prepared(session: Session, schema: str, role: str) -> Login:
+def refresh_prepared(session: PostgresSession, schema: str, role: str) -> Login:
     """Give the login that a DBA prepared (`database.runRole`) a new password, and let it in.
 
     Raises:
@@ -115,14 +117,14 @@ def refresh_prepared(session: Session, schema: str, role: str) -> Login:
     return Login(role, password)
 
 
-def _call_prepared(session: Session, schema: str, role: str, verifier: str | None) -> bool:
+def _call_prepared(session: PostgresSession, schema: str, role: str, verifier: str | None) -> bool:
     if not own(session, statements.FUNCTION_EXISTS, schema, role)[0][0]:
         return False
     own(session, statements.call_prepared(schema, role), verifier)
     return True
 
 
-def describe_ways(session: Session, schema: str, role: str = "") -> str:
+def describe_ways(session: PostgresSession, schema: str, role: str = "") -> str:
     """Return the sentence with the exact statements for both ways to a login of its own."""
     roles = read_roles(session)
     prepared = role or f"{roles.owner[:58]}_runs"
@@ -135,7 +137,7 @@ def describe_ways(session: Session, schema: str, role: str = "") -> str:
     )
 
 
-def end_role(session: Session, target: Target, schema: str, role: str) -> bool:
+def end_role(session: PostgresSession, target: Target, schema: str, role: str) -> bool:
     """End a tool's login: no new session, the old ones terminated, none seen.
 
     A new password first, so that only we can log in as the role; then we do, because a role may
@@ -163,7 +165,7 @@ def end_role(session: Session, target: Target, schema: str, role: str) -> bool:
     return True
 
 
-def _only_ours(session: Session, schema: str, role: str) -> Login | None:
+def _only_ours(session: PostgresSession, schema: str, role: str) -> Login | None:
     password = secrets.token_hex(24)
     verifier = _verifier(session, role, password)
     allowed = _alter(session, statements.allow_login(role, verifier)) or _call_prepared(
@@ -172,12 +174,12 @@ def _only_ours(session: Session, schema: str, role: str) -> Login | None:
     return Login(role, password) if allowed else None
 
 
-def _forbid(session: Session, schema: str, role: str) -> None:
+def _forbid(session: PostgresSession, schema: str, role: str) -> None:
     if not _alter(session, statements.forbid_login(role)):
         _call_prepared(session, schema, role, None)
 
 
-def _alter(session: Session, statement: str) -> bool:
+def _alter(session: PostgresSession, statement: str) -> bool:
     try:
         with session.transaction():
             session.execute(statements.NO_ROLE)
@@ -187,7 +189,7 @@ def _alter(session: Session, statement: str) -> bool:
     return True
 
 
-def _terminate_all(reaper: Session, role: str) -> None:
+def _terminate_all(reaper: PostgresSession, role: str) -> None:
     end = time.monotonic() + _SEE_NONE_SECONDS
     own(reaper, common.TERMINATE_LOGIN, role)
     while own(reaper, common.COUNT_LOGIN, role)[0][0]:
@@ -197,7 +199,7 @@ def _terminate_all(reaper: Session, role: str) -> None:
         own(reaper, common.TERMINATE_LOGIN, role)
 
 
-def remove_role(session: Session, target: Target, schema: str, role: str) -> bool:
+def remove_role(session: PostgresSession, target: Target, schema: str, role: str) -> bool:
     """End and drop a login that `make_role` made; return whether it is gone.
 
     What it may own in this database (a tool that did RESET ROLE) goes to the owner role first.

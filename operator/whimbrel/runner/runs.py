@@ -4,17 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Holder
-from whimbrel.planning.dialects import postgresql_ledger as statements
+from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.attempts import read_attempt, read_attempts, superseded
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.resolutions import is_resolved, record_resolution
+from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
+from whimbrel.runner.session import Row
+from whimbrel.runner.sessions import as_list
 
 Prove = Callable[[str], str]
 
@@ -141,7 +141,7 @@ def known_end(ledger: Ledger, order: Order) -> Over | None:
 def _refuse_older_run(ledger: Ledger, order: Order) -> None:
     """Refuse what an older run of this object asks for, also when the newer one is over."""
     who = (order.cluster, order.namespace, order.name, order.uid)
-    newer = ledger.rows(statements.NEWER_RUN, *who, order.number)
+    newer = ledger.rows(ledger.words.NEWER_RUN, *who, order.number)
     if newer:
         raise TransientError(
             "Superseded", f"the newer run {newer[0][0]} of this object took over from {order.run}"
@@ -176,8 +176,10 @@ def _take_over(ledger: Ledger, order: Order, holder: Run, prove: Prove) -> Reser
 def _insert(ledger: Ledger, order: Order) -> Run:
     who = (order.run, order.namespace, order.name, order.uid, order.cluster)
     try:
-        ledger.rows(statements.INSERT_RUN, *who, order.number, order.segment.value)
-    except psycopg.errors.UniqueViolation as error:
+        ledger.rows(ledger.words.INSERT_RUN, *who, order.number, order.segment.value)
+    except SERVER_ERRORS as error:
+        if not is_trouble(error, Trouble.DUPLICATE):
+            raise
         raise TransientError("Busy", "another run reserved the database just now") from error
     run = read_run(ledger, order.run)
     if run is None:
@@ -187,29 +189,29 @@ def _insert(ledger: Ledger, order: Order) -> Run:
 
 def open_run(ledger: Ledger) -> Run | None:
     """Return the run that holds the database."""
-    found = ledger.rows(statements.READ_OPEN_RUN)
+    found = ledger.rows(ledger.words.READ_OPEN_RUN)
     return _run(found[0]) if found else None
 
 
 def read_run(ledger: Ledger, run: str) -> Run | None:
     """Return a run by its id."""
-    found = ledger.rows(statements.READ_RUN, run)
+    found = ledger.rows(ledger.words.READ_RUN, run)
     return _run(found[0]) if found else None
 
 
 def read_runs(ledger: Ledger) -> tuple[Run, ...]:
     """Return all runs, oldest first (`whimbrel history`)."""
-    return tuple(_run(row) for row in ledger.rows(statements.READ_RUNS))
+    return tuple(_run(row) for row in ledger.rows(ledger.words.READ_RUNS))
 
 
-def _run(row: TupleRow) -> Run:
-    values = (*row[:-1], tuple(row[-1]))
+def _run(row: Row) -> Run:
+    values = (*row[:-1], tuple(as_list(row[-1])))
     return Run(*values)
 
 
 def set_run_plan(ledger: Ledger, run: str, plan: RunnerPlan, *, digest: str, image: str) -> None:
     """Record what a run carries out, step by step, and with which image."""
-    ledger.rows(statements.SET_RUN_PLAN, run, digest, image, list(plan.step_digests()))
+    ledger.rows(ledger.words.SET_RUN_PLAN, run, digest, image, list(plan.step_digests()))
 
 
 def set_run_target(ledger: Ledger, run: str, target: str, failure: str = "") -> None:
@@ -217,9 +219,9 @@ def set_run_target(ledger: Ledger, run: str, target: str, failure: str = "") -> 
 
     With a failure the run takes itself back because of it, and a later attempt does nothing else.
     """
-    ledger.rows(statements.SET_RUN_TARGET, run, target, failure)
+    ledger.rows(ledger.words.SET_RUN_TARGET, run, target, failure)
 
 
 def close_run(ledger: Ledger, run: str, state: str) -> None:
     """Record the end of a run; `held` (and `open`) goes on holding the database."""
-    ledger.rows(statements.SET_RUN_STATE, run, state)
+    ledger.rows(ledger.words.SET_RUN_STATE, run, state)

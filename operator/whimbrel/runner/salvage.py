@@ -5,10 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.steps import CatalogObject, SalvageObjects
-from whimbrel.planning.dialects import postgresql_catalog as statements
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import (
     expired_salvage,
@@ -17,7 +14,8 @@ from whimbrel.runner.records import (
     read_salvage,
     record_salvage,
 )
-from whimbrel.runner.sessions import own
+from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.sessions import as_list, own
 from whimbrel.runner.step_work import Place, StepFailedError, Work
 from whimbrel.runner.transactions import End
 
@@ -52,10 +50,11 @@ def run_salvage(step: SalvageObjects, work: Work) -> tuple[str, ...]:
     try:
         with work.ledger.session.transaction():
             work.guard(work.ledger.session)
-            place.xid = own(work.ledger.session, statements.CURRENT_XID)[0][0]
+            for statement in work.ledger.session.dialect.catalog.READ_XID:
+                place.xid = own(work.ledger.session, statement)[0][0]
             names = salvage_objects(work, step.objects)
             finish_step(work.ledger, work.run, step.id)
-    except psycopg.Error as error:
+    except SERVER_ERRORS as error:
         failure = StepFailedError(step.id, place, error)
         failure.end = work.prove(place.xid) if place.xid else End.ABORTED
         raise failure from error
@@ -69,18 +68,21 @@ def salvage_objects(work: Work, objects: Iterable[CatalogObject]) -> tuple[str, 
     Objects that do not exist or hold nothing leave no table.
     """
     session = work.ledger.session
+    words = session.dialect.catalog
     sources = [each for each in _sources(objects) if _columns_of(work.ledger, each)]
     for source in sources:
-        own(session, statements.lock_table(source.schema, source.table))
-    # A policy must not hide rows from the copy: with `off` the server refuses instead.
-    own(session, statements.ROW_SECURITY, "off")
+        for statement in words.lock_table(source.schema, source.table):
+            own(session, statement)
+    for statement in words.BEFORE_COPY:
+        own(session, statement)
     made = _last_number(work)
     names: list[str] = []
     for source in sources:
         name = salvage_name(work.run, made + len(names) + 1)
         if _copied(work, source, name):
             names.append(name)
-    own(session, statements.ROW_SECURITY, "on")
+    for statement in words.AFTER_COPY:
+        own(session, statement)
     return tuple(names)
 
 
@@ -96,7 +98,8 @@ def drop_expired(ledger: Ledger) -> tuple[str, ...]:
     with ledger.session.transaction():
         expired = [each.table_name for each in expired_salvage(ledger)]
         for name in expired:
-            own(ledger.session, statements.drop_table(ledger.schema, name))
+            words = ledger.session.dialect.catalog
+            own(ledger.session, words.drop_table(*words.ledger_table(ledger.schema, name)))
             forget_salvage(ledger, name)
     return tuple(expired)
 
@@ -120,32 +123,35 @@ def _sources(objects: Iterable[CatalogObject]) -> list[_Source]:
 
 def _columns_of(ledger: Ledger, source: _Source) -> tuple[str, ...]:
     """Return the columns that would go and hold something of their own; () where there are none."""
-    found = own(ledger.session, statements.READ_COLUMNS, source.schema, source.table)
+    found = own(
+        ledger.session, ledger.session.dialect.catalog.READ_COLUMNS, source.schema, source.table
+    )
     if not source.columns:
         return tuple(name for name, _ in found)
     return tuple(name for name, derived in found if name in source.columns and not derived)
 
 
 def _copied(work: Work, source: _Source, name: str) -> bool:
-    ledger = work.ledger
+    ledger, words = work.ledger, work.ledger.session.dialect.catalog
     # Read again: only now, under the lock, is it certain.
     columns = _columns_of(ledger, source) if source.columns else ()
-    question = statements.has_data(source.schema, source.table, columns)
+    question = words.has_data(source.schema, source.table, columns)
     if not own(ledger.session, question)[0][0]:
         return False
     shown = _shown(ledger, source, columns)
-    target = (ledger.schema, name)
-    copy = statements.copy_table(target, (source.schema, source.table), shown, columns)
+    target = words.ledger_table(ledger.schema, name)
+    copy = words.copy_table(target, (source.schema, source.table), shown, columns)
     own(ledger.session, copy)
-    rows: int = own(ledger.session, statements.count_rows(*target))[0][0]
+    rows: int = own(ledger.session, words.count_rows(*target))[0][0]
     record_salvage(ledger, work.run, name, str(source), kept=(rows, work.keep_salvage))
-    work.tell(f"salvage: {rows} rows of {source} kept in {ledger.schema}.{name}")
+    work.tell(f"salvage: {rows} rows of {source} kept in {'.'.join(target)}")
     return True
 
 
 def _shown(ledger: Ledger, source: _Source, columns: Sequence[str]) -> tuple[str, ...]:
     """Return key and columns; () for the whole row, where there is no key."""
-    key = own(ledger.session, statements.READ_KEY, source.schema, source.table)
+    words = ledger.session.dialect.catalog
+    key = own(ledger.session, words.READ_KEY, source.schema, source.table)
     if not columns or not key:
         return ()
-    return tuple(dict.fromkeys([*key[0][0], *columns]))
+    return tuple(dict.fromkeys([*as_list(key[0][0]), *columns]))

@@ -3,8 +3,6 @@
 import contextlib
 from collections.abc import Sequence
 
-import psycopg
-
 from whimbrel.planning.shape import Parts, Shape, changed, named, not_as_before, touched
 from whimbrel.planning.tools.foreign import relations
 from whimbrel.planning.tools.registry import foreign_tool
@@ -13,6 +11,7 @@ from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
+from whimbrel.runner.server_errors import SERVER_ERRORS
 
 
 def warn_of_foreign_change(bench: Bench) -> None:
@@ -38,7 +37,7 @@ def remember_shape(bench: Bench) -> None:
 
 def _readable_shape(ledger: Ledger) -> Shape | None:
     """Return the shape; None where somebody else's lock or DDL is in the way of reading it."""
-    with contextlib.suppress(psycopg.OperationalError, psycopg.InternalError):
+    with contextlib.suppress(*SERVER_ERRORS):
         return read_shape(ledger.session, ledger.schema)
     return None
 

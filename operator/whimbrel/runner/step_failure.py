@@ -3,7 +3,7 @@
 from typing import Final
 
 from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
-from whimbrel.planning.dialects.postgresql_errors import Fate
+from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.step_work import StepFailedError
 from whimbrel.runner.transactions import End
@@ -11,9 +11,6 @@ from whimbrel.runner.watchdog import Sighting
 
 LOCK_TRIES: Final = 3  # tries before a lock that makes others wait too long counts as a failure
 SALVAGE_TOO_LARGE: Final = "SalvageDoesNotFit"
-_LOCK_NOT_AVAILABLE: Final = "55P03"
-_CANCELLED: Final = "57014"
-_NOTHING_STAYED: Final = "nothing of this transaction stayed"
 
 
 class TryAgainError(Exception):
@@ -45,7 +42,7 @@ def raise_meaning(failure: StepFailedError, bench: Bench, tries: int) -> None:
     sighting = _sighting(failure, bench)
     if sighting is not None:
         raise _lock(failure, sighting, bench, tries) from failure
-    if failure.fate is Fate.HEALS and failure.sqlstate != _CANCELLED:
+    if failure.fate is Fate.HEALS and failure.trouble is not Trouble.CANCELLED:
         raise TryAgainError(bench.clean(failure.sentence())) from failure
     raise failed(failure, bench) from failure
 
@@ -54,8 +51,8 @@ def _sighting(failure: StepFailedError, bench: Bench) -> Sighting | None:
     """Return the wait for a lock that ended the statement, or None where something else did."""
     seen = bench.holding.watchdog.last_sighting(bench.holding.attempt.backend_pid)
     # A statement_timeout cancels too, maybe long after a wait that another statement got over.
-    cancelled = failure.sqlstate == _CANCELLED and seen is not None and seen.stopped
-    return seen if cancelled or failure.sqlstate == _LOCK_NOT_AVAILABLE else None
+    cancelled = failure.trouble is Trouble.CANCELLED and seen is not None and seen.stopped
+    return seen if cancelled or failure.trouble is Trouble.LOCK else None
 
 
 def failed(failure: StepFailedError, bench: Bench) -> WhimbrelError:
@@ -66,7 +63,7 @@ def failed(failure: StepFailedError, bench: Bench) -> WhimbrelError:
 
 def _lock(failure: StepFailedError, sighting: Sighting, bench: Bench, tries: int) -> Exception:
     told = sighting.sentence()
-    if sighting.waited or failure.sqlstate == _LOCK_NOT_AVAILABLE:
+    if sighting.waited or failure.trouble is Trouble.LOCK:
         return TryAgainError(f"{_where(failure)}: {told}")
     if tries < LOCK_TRIES:
         return TryAgainError(f"{_where(failure)}: {told}")
@@ -99,5 +96,5 @@ def _where(failure: StepFailedError) -> str:
 def _state(failure: StepFailedError) -> str:
     if failure.end is End.ABORTED:
         proof = f" (transaction {failure.xid} is aborted)" if failure.xid else ""
-        return f"{_NOTHING_STAYED}{proof}"
+        return f"nothing of this {failure.unit} stayed{proof}"
     return "what became of it is looked up before anything else is done"

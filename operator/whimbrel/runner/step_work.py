@@ -5,17 +5,17 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.facts import Applied, Unfinished
 from whimbrel.model.steps import CatalogObject, Direction, MigrationFile, Statement
-from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
-from whimbrel.runner.kept_table import Kept, record
+from whimbrel.planning.dialects.fates import Fate, Said, Trouble
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.postgresql_kept_table import Kept, record
 from whimbrel.runner.records import delete_applied, insert_applied
-from whimbrel.runner.sessions import Session
+from whimbrel.runner.server_errors import ServerError, read_error
+from whimbrel.runner.session import Session
 from whimbrel.runner.transactions import End
 
+_SAID_NOTHING: Final = Said("", "", "", Fate.UNKNOWN)
 _SHOWN: Final = 200  # characters of a statement in messages
 
 
@@ -66,21 +66,23 @@ class StepFailedError(Exception):
         statement: The statement with file and line, or None (salvage, COMMIT).
         doing: What was being done where there is no statement.
         line: Line in the file where the server saw the error, or of the statement; 0 for none.
-        sqlstate: SQLSTATE, or "" when the connection broke.
-        server: The server's message, without DETAIL: that may hold values.
+        said: What the server said; nothing where it said nothing.
+        server: Its message, without what may hold values.
         xid: Id of the transaction, or "".
         end: What became of the transaction; ABORTED where there was none or nothing is left.
+        unit: What is all or nothing: the transaction, or the statement.
     """
 
-    def __init__(self, step: str, place: "Place", error: psycopg.Error | None = None) -> None:
+    def __init__(self, step: str, place: "Place", error: ServerError | None = None) -> None:
         self.step = step
         self.statement = place.statement
         self.doing = place.doing
-        self.line = _error_line(place.statement, error)
-        self.sqlstate = (error.sqlstate if error else "") or ""
-        self.server = _server_message(error)
+        self.said = read_error(error) if error else _SAID_NOTHING
+        self.line = _error_line(place.statement, self.said)
+        self.server = self.said.message
         self.xid = place.xid
         self.end = End.UNKNOWN
+        self.unit = "transaction"
         super().__init__(step)
 
     def __str__(self) -> str:
@@ -88,9 +90,19 @@ class StepFailedError(Exception):
         return self.sentence()
 
     @property
+    def sqlstate(self) -> str:
+        """SQLSTATE or error number, "" when the connection broke."""
+        return self.said.code
+
+    @property
     def fate(self) -> Fate:
         """Whether the same statement may pass at another try."""
-        return fate_of(self.sqlstate)
+        return self.said.fate
+
+    @property
+    def trouble(self) -> Trouble:
+        """Which error it is, of those that are answered in a way of their own."""
+        return self.said.trouble
 
     @property
     def file(self) -> str:
@@ -105,7 +117,7 @@ class StepFailedError(Exception):
     def sentence(self) -> str:
         """Return what failed where, with SQLSTATE and the server's words."""
         where = f"{self.file}, line {self.line}" if self.statement else self.doing
-        state = f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""
+        state = f" ({self.said.shown})" if self.said.code else ""
         what = f": {self.shown()}" if self.statement else ""
         return f"{where}: {self.server}{state}{what}"
 
@@ -128,8 +140,8 @@ class Place:
 
 
 def run_statement(session: Session, statement: Statement) -> None:
-    """Send a statement exactly as its author wrote it: no parameters, the simple protocol."""
-    session.execute(statement.text.encode(session.info.encoding))
+    """Send a statement exactly as its author wrote it."""
+    session.run(statement.text)
 
 
 def record_file(
@@ -179,16 +191,8 @@ def _insert(work: Work, file: MigrationFile, added: frozenset[CatalogObject]) ->
     insert_applied(work.ledger, row)
 
 
-def _error_line(statement: Statement | None, error: psycopg.Error | None) -> int:
+def _error_line(statement: Statement | None, said: Said) -> int:
     if statement is None:
         return 0
-    position = error.diag.statement_position if error else None
-    passed = statement.text[: int(position) - 1] if position else ""
+    passed = statement.text[: said.position - 1] if said.position else ""
     return statement.line + passed.count("\n")
-
-
-def _server_message(error: psycopg.Error | None) -> str:
-    if error is None:
-        return ""
-    # Without a SQLSTATE the text is libpq's own: the connection broke.
-    return error.diag.message_primary or str(error).strip().splitlines()[0]

@@ -1,4 +1,4 @@
-"""Which database: a URL or its parts, parsed once by libpq's own parser, rendered for any tool."""
+"""Which PostgreSQL: a URL or its parts, parsed by libpq's own parser, rendered for any tool."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -33,7 +33,7 @@ _IGNORED: Final = frozenset({
 _SCHEMA: Final = "schema"  # where unqualified names go, as other clients say it
 _SCHEME: Final = re.compile(r"(?:postgres|postgresql)(?:\+([a-z0-9_]+))?://", re.IGNORECASE)
 _LIBPQ_DRIVERS: Final = frozenset({"", "psycopg", "psycopg_async", "psycopg2", "psycopg2cffi"})
-_ENCODE: Final = (
+ENCODE: Final = (
     "; in user and password write % as %25, @ as %40, / as %2F, : as %3A, ? as %3F and # as %23"
 )
 
@@ -44,8 +44,9 @@ class Target:
 
     Attributes:
         host: Host, several hosts with commas, or the directory of a Unix socket.
-        parameters: Further libpq parameters, sorted by name.
+        parameters: Further parameters of the driver, sorted by name.
         warnings: Sentences for status; the first word is the reason, then a colon.
+        server: Kind of the server, as `servers.KINDS` names it.
     """
 
     host: str
@@ -55,13 +56,14 @@ class Target:
     password: str = field(repr=False)
     parameters: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    server: str = "postgresql"
 
     def __str__(self) -> str:
         """Return host:port/database, fit for messages."""
         return f"{self.host}:{self.port}/{self.dbname}"
 
 
-def parse_target(url: str, *, ca_file: str | None = None) -> Target:
+def parse_postgresql(url: str, *, ca_file: str | None = None) -> Target:
     """Return the target of a URL (postgres://, postgresql://, postgresql+driver://).
 
     Args:
@@ -75,13 +77,13 @@ def parse_target(url: str, *, ca_file: str | None = None) -> Target:
     text = url.strip()
     scheme = _SCHEME.match(text)
     if scheme is None:
-        raise _refused("it must begin with postgresql:// (or postgresql+driver://)")
+        raise refused("it must begin with postgresql:// or mysql:// (or postgresql+driver://)")
     plain, schema = _without_foreign_words("postgresql://" + text[scheme.end() :])
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(plain).items()}
     except psycopg.Error:
         # libpq quotes what it could not read, and that may be the password.
-        raise _refused("libpq cannot read it" + _ENCODE) from None
+        raise refused("libpq cannot read it" + ENCODE) from None
     if schema:
         parts["options"] = f"{parts.get('options', '')} {_search_path(schema)}".strip()
     return _checked(parts, ca_file)
@@ -118,20 +120,20 @@ def _refuse_parameters(query: str) -> None:
         if name in ALLOWED | _PARTS | _IGNORED | {_SCHEMA}:
             continue
         shown = f"the parameter {name}" if name in _KNOWN else "a parameter in it"
-        raise _refused(f"{shown} is not allowed; allowed are {', '.join(sorted(ALLOWED))}")
+        raise refused(f"{shown} is not allowed; allowed are {', '.join(sorted(ALLOWED))}")
 
 
 def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
     for name, word in (("host", "a host"), ("user", "a login"), ("dbname", "a database")):
         if not parts.get(name):
-            raise _refused(f"{word} is missing" + _ENCODE)
+            raise refused(f"{word} is missing" + ENCODE)
     if any("\0" in value for value in parts.values()):
-        raise _refused("it holds a NUL character")
+        raise refused("it holds a NUL character")
     host = parts["host"]
     if not host.startswith("/") and re.search(r"[@/\s?#]", host):
-        raise _refused("the host holds a character that no host has" + _ENCODE)
+        raise refused("the host holds a character that no host has" + ENCODE)
     extra = {key: value for key, value in parts.items() if key not in _PARTS}
-    parameters, warnings = _with_tls(extra, ca_file)
+    parameters, warnings = with_tls(extra, ca_file)
     return Target(
         host=host,
         port=_port(parts.get("port", "")),
@@ -146,16 +148,17 @@ def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
 def _port(text: str) -> int:
     ports = set(text.split(",")) or {""}
     if len(ports) > 1:
-        raise _refused("several hosts must have the same port")
+        raise refused("several hosts must have the same port")
     only = ports.pop() or "5432"
     if not re.fullmatch(r"[0-9]{1,5}", only) or not 0 < int(only) < 65536:
-        raise _refused("the port is not a number from 1 to 65535" + _ENCODE)
+        raise refused("the port is not a number from 1 to 65535" + ENCODE)
     return int(only)
 
 
-def _with_tls(
+def with_tls(
     parameters: dict[str, str], ca_file: str | None
 ) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return the parameters with what a named authority means, and warnings."""
     if ca_file is None:
         return parameters, ()
     mode = parameters.get("sslmode", "verify-full")
@@ -169,7 +172,8 @@ def _with_tls(
     return secured, (sentence,)
 
 
-def _refused(problem: str) -> RefusedError:
+def refused(problem: str) -> RefusedError:
+    """Return the refusal of a URL; the problem holds no part of it."""
     return RefusedError("InvalidURL", f"the database URL is refused: {problem}")
 
 

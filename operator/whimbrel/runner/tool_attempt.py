@@ -7,8 +7,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import (
     FailedError,
     HeldError,
@@ -18,11 +16,9 @@ from whimbrel.model.errors import (
 )
 from whimbrel.model.steps import CatalogObject, Direction, RunTool
 from whimbrel.planning.build import shown
-from whimbrel.planning.dialects.postgresql import COUNT_THEIRS, TERMINATE_THEIRS
-from whimbrel.planning.dialects.postgresql_errors import Fate, fate_of
-from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
+from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.planning.shape import differ
-from whimbrel.planning.tools.foreign import own_options
+from whimbrel.planning.tools.foreign import own_options, scheme_for
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
@@ -35,6 +31,7 @@ from whimbrel.runner.half_done import (
     part_stays,
     refuse_half_done,
 )
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
@@ -46,11 +43,14 @@ from whimbrel.runner.run_role import (
     role_name,
 )
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool, same
-from whimbrel.runner.sessions import Session, is_pooled, open_session, own, tool_options
+from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
+from whimbrel.runner.servers import server_of
+from whimbrel.runner.session import Session, Theirs, Watched
+from whimbrel.runner.sessions import open_session
 from whimbrel.runner.shapes import record_end, record_start, tool_shape
 from whimbrel.runner.strangers import busy_strangers
-from whimbrel.runner.target import Login, render_url, with_login
-from whimbrel.runner.watchdog import Limits, Watchdog, Watched
+from whimbrel.runner.target import Login, with_login
+from whimbrel.runner.watchdog import Limits, Watchdog
 
 Identities = Mapping[CatalogObject, Identity]
 
@@ -109,12 +109,14 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
         raise TransientError("ToolNotThere", "the tool's container is not there")
     manners = bench.holding.manners
     # A pooler refuses a login with options; then the watchdog alone bounds the tool.
-    options = "" if is_pooled(bench.holding.session) else tool_options(manners)
-    url = render_url(
-        bench.place.target,
-        spec.migrations.database_url.scheme,
+    kind, target = server_of(bench.place.target), bench.place.target
+    options = "" if bench.holding.session.is_pooled() else kind.options(manners)
+    given = own_options(spec) if kind.in_environment else ""
+    url = kind.render(
+        target,
+        scheme_for(foreign_tool(spec.migrations.tool), spec, target.server),
         login=login,
-        options=f"{own_options(spec)} {options}".strip(),
+        options=f"{given} {options}".strip(),
         application_name=manners.application_name,
     )
     own_password = Redactor([login.password] if login else []).clean
@@ -123,7 +125,8 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
         return own_password(bench.clean(text))
 
     name = manners.application_name
-    return ToolPlace(bench.place.tool, spec, url, name, options, clean, bench.place.report)
+    inherited = options if kind.in_environment else ""
+    return ToolPlace(bench.place.tool, spec, url, name, inherited, clean, bench.place.report)
 
 
 def finish_lost_tool_runs(bench: Bench) -> None:
@@ -182,9 +185,9 @@ def _login(bench: Bench) -> Iterator[Login | None]:
     if bench.place.run_target is not None:
         prepared = bench.place.run_target.user
         record_tool(ledger, order, run_role=prepared)
-        yield refresh_prepared(ledger.session, ledger.schema, prepared)
+        yield refresh_prepared(postgres(ledger.session), ledger.schema, prepared)
         return
-    if not may_make_roles(ledger.session):
+    if not ledger.session.dialect.own_logins or not may_make_roles(postgres(ledger.session)):
         record_tool(ledger, order)
         yield None
         return
@@ -195,7 +198,7 @@ def _login(bench: Bench) -> Iterator[Login | None]:
             _drop_role(bench, earlier.run_role)
     record_tool(ledger, order, run_role=name)
     try:
-        yield make_role(ledger.session, name, bench.holding.manners)
+        yield make_role(postgres(ledger.session), name, bench.holding.manners)
     finally:
         _drop_role(bench, name)
 
@@ -204,8 +207,8 @@ def _drop_role(bench: Bench, name: str) -> None:
     """Drop the tool's login; what stops that is a warning, it must not hide how the tool ended."""
     ledger = bench.holding.ledger
     gone = False
-    with contextlib.suppress(WhimbrelError, psycopg.Error):
-        gone = remove_role(ledger.session, bench.place.target, ledger.schema, name)
+    with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):
+        gone = remove_role(postgres(ledger.session), bench.place.target, ledger.schema, name)
     if not gone:
         bench.findings.warnings.append(f"RoleLeft: the login {name} could not be dropped yet")
 
@@ -218,7 +221,7 @@ def _watching(bench: Bench, login: Login | None) -> Watchdog:
     def connect() -> Session:
         session = open_session(target, manners)
         # The login's default role is the owner, who may not cancel what the login does.
-        session.execute(SESSION_NO_ROLE)
+        session.without_role()
         return session
 
     return Watchdog(
@@ -233,9 +236,9 @@ def _await_no_session(
 ) -> None:
     """Wait until no session of the tool is left; those of a dead tool are terminated."""
     attempt = bench.holding.attempt
-    spared = [attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid]
+    spared = (attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid)
     role = login.user if login else ""
-    who = (attempt.application_name, attempt.login, role, spared)
+    who = Theirs(attempt.application_name, attempt.login, role, spared)
     # A session of its own: once a stop is asked for, whatever the worker's session runs is
     # cancelled, again and again.
     with closing(bench.holding.another_session()) as session:
@@ -243,7 +246,9 @@ def _await_no_session(
         # Asked even where the driver takes our name: env.py may give another one. A tool that came
         # to its own end has heard the answer to each of its statements: nothing of it is at work.
         strangers = (
-            "" if role or answered else busy_strangers(session, attempt.login, attempt.opened_at)
+            ""
+            if role or answered
+            else busy_strangers(session, attempt.login, attempt.opened_at, attempt.backend_pid)
         )
     if strangers:
         raise TransientError(
@@ -253,14 +258,21 @@ def _await_no_session(
         )
 
 
-def _await_none_named(session: Session, who: tuple[str, str, str, list[int]]) -> None:
+def _await_none_named(session: Session, who: Theirs) -> None:
     end = time.monotonic() + _SESSIONS_SECONDS
-    while own(session, COUNT_THEIRS, *who)[0][0]:
+    while session.count(who):
         if time.monotonic() > end:
-            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
-                own(session, TERMINATE_THEIRS, *who)
+            _terminate(session, who)
             raise TransientError("ToolSessionsLeft", "sessions of the tool did not end")
         time.sleep(_POLL_SECONDS)
+
+
+def _terminate(session: Session, who: Theirs) -> None:
+    try:
+        session.terminate(who)
+    except SERVER_ERRORS as error:
+        if not is_trouble(error, Trouble.PRIVILEGE):
+            raise
 
 
 def _judged(
@@ -302,6 +314,10 @@ def _meaning(
         return FailedError(
             "LockHeldTooLong", f"{failure.message}{told}, more than limits.lockHold; {state}"
         )
-    if stops or (failure.sqlstate and fate_of(failure.sqlstate) is not Fate.PERMANENT):
+    if stops or (failure.sqlstate and _fate(failure, bench) is not Fate.PERMANENT):
         return TransientError("Blocked", f"{failure.message}{told}; {state}", retry_after=5.0)
     return FailedError("ToolFailed", f"{failure.message}; {state}")
+
+
+def _fate(failure: ToolFailedError, bench: Bench) -> Fate:
+    return bench.holding.session.dialect.fate_of(failure.sqlstate)

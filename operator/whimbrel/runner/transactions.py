@@ -5,11 +5,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import TransientError
 from whimbrel.planning.dialects.postgresql_catalog import XACT_STATUS
-from whimbrel.runner.sessions import Session, own
+from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.session import Session
+from whimbrel.runner.sessions import own
 
 _POLL_SECONDS: Final = 0.05
 
@@ -60,5 +60,5 @@ def _asked(open_session: Callable[[], Session], xid: str) -> End:
     try:
         with open_session() as session:
             return transaction_ended(session, xid)
-    except (psycopg.Error, TransientError):
+    except (*SERVER_ERRORS, TransientError):
         return End.UNKNOWN

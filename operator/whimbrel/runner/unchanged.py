@@ -6,8 +6,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
@@ -23,7 +21,9 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note, has_notes, read_note, write_note
 from whimbrel.runner.project import read_source, reading_place
 from whimbrel.runner.run_tool import ToolPlace, same, wrapper_text
-from whimbrel.runner.sessions import Manners, open_session
+from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
 from whimbrel.runner.surroundings import Surroundings
 
 # The time of a change lags behind the clock: by 10 ms, or a second where files have whole ones.
@@ -125,7 +125,7 @@ def _read_known(order: Order, place: Surroundings, manners: Manners) -> SeenImag
             ledger = Ledger(session, order.spec.database.ledger_schema)
             known = _read_image(ledger, order) if has_notes(ledger) else None
             rows = read_revisions(session, order.spec) if known else ()
-    except (psycopg.Error, WhimbrelError):
+    except (*SERVER_ERRORS, WhimbrelError):
         return None  # said where the database is needed, with its reason
     return known if known is not None and same(rows, known.rows) else None
 

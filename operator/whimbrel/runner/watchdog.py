@@ -4,44 +4,20 @@ import contextlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Self
 
-import psycopg
-from psycopg.rows import TupleRow
-
 from whimbrel.model.errors import TransientError
-from whimbrel.planning.dialects.postgresql import (
-    CANCEL,
-    SESSION_FACTS,
-    TERMINATE,
-    WAITERS,
-    WATCHED,
-    first_words,
-)
-from whimbrel.runner.sessions import Session, Value, backend_pid, pin
+from whimbrel.planning.dialects.dialect import Dialect
+from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.session import Row, Session, Watched
 
 _QUIET_SECONDS: Final = 0.025  # nothing of ours is active
 _LONGEST_TICK: Final = 0.2
 _SECOND_TRY: Final = 1.0  # a session that was cancelled and still blocks is terminated after that
 _RECONNECT_SECONDS: Final = 1.0
-
-
-@dataclass(frozen=True)
-class Watched:
-    """Whose sessions are watched.
-
-    Attributes:
-        application_name: The name that ours and the tool's carry.
-        role: The tool's own login, or "".
-        pids: Backends that are watched whatever they call themselves.
-    """
-
-    application_name: str
-    role: str = ""
-    pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -170,30 +146,29 @@ class Watchdog:
         while not self._stopped.wait(pause):
             try:
                 pause = self._look()
-            except psycopg.Error:
+            except SERVER_ERRORS:
                 pause = self._reconnect()
 
     def _reconnect(self) -> float:
         self._session.close()
-        with contextlib.suppress(TransientError, psycopg.Error):
+        with contextlib.suppress(TransientError, *SERVER_ERRORS):
             self._session, self._pid = self._connected()
             return 0.0
         return _RECONNECT_SECONDS
 
     def _connected(self) -> tuple[Session, int]:
-        session = pin(self._connect())
-        return session, backend_pid(session)
+        session = self._connect()
+        session.pin()
+        return session, session.backend()
 
     def _look(self) -> float:
         """Look once; return the seconds until the next look."""
-        watched = self._watched
-        who = (watched.application_name, watched.role, list(watched.pids))
-        ours: dict[int, str] = dict(self._ask(WATCHED, *who))
-        if not ours:
+        waits = self._session.watch(self._watched)
+        if not waits.ours:
             return _QUIET_SECONDS
         tick = min(self._limits.wait / 4, _LONGEST_TICK)
-        for sighting in sightings_of(ours, self._ask(WAITERS)):
-            tick = min(tick, self._judge(sighting, ours[sighting.pid]))
+        for sighting in sightings_of(waits.ours, waits.waiters):
+            tick = min(tick, self._judge(sighting, waits.ours[sighting.pid]))
         return tick
 
     def _judge(self, sighting: Sighting, state: str) -> float:
@@ -210,20 +185,18 @@ class Watchdog:
         before = self._seen.get(sighting.pid)
         if before is not None and _pids(before) == _pids(sighting):
             return before.others  # no question between a limit that is passed and the cancel
-        return tuple(other_of(row) for row in self._ask(SESSION_FACTS, _pids(sighting)))
+        dialect, found = self._session.dialect, self._session.describe(_pids(sighting))
+        return tuple(other_of(row, dialect) for row in found)
 
     def _stop(self, pid: int, state: str) -> None:
         """Cancel; terminate what cannot be cancelled: it holds locks and runs no statement."""
         first = self._first_stop.setdefault(pid, time.monotonic())
         persists = time.monotonic() - first > _SECOND_TRY
-        self._ask(TERMINATE if state != "active" or persists else CANCEL, pid)
-
-    def _ask(self, statement: str, *values: Value) -> list[TupleRow]:
-        return self._session.execute(statement, values or None).fetchall()
+        self._session.stop(pid, hard=state != "active" or persists)
 
 
 def sightings_of(
-    ours: dict[int, str], waiters: list[tuple[int, float, list[int]]]
+    ours: dict[int, str], waiters: Iterable[tuple[int, float, list[int]]]
 ) -> tuple[Sighting, ...]:
     """Return our own waits and the waits of others for us, among all waits for locks.
 
@@ -231,6 +204,7 @@ def sightings_of(
         ours: Backends of ours and their states.
         waiters: Backend, seconds that it has waited, and who blocks it.
     """
+    waiters = tuple(waiters)
     waits = [
         Sighting(pid, waited=True, seconds=seconds, others=_named(blockers))
         for pid, seconds, blockers in waiters
@@ -246,9 +220,9 @@ def sightings_of(
     return (*waits, *blocked)
 
 
-def other_of(row: TupleRow) -> Other:
-    """Return a session from a row of SESSION_FACTS."""
-    values = (*row[:5], first_words(row[5]))
+def other_of(row: Row, dialect: Dialect) -> Other:
+    """Return a session from a row of `Session.describe`."""
+    values = (*row[:5], dialect.server.first_words(row[5]))
     return Other(*values)
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-import psycopg
-
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import plan_up
+from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.applied_digests import settle_digests
 from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
@@ -26,6 +25,7 @@ from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
+from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
@@ -68,7 +68,7 @@ def carry_out(order: Order, place: Surroundings) -> Result:
             result = _hold_and_work(order, place, findings, clean)
     except WhimbrelError as error:
         result = findings.failure(error)
-    except psycopg.Error as error:
+    except SERVER_ERRORS as error:
         result = findings.failure(sorted_error(error, "the ledger could not be used", clean))
     return _cleaned(result, clean)
 
@@ -127,10 +127,10 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
         return _with_image(error, bench)
     except WhimbrelError as error:
         return bench.findings.failure(error)
-    except psycopg.Error as error:
+    except SERVER_ERRORS as error:
         told = sorted_error(error, "the ledger could not be used", bench.clean)
         # Once a stop is asked for, our own reading is cancelled like everything else.
-        stopped = bench.place.stopping.is_set() and error.sqlstate == "57014"
+        stopped = bench.place.stopping.is_set() and is_trouble(error, Trouble.CANCELLED)
         return bench.findings.failure(
             TransientError("Stopped" if stopped else "LedgerError", told.message)
         )
@@ -172,7 +172,7 @@ def _closed(result: Result, bench: Bench) -> Result:
                 remember_shape(bench)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
-    except psycopg.Error as error:
+    except SERVER_ERRORS as error:
         # Whatever the class of the error says: the work is done, only its end is not written.
         told = sorted_error(error, "the end could not be recorded", bench.clean).message
         return bench.findings.failure(TransientError("LedgerError", f"{cleaned.message}; {told}"))
@@ -230,8 +230,8 @@ def _drop_expired(bench: Bench) -> None:
     """Drop salvage whose time is over; what stops that does not make the migration a failure."""
     try:
         drop_expired(bench.holding.ledger)
-    except psycopg.Error as error:
-        told = bench.clean(str(error.diag.message_primary))
+    except SERVER_ERRORS as error:
+        told = bench.clean(read_error(error).message)
         bench.findings.warnings.append(f"SalvageLeft: expired salvage stays: {told}")
 
 

@@ -17,7 +17,6 @@ from whimbrel.model.steps import (
 from whimbrel.planning.dialects.postgresql import quote_identifier
 from whimbrel.planning.statements import read_sql
 from whimbrel.planning.syntax import comments, parse_sql
-from whimbrel.planning.touched import touched
 
 ALONE = "-- whimbrel: no-transaction\n"
 
@@ -195,7 +194,7 @@ def test_long_chains_of_operators_are_read():
 def test_many_rows_are_read():
     rows = ",".join(f"({n}, 'row {n}')" for n in range(20_000))
     (only,) = parse_sql("f.sql", f"INSERT INTO t VALUES {rows}")
-    assert touched(only) == ()
+    assert only.touches == ()
 
 
 STATEMENTS = st.sampled_from(
@@ -231,7 +230,7 @@ IDENTIFIERS = st.text(
 @given(IDENTIFIERS, IDENTIFIERS)
 def test_any_legal_identifier_round_trips(table, column):
     text = f"ALTER TABLE {quote_identifier(table)} DROP COLUMN {quote_identifier(column)}"
-    ((dropped,),) = (touched(each) for each in parse_sql("f.sql", text))
+    ((dropped,),) = (each.touches for each in parse_sql("f.sql", text))
     assert (dropped.object.name, dropped.object.part) == (table, column)
 
 

@@ -35,6 +35,8 @@ SET_LOCAL_SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', $1, 
 # pg_temp last: it is searched first unless it is named.
 PINNED_SEARCH_PATH: Final = "pg_catalog, pg_temp"
 
+# The server itself refuses whatever in us would write.
+READ_ONLY: Final = "SET default_transaction_read_only = on"
 SET_SESSION: Final = "SELECT pg_catalog.set_config($1, $2, false)"
 BACKEND_PID: Final = "SELECT pg_catalog.pg_backend_pid()"
 
@@ -43,6 +45,7 @@ UNLOCK: Final = f"SELECT pg_catalog.pg_advisory_unlock({LOCK_CLASS}, {MIGRATOR_K
 TRY_BOOTSTRAP_LOCK: Final = (
     f"SELECT pg_catalog.pg_try_advisory_xact_lock({LOCK_CLASS}, {BOOTSTRAP_KEY})"
 )
+AFTER_INSTALL: Final[tuple[str, ...]] = ()  # the bootstrap lock ends with its transaction
 _EQ: Final = "OPERATOR(pg_catalog.=)"
 _OUR_LOCK: Final = (
     f"l.locktype {_EQ} 'advisory'::pg_catalog.text AND l.granted"
@@ -167,16 +170,16 @@ def first_words(query: str, limit: int = 6) -> str:
     return " ".join(plain.split()[:limit])
 
 
-def schema_statements(schema: str, role: str) -> tuple[str, ...]:
-    """Return what a DBA runs so that a role can have its ledger in a schema of its own."""
-    name, owner = quote_identifier(schema), quote_identifier(role)
-    return (f"CREATE SCHEMA {name} AUTHORIZATION {owner};",)
+def ledger_grants(schema: str, account: str, database: str, *, exists: bool) -> tuple[str, ...]:
+    """Return what a DBA runs in the database so that a role can have its ledger there.
 
-
-def grant_statements(schema: str, role: str) -> tuple[str, ...]:
-    """Return what a DBA runs so that a role can use a ledger schema that belongs to another."""
-    name, user = quote_identifier(schema), quote_identifier(role)
+    A schema of its own; `exists`: the right to use the schema of another.
+    """
+    del database  # the sentence around it names it
+    name, role = quote_identifier(schema), quote_identifier(account)
+    if not exists:
+        return (f"CREATE SCHEMA {name} AUTHORIZATION {role};",)
     return (
-        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {user};",
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {user};",
+        f"GRANT USAGE, CREATE ON SCHEMA {name} TO {role};",
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {role};",
     )

@@ -157,12 +157,28 @@ WHERE d.objid >= {_FIRST_OF_USERS} AND d.classid::regclass::text <> ALL ($2::tex
 """
 # Told above, or parts of what is told above; of the others (operators, casts, statistics,
 # publications, collations, event triggers ...) the name must do.
-TOLD: Final = (
+TOLD: Final[tuple[str, ...]] = (
     "pg_attrdef", "pg_class", "pg_constraint", "pg_extension", "pg_namespace",
     "pg_policy", "pg_proc", "pg_rewrite", "pg_trigger", "pg_type",
 )  # fmt: skip
 
+# $1 name of the table, $2 its columns, $3 its schema or NULL for any: the project may choose it.
+FIND_TABLES: Final = """
+SELECT n.nspname::text, c.relname::text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relname = $1 AND c.relkind IN ('r', 'p')
+  AND pg_catalog.cardinality($2::text[]) = (
+    SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = c.oid AND a.attname = ANY ($2::text[])
+      AND a.attnum > 0 AND NOT a.attisdropped)
+  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+  AND ($3::text IS NULL OR n.nspname = $3)
+ORDER BY 1
+"""
+
 CURRENT_XID: Final = "SELECT pg_catalog.pg_current_xact_id()::text"
+READ_XID: Final[tuple[str, ...]] = (CURRENT_XID,)
 # NULL when the id is so old that its commit status is no longer kept.
 XACT_STATUS: Final = "SELECT pg_catalog.pg_xact_status($1::text::xid8)"
 
@@ -234,7 +250,10 @@ READ_KEY: Final = (
     " AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))"
     " ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1"
 )
-ROW_SECURITY: Final = "SELECT pg_catalog.set_config('row_security', $1, true)"
+# A policy must not hide rows from a copy: with `off` the server refuses instead.
+_ROW_SECURITY: Final = "SELECT pg_catalog.set_config('row_security', '{}', true)"
+BEFORE_COPY: Final[tuple[str, ...]] = (_ROW_SECURITY.format("off"),)
+AFTER_COPY: Final[tuple[str, ...]] = (_ROW_SECURITY.format("on"),)
 
 
 def spelled(schema: str, name: str) -> str:
@@ -242,9 +261,14 @@ def spelled(schema: str, name: str) -> str:
     return quote_name(schema, name) if schema else quote_identifier(name)
 
 
-def lock_table(schema: str, name: str) -> str:
+def ledger_table(schema: str, name: str) -> tuple[str, str]:
+    """Return schema and name of a table of the ledger."""
+    return schema, name
+
+
+def lock_table(schema: str, name: str) -> tuple[str, ...]:
     """Return the statement that keeps everybody away from a table until the transaction ends."""
-    return f"LOCK TABLE {quote_name(schema, name)} IN ACCESS EXCLUSIVE MODE"
+    return (f"LOCK TABLE {quote_name(schema, name)} IN ACCESS EXCLUSIVE MODE",)
 
 
 def has_data(schema: str, name: str, columns: Sequence[str]) -> str:
@@ -289,6 +313,13 @@ def drop_index(schema: str, name: str) -> str:
 def finalize_detach(parent: tuple[str, str], partition: tuple[str, str]) -> str:
     """Return the statement that ends an interrupted DETACH PARTITION CONCURRENTLY."""
     return f"ALTER TABLE {quote_name(*parent)} DETACH PARTITION {quote_name(*partition)} FINALIZE"
+
+
+def select_rows(schema: str, table: str, columns: Sequence[str], order: str) -> str:
+    """Return the query for columns of a tool's table, as text."""
+    listed = ", ".join(f"{quote_identifier(each)}::pg_catalog.text" for each in columns)
+    by = quote_identifier(order) if order else "1"
+    return f"SELECT {listed} FROM {quote_name(schema, table)} ORDER BY {by}"
 
 
 def _any_value(columns: Sequence[str]) -> str:

@@ -1,20 +1,8 @@
 """What an error of PostgreSQL means for the next try: one table from SQLSTATE to fate."""
 
-from enum import StrEnum
 from typing import Final
 
-
-class Fate(StrEnum):
-    """What becomes of a statement that ended with an error.
-
-    `PERMANENT`: the same text fails again. `HEALS`: it had no effect, and another try may pass.
-    `UNKNOWN`: the connection is gone; only the database can tell whether it had an effect.
-    """
-
-    PERMANENT = "Permanent"
-    HEALS = "Heals"
-    UNKNOWN = "Unknown"
-
+from whimbrel.planning.dialects.fates import Fate, Trouble
 
 # PostgreSQL manual, appendix A. The longest prefix wins: five characters before two.
 FATES: Final[dict[str, Fate]] = {
@@ -43,3 +31,16 @@ def fate_of(sqlstate: str | None) -> Fate:
     if not sqlstate:
         return Fate.UNKNOWN
     return FATES.get(sqlstate, FATES.get(sqlstate[:2], Fate.PERMANENT))
+
+
+TROUBLES: Final[dict[str, Trouble]] = {
+    "55P03": Trouble.LOCK,
+    "57014": Trouble.CANCELLED,
+    "42501": Trouble.PRIVILEGE,
+    "23505": Trouble.DUPLICATE,
+}
+
+
+def trouble_of(sqlstate: str) -> Trouble:
+    """Return which error it is, of those that are answered in a way of their own."""
+    return TROUBLES.get(sqlstate, Trouble.OTHER)

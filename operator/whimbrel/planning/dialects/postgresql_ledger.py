@@ -11,6 +11,7 @@ from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quot
 LEDGER_VERSION: Final = 2
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
+CREATE_SCHEMA: Final = "CREATE SCHEMA {s}"
 HAS_LEDGER: Final = (
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
     " ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = 'meta')"
@@ -249,6 +250,8 @@ INSERT_APPLIED: Final = (
 DELETE_APPLIED: Final = (
     "DELETE FROM {s}.applied WHERE history = $1::text AND version = $2::text RETURNING version"
 )
+
+READ_HALF: Final[tuple[str, ...]] = ()  # a file is there, or nothing of it
 
 # Whoever restores a dump gives every object another oid, `meta` too: then `added` holds the names
 # of the same things, and the numbers of others.

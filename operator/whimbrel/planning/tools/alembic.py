@@ -191,4 +191,5 @@ ALEMBIC: Final = ForeignTool(
     ),
     ways=Ways(resolve, up, adopt, back, before),
     sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere, advice),
+    schemes={"mariadb": "mysql+pymysql"},
 )

@@ -1,32 +1,16 @@
 """What differs between the tools that run in the user's own image; each has a file of its own."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec, Tool
-from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
 from whimbrel.planning.tools.project import Project, WayBack
 from whimbrel.planning.tools.runtimes import Runtime
 
 Rows = tuple[str, ...]  # of the tool's own table; of several columns with colons between them
 Argv = tuple[str, ...]
-
-# $1 name of the table, $2 its columns, $3 its schema or NULL for any: the project may choose it.
-FIND_TABLES: Final = """
-SELECT n.nspname::text, c.relname::text
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = $1 AND c.relkind IN ('r', 'p')
-  AND pg_catalog.cardinality($2::text[]) = (
-    SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
-    WHERE a.attrelid = c.oid AND a.attname = ANY ($2::text[])
-      AND a.attnum > 0 AND NOT a.attisdropped)
-  AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
-  AND ($3::text IS NULL OR n.nspname = $3)
-ORDER BY 1
-"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +21,7 @@ class Problem:
         reason: A word of the wrapper's own, or the class of an exception.
         text: First line of the error; never a row's values.
         place: File and line of the project, or "".
-        sqlstate: SQLSTATE of the database, or "".
+        sqlstate: SQLSTATE of the database, or an error number, or "".
         statement: The beginning of the SQL statement, or "".
     """
 
@@ -50,8 +34,13 @@ class Problem:
     def sentence(self) -> str:
         """Return all of it for a person."""
         words = f"{self.place}: {self.text}" if self.place else self.text
-        words += f" (SQLSTATE {self.sqlstate})" if self.sqlstate else ""
+        words += f" ({_coded(self.sqlstate)})" if self.sqlstate else ""
         return f"{words} [{self.statement}]" if self.statement else words
+
+
+def _coded(code: str) -> str:
+    # A SQLSTATE has five characters, MariaDB's drivers tell a number of four.
+    return f"SQLSTATE {code}" if len(code) == 5 else f"error {code}"
 
 
 @dataclass(frozen=True)
@@ -154,6 +143,7 @@ class ForeignTool:
     Attributes:
         title: Its name as its users write it.
         command: First word of its commands as they are shown.
+        schemes: Scheme of its URL for other kinds of servers than PostgreSQL.
     """
 
     tool: Tool
@@ -163,6 +153,7 @@ class ForeignTool:
     books: Books
     ways: Ways
     sentences: Sentences
+    schemes: Mapping[str, str] = field(default_factory=dict)
 
 
 def relations(tool: ForeignTool, spec: Spec) -> frozenset[str]:
@@ -177,11 +168,25 @@ def way(tool: ForeignTool, before: Rows, after: Rows) -> str:
     return f"from {shown(before) or 'nothing'} to {shown(after) or 'nothing'}"
 
 
-def select_rows(schema: str, table: str, books: Books) -> str:
-    """Return the query for the rows that stand for applied revisions."""
-    columns = ", ".join(f"{quote_identifier(each)}::pg_catalog.text" for each in books.columns)
-    order = quote_identifier(books.order) if books.order else "1"
-    return f"SELECT {columns} FROM {quote_name(schema, table)} ORDER BY {order}"  # noqa: S608 - quoted
+def scheme_for(tool: ForeignTool, spec: Spec, server: str) -> str:
+    """Return the scheme of the URL: the spec's where it fits the server, else the tool's own.
+
+    So one manifest serves two kinds of servers.
+
+    Raises:
+        RefusedError: ``ToolNotOnServer``.
+    """
+    asked = spec.migrations.database_url.scheme
+    if server == "postgresql" or asked.partition("+")[0] in _SCHEMES.get(server, ()):
+        return asked
+    if server not in tool.schemes:
+        raise RefusedError(
+            "ToolNotOnServer", f"{tool.title} is carried on PostgreSQL only, and {server} answers"
+        )
+    return tool.schemes[server]
+
+
+_SCHEMES: Final = {"mariadb": ("mysql", "mariadb")}
 
 
 def command(tool: ForeignTool, spec: Spec, argv: Argv, wrapper: str, *, interpreter: str) -> Argv:

@@ -8,7 +8,7 @@ from whimbrel.planning.tools.project import Project, Revision
 
 
 def next_of_cut_start(
-    books: Books, project: Project, step: RunTool, *, up: bool
+    books: Books, project: Project, step: RunTool, *, up: bool, commits_ddl: bool
 ) -> Revision | None:
     """Return the migration that may be there in part, or None where none can be.
 
@@ -17,20 +17,27 @@ def next_of_cut_start(
         project: Its migrations.
         step: What is to be done now, from what the bookkeeping shows.
         up: Whether the cut start led up.
+        commits_ddl: Whether every migration commits as it goes, since the server does.
     """
     if not up or step.direction is Direction.DOWN:
-        return next_of_lost_start(books, project, step.before, up=up)
+        return next_of_lost_start(books, project, step.before, up=up, commits_ddl=commits_ddl)
     have = books.applied(project, step.before)
-    return _in_part(project.in_order(books.applied(project, step.revisions) - have))
+    waiting = project.in_order(books.applied(project, step.revisions) - have)
+    return _in_part(waiting, commits_ddl=commits_ddl)
 
 
-def next_of_lost_start(books: Books, project: Project, rows: Rows, *, up: bool) -> Revision | None:
+def next_of_lost_start(
+    books: Books, project: Project, rows: Rows, *, up: bool, commits_ddl: bool
+) -> Revision | None:
     """Return the same, where nobody says what is to be done now."""
     have = books.applied(project, rows)
     if up:
-        return _in_part(project.in_order(project.revisions.keys() - have))
-    return _in_part(tuple(reversed(project.in_order(have))))
+        waiting = project.in_order(project.revisions.keys() - have)
+    else:
+        waiting = tuple(reversed(project.in_order(have)))
+    return _in_part(waiting, commits_ddl=commits_ddl)
 
 
-def _in_part(waiting: Sequence[Revision]) -> Revision | None:
-    return waiting[0] if waiting and not waiting[0].atomic else None
+def _in_part(waiting: Sequence[Revision], *, commits_ddl: bool) -> Revision | None:
+    in_part = bool(waiting) and (commits_ddl or not waiting[0].atomic)
+    return waiting[0] if in_part else None

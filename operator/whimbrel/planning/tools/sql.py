@@ -11,7 +11,8 @@ from whimbrel.model.steps import Adopt, Direction, MigrationFile, Step, StepId
 from whimbrel.planning import sql_files
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import BEFORE_ALL, FileTool, Key
-from whimbrel.planning.sql_down import notes_on_way_back, plan_back
+from whimbrel.planning.sql_dialects import SQL_DIALECTS, SqlDialect
+from whimbrel.planning.sql_down import notes_on_way_back, plan_back, refuse_half
 from whimbrel.planning.sql_history import (
     HEAD,
     History,
@@ -19,9 +20,8 @@ from whimbrel.planning.sql_history import (
     pending,
     vanished,
 )
-from whimbrel.planning.sql_steps import Group, Work, groups, step
-from whimbrel.planning.statements import read_sql
-from whimbrel.planning.syntax import Parsed, parse_sql
+from whimbrel.planning.sql_steps import Group, Work, groups
+from whimbrel.planning.syntax import Parsed
 
 NOTHING: Final = "base"  # Alembic's word for "nothing stays", good for every tool
 
@@ -36,6 +36,7 @@ SQL: Final = FileTool(
     no_down="%s has no down file: it cannot be taken back",
     later="give the file a higher number",
     unfinished=lambda _owner, _facts, _files: (),
+    choose=sql_files.meant_here,
 )
 
 
@@ -100,21 +101,24 @@ def _to_head(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
 def _forward(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerPlan:
     files = pending(history, target)
     adopted = _adopted(spec, facts, history, target)
-    works = [_work(spec, file) for file in files[len(adopted) :]]
-    transactions = groups(works, spec.migrations.atomicity)
-    name = spec.migrations.history
-    steps: list[Step] = [step(name, Direction.UP, group) for group in transactions]
+    dialect, name = SQL_DIALECTS[facts.dialect], spec.migrations.history
+    schema = spec.database.ledger_schema
+    works = [Work(each, dialect.read(each.name, each.up, schema)) for each in files[len(adopted) :]]
+    transactions = groups(works, dialect.atomicity(spec.migrations.atomicity))
+    steps: list[Step] = [dialect.step(spec, Direction.UP, group) for group in transactions]
     if adopted:
         steps.insert(0, Adopt(StepId(f"adopt:{name}:{adopted[-1].version}"), adopted))
     notes = (
         *history.notes,
         *vanished(history),
+        *(dialect.notes if transactions else ()),
         *_split(transactions),
         *_missing_downs(history.tool, works),
-        *notes_on_way_back(facts, _downs(spec, history.tool, works)),
+        *notes_on_way_back(facts, _downs(dialect, schema, history.tool, works)),
     )
     plan = RunnerPlan(Direction.UP, history.version(target), tuple(steps), notes)
     _refuse_rolled_back(plan, facts, history.owner)
+    refuse_half(facts, history.owner, {file.version for file in files})
     return plan
 
 
@@ -137,7 +141,8 @@ def _adopted(spec: Spec, facts: Facts, history: History, target: Key) -> tuple[M
     if last > target:
         raise RefusedError("BaselineAfterTarget", "spec.migrations.baseline is later than `to`")
     files = pending(history, last)
-    parsed = [each for file in files for each in parse_sql(file.name, file.up)]
+    parse = SQL_DIALECTS[facts.dialect].parse
+    parsed = [each for file in files for each in parse(file.name, file.up)]
     missing = first_missing(expected(parsed), facts.catalog)
     if missing is not None:
         raise RefusedError(
@@ -147,15 +152,14 @@ def _adopted(spec: Spec, facts: Facts, history: History, target: Key) -> tuple[M
     return files
 
 
-def _work(spec: Spec, file: MigrationFile) -> Work:
-    return Work(file, read_sql(file.name, file.up, spec.database.ledger_schema))
-
-
-def _downs(spec: Spec, tool: FileTool, works: Sequence[Work]) -> dict[str, Sequence[Parsed]]:
+def _downs(
+    dialect: SqlDialect, schema: str, tool: FileTool, works: Sequence[Work]
+) -> dict[str, Sequence[Parsed]]:
     """Read the way back now: a mistake in it is said before anything is applied."""
-    schema = spec.database.ledger_schema
     names = [(tool.down_name(work.file.name), work.file.down) for work in reversed(works)]
-    return {name: read_sql(name, down, schema).parsed for name, down in names if down is not None}
+    return {
+        name: dialect.read(name, down, schema).parsed for name, down in names if down is not None
+    }
 
 
 def _split(transactions: Sequence[Group]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import sysconfig
 import traceback
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MARK = "@whimbrel "
+# "Duplicate entry 'ann@example.org' for key ...": errors of MySQL's servers that quote a row.
+QUOTES_A_ROW = {1062, 1292, 1366, 1411, 1525, 1690}
+QUOTED = re.compile(r":? '.*'(?= for | in )")
 LIBRARIES = ["os"]  # modules whose folders hold no code of the project
 OPENED: set[str] = set()  # files that the project has read, and folders that it has listed
 LISTED: set[str] = set()
@@ -170,14 +174,30 @@ def own_frame(trace: TracebackType | None) -> dict[str, Any]:
 def sqlstate_of(error: BaseException) -> str:
     """Return what the driver's own error says, which libraries wrap in theirs."""
     wrapped = (getattr(error, "orig", None), error, error.__cause__)
-    states = (getattr(each, name, None) for each in wrapped for name in ("sqlstate", "pgcode"))
+    # The number first: for most errors MySQL's servers have one SQLSTATE.
+    states = [number_of(each) for each in wrapped]
+    states += [getattr(each, name, None) for each in wrapped for name in ("sqlstate", "pgcode")]
     return next((str(state) for state in states if state), "")
+
+
+def number_of(error: Any) -> int | None:  # noqa: ANN401 - anything
+    """Return the number that an error of MySQL's drivers begins with."""
+    is_theirs = type(error).__module__.startswith(("pymysql", "MySQLdb"))
+    number = next(iter(error.args), None) if is_theirs else None
+    return number if isinstance(number, int) else None
+
+
+def told_by(error: BaseException) -> str:
+    """Return the first line without what MySQL's servers quote of a row."""
+    numbers = {number_of(each) for each in (getattr(error, "orig", None), error)}
+    text = first_line(error)
+    return QUOTED.sub("", text, count=1) if numbers & QUOTES_A_ROW else text
 
 
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say what ended the program, without the values that libraries put into their messages."""
     sys.stderr.write("".join(traceback.format_tb(trace)))
-    sys.stderr.write(f"{kind.__name__}: {first_line(error)}\n")
+    sys.stderr.write(f"{kind.__name__}: {told_by(error)}\n")
     place = own_frame(trace)
     within = getattr(error, "within", None)
     if within and not place:
@@ -187,7 +207,7 @@ def report(kind: type[BaseException], error: BaseException, trace: TracebackType
     tell(
         "problem",
         reason=kind.__name__,
-        text=first_line(error),
+        text=told_by(error),
         sqlstate=sqlstate_of(error),
         statement=" ".join(str(getattr(error, "statement", None) or "").split())[:200],
         **place,

@@ -7,11 +7,10 @@ from hypothesis import given, strategies
 from whimbrel.model.errors import SpecError
 from whimbrel.planning.dialects.postgresql import (
     first_words,
-    grant_statements,
+    ledger_grants,
     quote_identifier,
     quote_literal,
     quote_name,
-    schema_statements,
 )
 
 NAMES = strategies.text(min_size=1, max_size=15).filter(lambda text: "\0" not in text)
@@ -46,10 +45,10 @@ def test_names_and_constants():
 
 
 def test_statements_for_a_dba():
-    assert schema_statements("whimbrel", "shop") == (
+    assert ledger_grants("whimbrel", "shop", "shop", exists=False) == (
         'CREATE SCHEMA "whimbrel" AUTHORIZATION "shop";',
     )
-    assert grant_statements("whimbrel", "shop") == (
+    assert ledger_grants("whimbrel", "shop", "shop", exists=True) == (
         'GRANT USAGE, CREATE ON SCHEMA "whimbrel" TO "shop";',
         'GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "whimbrel" TO "shop";',
     )

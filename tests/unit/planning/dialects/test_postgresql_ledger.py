@@ -14,7 +14,7 @@ STATEMENTS = {
 @pytest.mark.parametrize("name", STATEMENTS)
 def test_every_statement_names_its_schema(name):
     text = ledger.in_schema(STATEMENTS[name], 'my "ledger"')
-    assert '"my ""ledger""".' in text
+    assert '"my ""ledger"""' in text
     assert "{s}" not in text
 
 

@@ -9,8 +9,9 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects
+from whimbrel.planning.dialects.postgresql_catalog import select_rows
 from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.foreign import Problem, command, environment, select_rows
+from whimbrel.planning.tools.foreign import Problem, command, environment
 from whimbrel.planning.tools.foreign_down import plan_down
 from whimbrel.planning.tools.foreign_up import plan_up
 from whimbrel.planning.tools.output import MARK, parse_problem, parse_project
@@ -251,7 +252,7 @@ def test_the_command_names_ini_and_variable():
 
 
 def test_names_are_quoted():
-    assert select_rows('a"b', "C d", ALEMBIC.books) == (
+    assert select_rows('a"b', "C d", ALEMBIC.books.columns, ALEMBIC.books.order) == (
         'SELECT "version_num"::pg_catalog.text FROM "a""b"."C d" ORDER BY 1'
     )
 

@@ -8,8 +8,9 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, RunTool, SalvageObjects
 from whimbrel.planning.build import place_of, plan_down, plan_up
+from whimbrel.planning.dialects.postgresql_catalog import select_rows
 from whimbrel.planning.tools.django import DJANGO, shown
-from whimbrel.planning.tools.foreign import Problem, command, select_rows
+from whimbrel.planning.tools.foreign import Problem, command
 from whimbrel.planning.tools.output import MARK, parse_problem
 from whimbrel.planning.tools.project import Project, Revision, WayBack
 
@@ -279,7 +280,7 @@ def test_the_command_names_manage_settings_and_variable():
 
 
 def test_rows_are_read_in_the_order_in_which_they_came():
-    assert select_rows("public", "django_migrations", DJANGO.books) == (
+    assert select_rows("public", "django_migrations", DJANGO.books.columns, DJANGO.books.order) == (
         'SELECT "app"::pg_catalog.text, "name"::pg_catalog.text '
         'FROM "public"."django_migrations" ORDER BY "id"'
     )

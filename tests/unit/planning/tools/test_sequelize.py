@@ -10,7 +10,8 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, RunTool, SalvageObjects
 from whimbrel.planning.build import place_of, plan_down, plan_up
-from whimbrel.planning.tools.foreign import Problem, command, relations, select_rows
+from whimbrel.planning.dialects.postgresql_catalog import select_rows
+from whimbrel.planning.tools.foreign import Problem, command, relations
 from whimbrel.planning.tools.output import MARK, parse_problem, parse_stays
 from whimbrel.planning.tools.project import Project, Revision, WayBack
 from whimbrel.planning.tools.sequelize import SEQUELIZE, shown
@@ -132,7 +133,8 @@ def test_the_books_stand_where_the_object_says():
     assert relations(SEQUELIZE, spec()) == {"SequelizeMeta", "SequelizeMeta_pkey"}
     named = spec(bookkeeping={"schema": "books", "table": "done"})
     assert relations(SEQUELIZE, named) == {"done", "done_pkey"}
-    query = select_rows("public", "SequelizeMeta", SEQUELIZE.books)
+    books = SEQUELIZE.books
+    query = select_rows("public", "SequelizeMeta", books.columns, books.order)
     assert 'SELECT "name"::pg_catalog.text FROM "public"."SequelizeMeta"' in query
 
 

@@ -8,7 +8,8 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, RunTool, SalvageObjects
 from whimbrel.planning.build import place_of, plan_down, plan_up
-from whimbrel.planning.tools.foreign import Problem, command, select_rows
+from whimbrel.planning.dialects.postgresql_catalog import select_rows
+from whimbrel.planning.tools.foreign import Problem, command
 from whimbrel.planning.tools.output import MARK, parse_problem
 from whimbrel.planning.tools.project import Project, Revision, WayBack
 from whimbrel.planning.tools.typeorm import TYPEORM, shown
@@ -185,7 +186,8 @@ def test_the_command_names_data_source_books_and_variable():
 
 
 def test_rows_are_read_in_the_order_in_which_they_came():
-    assert select_rows("public", "migrations", TYPEORM.books) == (
+    books = TYPEORM.books
+    assert select_rows("public", "migrations", books.columns, books.order) == (
         'SELECT "name"::pg_catalog.text FROM "public"."migrations" ORDER BY "id"'
     )
 

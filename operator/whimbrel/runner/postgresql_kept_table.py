@@ -11,7 +11,9 @@ from whimbrel.planning.dialects.postgresql import HOME_SCHEMA, quote_name
 from whimbrel.planning.file_tool import KeptTable
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bookkeeping import find_table, read_table, refuse_twice
-from whimbrel.runner.sessions import Session, Value, own
+from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.session import Session, Value
+from whimbrel.runner.sessions import own
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,15 @@ def find_kept(session: Session, spec: Spec) -> Kept | None:
     tool = file_tool(spec.migrations.tool)
     if tool.table is None:
         return None
+    if session.dialect.commits_ddl:
+        raise RefusedError(
+            "ToolNotOnServer",
+            f"{tool.title}'s own table is kept in the transaction of its files, and there is none "
+            f"around DDL on {session.dialect.title}",
+        )
     found = find_table(session, spec, tool.table.name, tool.table.columns)
     named = spec.migrations.bookkeeping
-    home = session.execute(HOME_SCHEMA).fetchall()[0][0]
+    home = postgres(session).execute(HOME_SCHEMA).fetchall()[0][0]
     if named is not None:
         place = (named.schema_name, named.table)
         return Kept(tool.title, tool.table, place, exists=found is not None)

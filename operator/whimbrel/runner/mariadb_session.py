@@ -1,0 +1,388 @@
+"""Sessions of MariaDB: one statement at a time, found by their locks, giving way to others."""
+
+import json
+import math
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from typing import Any, Final, Self
+
+import pymysql
+
+from whimbrel.model.errors import TransientError
+from whimbrel.planning.dialects import mariadb as words, mariadb_catalog, mariadb_ledger
+from whimbrel.planning.dialects.dialect import Dialect
+from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of_code
+from whimbrel.runner.redact import Redactor
+from whimbrel.runner.server_errors import read_error
+from whimbrel.runner.session import Manners, Row, Theirs, Value, Waits, Watched
+from whimbrel.runner.target import Target
+
+MARIADB: Final = Dialect(
+    "mariadb",
+    "MariaDB",
+    words,
+    mariadb_ledger,
+    mariadb_catalog,
+    fate_of_code,
+    commits_ddl=True,
+)
+
+_CONNECT_SECONDS: Final = 5
+# A dead peer is noticed within 5 + 3 * 3 s when idle, and within 15 s with data in flight.
+_SOCKET: Final = (
+    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),
+)
+# Ours never pause: the heartbeat speaks every 5 s. So a session whose runner is lost with its
+# node goes away by itself.
+_OURS: Final = {"wait_timeout": 30, "idle_transaction_timeout": 15}
+_PARAMETER: Final = re.compile(r"\$([0-9]+)")
+
+
+class MariadbSession:
+    """One connection; threads take turns.
+
+    Attributes:
+        dialect: Our statements for it.
+    """
+
+    dialect = MARIADB
+
+    def __init__(self, wire: "pymysql.Connection[Any]", target: Target) -> None:
+        self._wire = wire
+        self._target = target
+        self._turn = threading.RLock()
+        self._in_transaction = False
+        self._first_seen: dict[int, float] = {}
+        self._sees_rows = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Return whether it is of no use any more."""
+        return not self._wire.open
+
+    @property
+    def handshake_id(self) -> int:
+        """Return the number that the login told; a proxy makes it up."""
+        number: int = self._wire.thread_id()
+        return number
+
+    def close(self) -> None:
+        """Let it go; the server rolls back and gives the locks back."""
+        with suppress(pymysql.MySQLError):
+            self._wire.close()
+
+    def ask(self, statement: str, values: Sequence[Value]) -> list[Row]:
+        """Run one of our own statements, or several with THEN between them: the last answers."""
+        found: list[Row] = []
+        with self._turn:
+            for part in statement.split(words.THEN):
+                found = self._send(_PARAMETER.sub(lambda match: self._value(values, match), part))
+        return found
+
+    def _value(self, values: Sequence[Value], match: re.Match[str]) -> str:
+        value = values[int(match[1]) - 1]
+        plain = json.dumps(value) if isinstance(value, list) else value
+        return str(self._wire.escape(plain, self._wire.encoders))
+
+    def _send(self, text: str) -> list[Row]:
+        with closing(self._wire.cursor()) as cursor:
+            cursor.execute(text)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def run(self, text: str) -> None:
+        """Send a statement as its author wrote it; the driver sends one, never several."""
+        with self._turn:
+            self._send(text)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Begin; commit at the end, roll back at an error. DDL inside commits by itself."""
+        self.run("START TRANSACTION")
+        self._in_transaction = True
+        try:
+            yield
+        except BaseException:
+            with suppress(pymysql.MySQLError):
+                self.run("ROLLBACK")
+            raise
+        else:
+            self.run("COMMIT")
+        finally:
+            self._in_transaction = False
+
+    def backend(self) -> int:
+        """Return the server's number of the session."""
+        number: int = self.ask(words.CONNECTION, ())[0][0]
+        return number
+
+    def is_pooled(self) -> bool:
+        """Return whether a proxy stands before the server."""
+        return self.backend() != self.handshake_id
+
+    def version(self) -> int:
+        """Return the server's major version."""
+        return int(str(self._wire.get_server_info()).removeprefix("5.5.5-").partition(".")[0])
+
+    def still_holds_lock(self) -> bool:
+        """Return whether it holds the migrator's lock; a running statement is a sign of life."""
+        if self.closed:
+            return False
+        if not self._turn.acquire(blocking=False):
+            return True
+        try:
+            return self._in_transaction or bool(self.ask(words.HOLDS_LOCK, ())[0][0])
+        except pymysql.MySQLError:
+            return False
+        finally:
+            self._turn.release()
+
+    def refuse_writes(self) -> None:
+        """Let the server itself refuse whatever writes."""
+        self.run(words.READ_ONLY)
+
+    def pin(self) -> None:
+        """Nothing can be planted between us and a name here."""
+
+    def cancel_safe(self, *, timeout: float) -> None:
+        """End the running statement, over a connection of its own."""
+        if self.closed:
+            return
+        with closing(_wire(self._target, "whimbrel", timeout)) as wire, wire.cursor() as cursor:
+            _ignoring_gone(lambda: cursor.execute(words.kill(self.handshake_id, hard=False)))
+
+    def terminate(self, theirs: Theirs) -> None:
+        """End sessions of others."""
+        for pid in self._theirs(theirs):
+            self.stop(pid, hard=True)
+
+    def count(self, theirs: Theirs) -> int:
+        """Return how many of them there are."""
+        return len(self._theirs(theirs))
+
+    def _theirs(self, theirs: Theirs) -> list[int]:
+        who = (theirs.application_name, theirs.login, theirs.role)
+        found = [int(pid) for (pid,) in self.ask(words.THEIRS, who)]
+        return [pid for pid in found if pid not in theirs.spare]
+
+    def stop(self, pid: int, *, hard: bool) -> None:
+        """Cancel what a session does; `hard` ends the session."""
+        _ignoring_gone(lambda: self.run(words.kill(pid, hard=hard)))
+
+    def describe(self, pids: list[int]) -> list[Row]:
+        """Return pid, name, login, state, age in seconds and query of sessions."""
+        return self.ask(words.SESSION_FACTS, (pids,)) if pids else []
+
+    def busy_of_login(self, login: str, since: str, after: int) -> set[int]:
+        """Return sessions of a login without our name that came after ours and are at work."""
+        del since
+        return {int(pid) for (pid,) in self.ask(words.BUSY_STRANGERS, (login, after))}
+
+    def without_role(self) -> None:
+        """An account may always end its own sessions here."""
+
+    def watch(self, watched: Watched) -> Waits:
+        """Look once at who waits for whom.
+
+        The server tells who waits for a table's definition, not since when and not for whom. So
+        the time runs from the first look; and whoever waits while a session of ours is at work
+        and does not wait itself, waits for that one.
+        """
+        rows = self.ask(words.PROCESSES, (watched.application_name,))
+        meant = [
+            row
+            for row in rows
+            if row[4] or row[0] in watched.pids or (row[1] == watched.role != "")
+        ]
+        ours = {int(row[0]): "active" for row in meant if row[2] != words.IDLE}
+        waiting = {int(row[0]) for row in rows if row[3] == words.METADATA_WAIT and row[5]}
+        now = time.monotonic()
+        self._first_seen = {pid: self._first_seen.get(pid, now) for pid in waiting}
+        at_work = sorted(ours.keys() - waiting)
+        waits = [
+            (pid, now - since, [] if pid in ours else at_work)
+            for pid, since in self._first_seen.items()
+        ]
+        return Waits(ours, (*waits, *(self._row_waits() if ours else ())))
+
+    def _row_waits(self) -> list[tuple[int, float, list[int]]]:
+        if not self._sees_rows:
+            return []
+        try:
+            found = self.ask(words.ROW_WAITS, ())
+        except pymysql.MySQLError as error:
+            if read_error(error).code != "1227":
+                raise
+            self._sees_rows = False
+            return []
+        return [(int(pid), float(seconds or 0), [int(other)]) for pid, seconds, other in found]
+
+
+def _ignoring_gone(kill: Callable[[], object]) -> None:
+    try:
+        kill()
+    except pymysql.MySQLError as error:
+        if read_error(error).code != str(NO_SUCH_SESSION):
+            raise
+
+
+def connect(target: Target, name: str) -> MariadbSession:
+    """Open an autocommit session that has no setting of ours but its name.
+
+    Raises:
+        TransientError: It cannot be had now; the sentence says why, without the password.
+    """
+    try:
+        wire = _wire(target, name, _CONNECT_SECONDS)
+        session = MariadbSession(wire, target)
+        session.ask(f"SELECT {words.TAKE_NAME}", (name,))
+    except (pymysql.MySQLError, OSError) as error:
+        raise connect_error(target, error) from None
+    return session
+
+
+def open_session(target: Target, manners: Manners) -> MariadbSession:
+    """Open an autocommit session that gives way to others.
+
+    Raises:
+        TransientError: It cannot be had now.
+    """
+    session = connect(target, manners.application_name)
+    # Whole seconds are all that the server knows; the watchdog is finer.
+    seconds = max(1, math.ceil(manners.lock_timeout))
+    waits = {"lock_wait_timeout": seconds, "innodb_lock_wait_timeout": seconds}
+    try:
+        for setting, value in {**waits, **_OURS}.items():
+            session.ask(words.set_setting(setting), (value,))
+    except pymysql.MySQLError as error:
+        session.close()
+        raise connect_error(target, error) from None
+    return session
+
+
+def tool_options(manners: Manners) -> str:
+    """Return the first statement of a tool's sessions, for drivers that take one."""
+    name = "'" + manners.application_name.replace("\\", "").replace("'", "") + "'"
+    seconds = max(1, math.ceil(manners.lock_timeout))
+    return words.TOOL_SESSION.replace("$1", name).replace("$2", str(seconds))
+
+
+def _wire(target: Target, name: str, seconds: float) -> "pymysql.Connection[Any]":
+    given = dict(target.parameters)
+    wire = pymysql.connect(
+        host=target.host,
+        port=target.port,
+        user=target.user,
+        password=target.password,
+        database=target.dbname,
+        charset="utf8mb4",
+        autocommit=True,
+        read_timeout=max(1, math.ceil(seconds)),
+        program_name=name,
+        local_infile=False,
+        defer_connect=True,
+        **_tls(given),
+    )
+    wire.connect(_socket(target, seconds))
+    # Who accepts and says nothing must not hang us; a statement of ours may take hours. The driver
+    # has no public way to say both.
+    vars(wire)["_read_timeout"] = None
+    return wire
+
+
+def _socket(target: Target, seconds: float) -> socket.socket:
+    if target.host.startswith("/"):
+        return _local_socket(target.host, seconds)
+    remote = socket.create_connection((target.host, target.port), seconds)
+    for level, option, value in _SOCKET:
+        remote.setsockopt(level, option, value)
+    return remote
+
+
+def _local_socket(path: str, seconds: float) -> socket.socket:
+    local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        local.settimeout(seconds)
+        local.connect(path)
+    except OSError:
+        local.close()
+        raise
+    return local
+
+
+def _tls(given: dict[str, str]) -> dict[str, Any]:
+    """Return the driver's words for `sslmode`; without any it takes TLS where it is offered."""
+    mode = given.get("sslmode", "prefer")
+    if mode in ("disable", "prefer"):
+        return {"ssl_disabled": True} if mode == "disable" else {}
+    context = ssl.create_default_context(cafile=given.get("sslrootcert"))
+    context.check_hostname = mode == "verify-full"
+    context.verify_mode = ssl.CERT_NONE if mode == "require" else ssl.CERT_REQUIRED
+    return {"ssl": context}
+
+
+# What an error number of a login means.
+_CAUSES: Final = {
+    1045: (
+        "WrongPassword",
+        "login or password is wrong; mend the Secret, every try reads it again",
+    ),
+    1698: (
+        "WrongPassword",
+        "login or password is wrong; mend the Secret, every try reads it again",
+    ),
+    1044: ("LoginRefused", "the login may not use that database"),
+    1130: ("LoginRefused", "the server does not let this host in"),
+    1049: ("DatabaseMissing", "there is no such database yet"),
+    1040: ("TooManyConnections", "it has no connection left for us"),
+    1203: ("TooManyConnections", "it has no connection left for us"),
+    1226: ("TooManyConnections", "it has no connection left for us"),
+    1053: ("DatabaseStarting", "it is shutting down"),
+    2026: ("TLSFailed", "the server has no TLS, and sslmode asks for it"),
+    1251: ("LoginRefused", "the server's way to log in is not known to this client"),
+}
+
+
+def connect_error(target: Target, error: Exception) -> TransientError:
+    """Return why a session cannot be had; all of these heal, with the Secret or the server."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
+    if isinstance(error, pymysql.MySQLError) and number in _CAUSES:
+        return _cannot_connect(target, *_CAUSES[number])
+    text = str(error)
+    if "certificate" in text.lower() or "hostname" in text.lower():
+        told = "the server's certificate is not accepted (authority, name or date)"
+        return _cannot_connect(target, "TLSFailed", told)
+    return _cannot_connect(target, "DatabaseUnreachable", _unreachable(target, text))
+
+
+def _unreachable(target: Target, text: str) -> str:
+    for mark, sentence in (
+        ("refused", "nothing listens there"),
+        ("timed out", "it does not answer"),
+        ("not known", "the host name is not known"),
+        ("resolution", "the host name is not known"),
+    ):
+        if mark in text:
+            return sentence
+    return Redactor([target.password]).clean(text.strip().splitlines()[-1] if text.strip() else "")
+
+
+def _cannot_connect(target: Target, reason: str, sentence: str) -> TransientError:
+    return TransientError(
+        reason, f"cannot connect to {target} as {target.user}: {sentence}", retry_after=5.0
+    )

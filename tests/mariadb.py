@@ -1,0 +1,119 @@
+"""Real MariaDB servers for tests: Debian's 10.11, one process each in a folder of its own."""
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pymysql
+
+from tests.postgres import free_port
+
+PASSWORD = "p%40w#1"  # with the characters that break careless code
+IN_URL = "p%2540w%231"
+
+
+@dataclass(frozen=True)
+class MariaDB:
+    """A running server, or one database of it as one login reaches it."""
+
+    home: Path
+    port: int
+    user: str = "root"
+    password: str = ""
+    dbname: str = "mysql"
+
+    @property
+    def url(self) -> str:
+        """Return a URL as a user would write it into a Secret."""
+        secret = IN_URL if self.password == PASSWORD else self.password
+        return f"mysql://{self.user}:{secret}@127.0.0.1:{self.port}/{self.dbname}"
+
+    def connect(self, **options: object) -> pymysql.Connection:
+        """Open an autocommit session."""
+        return pymysql.connect(
+            host="127.0.0.1", port=self.port, user=self.user, password=self.password,
+            database=self.dbname, autocommit=True, **options,
+        )  # fmt: skip
+
+    def run(self, statement: str, *values: object) -> list[tuple]:
+        """Run one statement in a session of its own and return its rows."""
+        with self.connect() as session, session.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return list(cursor.fetchall())
+
+    def admin(self) -> "MariaDB":
+        """Return the same database as root reaches it."""
+        return replace(self, user="root", password="")
+
+
+def _as_nobody() -> dict[str, object]:
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+@contextmanager
+def running_mariadb(*settings: str) -> Iterator[MariaDB]:
+    """Start a server with `--name=value` settings; delete it afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="whimbrel-mariadb-"))
+    if os.geteuid() == 0:
+        os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
+    data = home / "data"
+    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+    words = [*install, "--auth-root-authentication-method=normal"]
+    made = subprocess.run(words, check=False, capture_output=True, cwd=home, **_as_nobody())
+    if made.returncode != 0:
+        raise RuntimeError((made.stdout + made.stderr).decode())
+    server = MariaDB(home, free_port())
+    command = [
+        "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--port={server.port}",
+        "--bind-address=127.0.0.1", f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}",
+        "--skip-log-bin", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M",
+        "--innodb-flush-log-at-trx-commit=0", "--aria-pagecache-buffer-size=1M",
+        "--skip-name-resolve", *settings,
+    ]  # fmt: skip
+    with (home / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, **_as_nobody())
+    try:
+        _await(server, process)
+        yield server
+        if process.poll() is not None:
+            raise RuntimeError(f"the server died: {(home / 'log').read_text()[-8000:]}")
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _await(server: MariaDB, process: subprocess.Popen) -> None:
+    path, end = str(server.home / "socket"), time.monotonic() + 60
+    while not _listens(path):
+        if process.poll() is not None or time.monotonic() > end:
+            raise RuntimeError((server.home / "log").read_text())
+        time.sleep(0.05)  # between two tries at a server that starts
+    # The installation makes root for the socket and localhost alone.
+    with pymysql.connect(unix_socket=path, user="root") as session, session.cursor() as cursor:
+        cursor.execute("CREATE USER IF NOT EXISTS root@'127.0.0.1'")
+        cursor.execute("GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION")
+
+
+def _listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as wire:
+        return wire.connect_ex(path) == 0
+
+
+def create_database(server: MariaDB, name: str) -> MariaDB:
+    """Create a database and a plain login of the same name that may use only it."""
+    server.run(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+    server.run("CREATE USER %s@'127.0.0.1' IDENTIFIED BY %s", name, PASSWORD)
+    server.run(f"GRANT ALL ON `{name}`.* TO %s@'127.0.0.1'", name)
+    return replace(server, user=name, password=PASSWORD, dbname=name)

@@ -1,0 +1,108 @@
+"""Kill the runner at every word it says to MariaDB: nothing runs twice, nothing is left half.
+
+The server goes on with a statement whose client is dead, and commits what DDL it was at; the next
+attempt finds out. `make test` draws a seeded sample, `make soak` takes every point.
+"""
+
+import itertools
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import NUMBERS
+from tests.mariadb import MariaDB, create_database
+from tests.proxy import Moment, Proxy, Strike
+from tests.runner_process import Answer, attempt_on
+from tests.scenarios.test_runner_crashes import finish, through
+
+FILES = {
+    "001_counted.up.sql": "CREATE TABLE counted (n int);\nINSERT INTO counted VALUES (0);",
+    "002_count.up.sql": "UPDATE counted SET n = n + 1;\nALTER TABLE counted ADD COLUMN b int;\n"
+    "UPDATE counted SET n = n + 1;\nCREATE INDEX by_n ON counted (n);\nDROP INDEX by_n ON counted;",
+    "003_more.up.sql": "CREATE TABLE more (n int);\nCREATE VIEW seen AS SELECT n FROM more;\n"
+    "RENAME TABLE more TO most;\nUPDATE counted SET n = n + 1;",
+}
+EXPECTED = 3
+# A failing file: its part is taken back, whoever is killed meanwhile.
+BROKEN = {
+    "004_broken.up.sql": "CREATE TABLE broken (n int);\nALTER TABLE counted ADD COLUMN c int;\n"
+    "INSERT INTO nowhere VALUES (1);",
+    "004_broken.down.sql": "ALTER TABLE counted DROP COLUMN c;\nDROP TABLE broken;",
+}
+POINTS = 100  # of each moment
+SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
+SAMPLE = 1  # crash points of each moment and story in `make test`
+MOMENTS = (Moment.BEFORE, Moment.AFTER)
+
+
+def points() -> list[tuple[str, Moment, int]]:
+    """Return the crash points of this session: all of them, or a seeded sample."""
+    every = list(itertools.product(("up", "back"), MOMENTS, range(1, POINTS + 1)))
+    if os.environ.get("WHIMBREL_SOAK"):
+        return every
+    draw = random.Random(SEED)
+    groups = [[each for each in every if each[:2] == key] for key in
+              itertools.product(("up", "back"), MOMENTS)]  # fmt: skip
+    return [point for group in groups for point in draw.sample(group, SAMPLE)]
+
+
+def assert_exactly_once(database: MariaDB, answer: Answer) -> None:
+    """Look at what the database shows after everything is over."""
+    assert database.run("SELECT n FROM counted") == [(EXPECTED,)]
+    versions = [each for (each,) in database.run("SELECT version FROM whimbrel_applied")]
+    assert sorted(versions) == ["001", "002", "003"]
+    assert database.run("SELECT COUNT(*) FROM whimbrel_piece") == [(0,)]
+    theirs = {name for (name,) in database.run("SHOW TABLES") if "whimbrel_" not in name}
+    assert theirs == {"counted", "most", "seen"}
+    columns = [row[0] for row in database.run("SHOW COLUMNS FROM counted")]
+    assert columns == ["n", "b"]
+    assert answer.result["revision"] == "003"
+
+
+def files_of(story: str) -> dict[str, str]:
+    return FILES if story == "up" else FILES | BROKEN
+
+
+def ready(database: MariaDB, story: str, folder: Path) -> None:
+    """Apply what the story of a way back begins with."""
+    if story == "back":
+        attempt_on(database, folder, FILES, run="run0").run_to_end()
+
+
+@pytest.fixture(scope="module")
+def requests_of(mariadb_server, tmp_path_factory) -> dict[str, int]:
+    """Count the requests of runs without faults."""
+    found = {}
+    for story, code in (("up", 0), ("back", 1)):
+        database = create_database(mariadb_server, f"calm{next(NUMBERS)}")
+        folder = tmp_path_factory.mktemp("calm")
+        ready(database, story, folder)
+        attempt = attempt_on(database, folder, files_of(story))
+        with Proxy(database.port, speaks_mysql=True) as proxy:
+            answer = through(attempt, proxy, database).run_to_end()
+            assert answer.code == code, answer
+            assert_exactly_once(database, answer)
+            found[story] = proxy.requests
+    return found
+
+
+@pytest.mark.parametrize("point", points(), ids=lambda it: f"{it[0]}, point {it[2]}, {it[1].value}")
+def test_killed_at(
+    point: tuple[str, Moment, int], requests_of: dict[str, int], mariadb: MariaDB, tmp_path: Path
+):
+    story, moment, number = point
+    ready(mariadb, story, tmp_path)
+    attempt = attempt_on(mariadb, tmp_path, files_of(story))
+    with Proxy(mariadb.port, speaks_mysql=True) as proxy:
+
+        def kill() -> None:
+            running.process.kill()
+
+        proxy.strike = Strike(max(1, number * requests_of[story] // POINTS), moment, kill)
+        running = through(attempt, proxy, mariadb).start()
+        running.finish()
+        answer = finish(attempt)
+    assert answer.code == (0 if story == "up" else 1), answer
+    assert_exactly_once(mariadb, answer)
