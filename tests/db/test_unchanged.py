@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.db.orders import a_ledger, an_order, manners
+from tests.db.orders import a_ledger, an_order, manners, until
 from tests.db.tool_shop import opened_shop
 from tests.postgres import Postgres, create_database
 from tests.processes import ROOT
@@ -48,9 +49,11 @@ class Counting:
 
     def __init__(self, tool: Tool) -> None:
         self.tool, self.starts = tool, 0
+        self.meanwhile: Callable[[], Any] = int
 
     def run(self, *words: Any) -> ToolEnd:
         self.starts += 1
+        self.meanwhile()
         return self.tool.run(*words)
 
     def look(self, *words: Any) -> str:
@@ -233,11 +236,15 @@ def test_another_database_starts_it(image: Image):
     assert image.starts() == 1
 
 
-def test_files_that_change_about_the_same_time_are_not_remembered(image: Image):
-    """What was read after `inspect` may then not be what `inspect` had read."""
+def test_files_that_change_meanwhile_are_not_remembered(image: Image):
+    """What is read after `inspect` may then not be what `inspect` had read."""
     forget_note(image.ledger, Kind.IMAGE, KEY)
-    edit("migrations/env.py")(image)
+    newest = max(each.stat().st_ctime for each in image.app.rglob("*"))
+    until(lambda: time.time() > newest + 0.1)
+    assert image.find().seen is not None
+    image.place.tool.meanwhile = lambda: edit("migrations/env.py")(image)
     assert image.find().seen is None
+    image.place.tool.meanwhile = int
 
 
 def test_what_changes_before_the_lock_is_taken_is_seen_under_it(image: Image):

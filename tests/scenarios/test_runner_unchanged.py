@@ -54,7 +54,7 @@ class Project:
         """Wait until the last change of the project is old enough to be told from the next one."""
         paths = [self.app, *self.app.rglob("*")]
         newest = max(each.stat().st_ctime for each in paths)
-        until(lambda: time.time() > newest + 1.2)
+        until(lambda: time.time() > newest + 0.1)
 
 
 @pytest.fixture

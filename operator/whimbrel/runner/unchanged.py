@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Final
 
 from whimbrel.model.errors import TransientError, WhimbrelError
 from whimbrel.model.order import Order
@@ -25,9 +24,6 @@ from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Manners
 from whimbrel.runner.sessions import open_session
 from whimbrel.runner.surroundings import Surroundings
-
-# The time of a change lags behind the clock: by 10 ms, or a second where files have whole ones.
-_TICK: Final = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,9 +61,9 @@ def find_source(
     source = read_source(order, place, clean, manners)
     if not isinstance(source, Project) or source.look is None:
         return Found(source)
-    digest, changed = digest_now(where, place, source.look)
+    digest, settled = digest_now(where, place, source.look)
     # Read after `inspect`, which tells what to read: good where nothing of it changed meanwhile.
-    if not digest or changed >= start - _TICK:
+    if not digest or settled >= start:
         return Found(source)
     return Found(source, seen=SeenImage(digest, source.look, ()))
 
@@ -106,7 +102,7 @@ def distrust_image(bench: Bench) -> None:
 
 
 def digest_now(where: ToolPlace, place: Surroundings, look: Look) -> tuple[str, float]:
-    """Return the digest and the time of the newest change; "" where not all can be read."""
+    """Return the digest, and when it had settled; "" where not all can be read."""
     migrations = where.spec.migrations
     if any(each.value_from is not None for each in migrations.env):
         return "", 0.0
@@ -115,7 +111,7 @@ def digest_now(where: ToolPlace, place: Surroundings, look: Look) -> tuple[str, 
         where.report(f"what the image holds is not compared with the last run: {problem}")
         return "", 0.0
     wrapper = wrapper_text(foreign_tool(migrations.tool).started)
-    return seen.over(where.spec, wrapper, repr(replace(place.target, password=""))), seen.changed
+    return seen.over(where.spec, wrapper, repr(replace(place.target, password=""))), seen.settled
 
 
 def _read_known(order: Order, place: Surroundings, manners: Manners) -> SeenImage | None:

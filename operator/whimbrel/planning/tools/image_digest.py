@@ -16,6 +16,11 @@ ENVIRON: Final = "/proc/self/environ"  # of the program that reads, which starts
 # Another one in each Pod, and of no project's concern; at a terminal what a shell counts.
 _PASSING: Final = re.compile(rb"(HOSTNAME|KUBERNETES_\w+|_|SHLVL|PWD|OLDPWD)=")
 
+# The time of a change lags behind the clock: by a tick of the kernel (10 ms at most), or, where a
+# file system knows whole seconds only, by up to two of them.
+_TICK: Final = 0.05
+_WHOLE_SECONDS: Final = 2.0
+
 
 def words(look: Look) -> Iterator[str]:
     """Return what is to be read besides the working directory, as `Tool.look` takes it."""
@@ -29,11 +34,11 @@ class ImageDigest:
     """Takes what a look finds, in whatever order, and keeps one digest of each.
 
     Attributes:
-        changed: When the newest of it was changed, in seconds since the epoch.
+        settled: From when on (seconds since the epoch) another change of it has another time.
     """
 
     found: dict[tuple[str, str], "hashlib._Hash"] = field(default_factory=dict)
-    changed: float = 0.0
+    settled: float = 0.0
     newest: tuple[str, str] = ("", "")
     environ: bytes = b""
 
@@ -41,7 +46,9 @@ class ImageDigest:
         """Take the next thing that was found."""
         self.newest = (kind, path)
         self.found[self.newest] = hashlib.sha256()
-        self.changed = max(self.changed, 0.0 if path == ENVIRON else changed)
+        if changed and path != ENVIRON:
+            tick = _WHOLE_SECONDS if changed.is_integer() else _TICK
+            self.settled = max(self.settled, changed + tick)
 
     def content(self, data: bytes) -> None:
         """Take the next bytes of it."""
