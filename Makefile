@@ -154,6 +154,10 @@ $(BENCHES):
 bench-runner: venv ## CPU of one runner with nothing to do (no cluster needed)
 	@$(BIN)/python -m bench.runner
 
+.PHONY: bench-overhead
+bench-overhead: venv system launcher ## Each tool behind the runner, against the bare tool (no cluster needed)
+	@$(BIN)/python -m bench.overhead
+
 ##@ Cluster
 
 .PHONY: image
