@@ -164,6 +164,22 @@ def test_after_a_person_decided_it_goes_on_or_begins_anew(mariadb: MariaDB, tmp_
     assert (anew.code, anew.result["revision"]) == (0, "004"), anew
 
 
+def test_a_file_that_was_given_up_is_let_go_by_a_retry(mariadb: MariaDB, tmp_path: Path):
+    files = FILES | {"003_broken.up.sql": BROKEN_UP}
+    spec = (("rollback.onFailure", "Manual"),)
+    attempt_on(mariadb, tmp_path, files, spec=spec).run_to_end()
+    given_up = attempt_on(mariadb, tmp_path, FILES, run="run2", order=(("number", 2),))
+    assert given_up.run_to_end().result["reason"] == "HalfDone"
+    mariadb.run("DROP TABLE third")
+    mariadb.run("ALTER TABLE users DROP COLUMN age")
+    retry = (("number", 3), ("retry", "now"))
+    retried = attempt_on(mariadb, tmp_path, FILES, run="run3", order=retry).run_to_end()
+    assert (retried.code, retried.result["revision"]) == (0, "002"), retried
+    order = (("to", "001"), ("number", 4))
+    back = attempt_on(mariadb, tmp_path, FILES, run="run4", segment="Rollback", order=order)
+    assert back.run_to_end().result["outcome"] == "RolledBack"
+
+
 def test_two_at_once_apply_once(mariadb: MariaDB, tmp_path: Path):
     mariadb.run("CREATE TABLE held (id int PRIMARY KEY)")
     mariadb.run("INSERT INTO held VALUES (1)")

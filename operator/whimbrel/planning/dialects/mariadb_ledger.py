@@ -281,6 +281,7 @@ FORGET_PIECES: Final = f"DELETE FROM {{s}}.piece WHERE {_OF_FILE}"
 READ_HALF: Final[tuple[str, ...]] = (
     "SELECT DISTINCT version, file FROM {s}.piece WHERE history = $1 AND ordinal = 0",
 )
+FORGET_HALF: Final[tuple[str, ...]] = ("DELETE FROM {s}.piece WHERE history = $1 AND version = $2",)
 READ_PIECES: Final = (
     "SELECT version, direction, ordinal, file, line, digest, state, shape, known FROM {s}.piece"
     " WHERE history = $1 ORDER BY version, direction, ordinal"

@@ -27,7 +27,9 @@ def test_statements_are_cut_where_the_server_would_cut_them():
 
 
 def test_a_stored_program_with_a_body_takes_the_rest_of_the_file():
-    body = "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET NEW.b = 1; SET NEW.c = 2; END"
+    body = (
+        "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET NEW.b = 1; SET NEW.c = 2; END"
+    )
     first, second = pieces(f"DROP TRIGGER IF EXISTS t;\n{body};\n")
     assert (second.statement.text, second.statement.line) == (body, 2)
     assert [str(each) for each in second.makes] == ["trigger a (t)"]
@@ -64,7 +66,9 @@ def test_when_a_statement_commits(text: str, commits: Commits):
             ["column a (c)"],
             id="clauses",
         ),
-        pytest.param("ALTER TABLE a CHANGE b c int", ["column a (c)"], ["column a (b)"], id="CHANGE"),
+        pytest.param(
+            "ALTER TABLE a CHANGE b c int", ["column a (c)"], ["column a (b)"], id="CHANGE"
+        ),
         pytest.param(
             "RENAME TABLE a TO b, s.c TO s.d",
             ["table b", "table s.d"],
@@ -85,7 +89,10 @@ def test_when_a_statement_commits(text: str, commits: Commits):
 )
 def test_what_a_statement_names(text: str, makes: list[str], takes: list[str]):
     (only,) = pieces(text)
-    assert ([str(each) for each in only.makes], [str(each) for each in only.takes]) == (makes, takes)
+    assert ([str(each) for each in only.makes], [str(each) for each in only.takes]) == (
+        makes,
+        takes,
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,7 +131,9 @@ def test_a_value_may_say_anything():
 
 
 def test_settings_are_known_for_putting_them_back():
-    (only,) = pieces("SET foreign_key_checks=0, @b=2, @@session.sql_mode='', SESSION c=(SELECT 1, 2)")
+    (only,) = pieces(
+        "SET foreign_key_checks=0, @b=2, @@session.sql_mode='', SESSION c=(SELECT 1, 2)"
+    )
     assert only.sets == ("foreign_key_checks", "sql_mode", "c")
 
 
