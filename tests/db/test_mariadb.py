@@ -96,7 +96,7 @@ def test_a_login_that_may_not_gets_the_exact_grants(mariadb, mariadb_server):
     _, _, grant = refused.value.message.partition("runs there: ")
     mariadb_server.run(grant)
     with a_session(mariadb) as session:
-        assert install_ledger(Ledger(session, "whimbrel")).version == 1
+        assert install_ledger(Ledger(session, "whimbrel")).version > 0
 
 
 def test_a_session_of_an_earlier_attempt_is_found_by_its_lock_and_ended(mariadb):

@@ -209,9 +209,7 @@ def _migrate(bench: Bench) -> Result:
         return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
-    if order.retry:
-        planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
-        forget_half(ledger, order.spec.migrations.history, besides=frozenset(planned))
+    _let_go_of_half(plan, bench)
     findings.plan_digest = plan.digest()
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
@@ -227,6 +225,14 @@ def _migrate(bench: Bench) -> Result:
     findings.revision = verify(plan, bench)
     _drop_expired(bench)
     return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
+
+
+def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
+    """Forget files that were carried out in part and are in no plan, once a person says so."""
+    if bench.order.retry:
+        planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
+        history = bench.order.spec.migrations.history
+        forget_half(bench.holding.ledger, history, besides=frozenset(planned))
 
 
 def _drop_expired(bench: Bench) -> None:

@@ -113,6 +113,6 @@ def test_the_file_for_the_kind_of_server_is_taken(files, variants, name, down):
 
 
 def test_a_migration_for_another_kind_of_server_alone_is_refused():
-    with pytest.raises(RefusedError, match="write 001_a.mariadb.up.sql") as refused:
+    with pytest.raises(RefusedError, match=r"write 001_a\.mariadb\.up\.sql") as refused:
         meant_here(POSTGRESQL, ("mariadb", "mysql"))
     assert refused.value.reason == "VariantMissing"

@@ -115,7 +115,7 @@ CREATE TABLE IF NOT EXISTS {{s}}.piece (
     line INT NOT NULL,
     digest CHAR(64) NOT NULL,
     state VARCHAR(20) NOT NULL CHECK (state IN ('started', 'done')),
-    shape CHAR(64) NOT NULL,
+    shape TEXT NOT NULL,
     known {_JSON},
     at {_AT},
     PRIMARY KEY (history, version, direction, ordinal)

@@ -24,7 +24,7 @@ def test_fate(number: int, fate: Fate):
 @pytest.mark.parametrize(
     ("number", "text", "told"),
     [
-        (1062, "Duplicate entry 'a' for 'b' for key 'PRIMARY'", "Duplicate entry for key 'PRIMARY'"),
+        (1062, "Duplicate entry 'a' for 'b' for key 'k'", "Duplicate entry for key 'k'"),
         (1366, "Incorrect integer value: 'x' for column `s`.`t`.`v` at row 1",
          "Incorrect integer value for column `s`.`t`.`v` at row 1"),
         (1146, "Table 'shop.t' doesn't exist", "Table 'shop.t' doesn't exist"),
