@@ -54,11 +54,13 @@ class MariaDB:
         return replace(self, user="root", password="")
 
 
-def _as_nobody() -> dict[str, object]:
+def _as_nobody(home: Path) -> dict[str, object]:
+    """Run in a folder of its own: a server that starts deletes all temporary tables in TMPDIR."""
+    place = {"cwd": home, "env": os.environ | {"TMPDIR": str(home)}}
     if os.geteuid() != 0:
-        return {}
+        return place
     nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    return place | {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
 @contextmanager
@@ -70,7 +72,7 @@ def running_mariadb(*settings: str) -> Iterator[MariaDB]:
     data = home / "data"
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
     words = [*install, "--auth-root-authentication-method=normal"]
-    made = subprocess.run(words, check=False, capture_output=True, cwd=home, **_as_nobody())
+    made = subprocess.run(words, check=False, capture_output=True, **_as_nobody(home))
     if made.returncode != 0:
         raise RuntimeError((made.stdout + made.stderr).decode())
     server = MariaDB(home, free_port())
@@ -82,7 +84,7 @@ def running_mariadb(*settings: str) -> Iterator[MariaDB]:
         "--skip-name-resolve", *settings,
     ]  # fmt: skip
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=home, **_as_nobody())
+        process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(home))
     try:
         _await(server, process)
         yield server

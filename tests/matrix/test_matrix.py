@@ -11,24 +11,27 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NUMBERS
+from tests.mariadb import create_database as create_mariadb
 from tests.matrix.case import Cell
 from tests.matrix.cases import CASES
 from tests.matrix.projects import PROJECTS
-from tests.matrix.server import PostgresServer, Server
+from tests.matrix.server import MariadbServer, PostgresServer, Server
 from tests.matrix.table import FILE, read_table, write_table
 from tests.postgres import Postgres, create_database
 from tests.scenarios.terminal import Terminal
 
 SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
-DATABASES = ("postgresql",)
+# What is carried on each kind of server.
+CARRIED = {"postgresql": tuple(PROJECTS), "mariadb": ("sql", "alembic")}
 Key = tuple[str, str, str]
-ALL: list[Key] = [(tool, kind, case) for tool in PROJECTS for kind in DATABASES for case in CASES]
+ROWS = [(tool, kind) for tool in PROJECTS for kind in CARRIED if tool in CARRIED[kind]]
+ALL: list[Key] = [(*row, case) for row in ROWS for case in CASES]
 
 
 def sample() -> list[Key]:
     """Return cells in which every tool, every database and every case comes."""
     draw = random.Random(SEED)
-    rows = [(tool, kind) for tool in PROJECTS for kind in DATABASES]
+    rows = list(ROWS)
     cases = list(CASES)
     draw.shuffle(rows)
     draw.shuffle(cases)
@@ -37,9 +40,12 @@ def sample() -> list[Key]:
 
 
 @pytest.fixture
-def server(request, postgres_server: Callable[[int], Postgres]) -> Server:
-    assert request.param == "postgresql"
-    return PostgresServer(create_database(postgres_server(16), f"matrix{next(NUMBERS)}"))
+def server(request) -> Server:
+    name = f"matrix{next(NUMBERS)}"
+    if request.param == "mariadb":
+        return MariadbServer(create_mariadb(request.getfixturevalue("mariadb_server"), name))
+    start: Callable[[int], Postgres] = request.getfixturevalue("postgres_server")
+    return PostgresServer(create_database(start(16), name))
 
 
 @pytest.fixture

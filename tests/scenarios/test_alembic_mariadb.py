@@ -66,6 +66,7 @@ def attempt(mariadb: MariaDB, project: Path) -> Iterator[Attempt]:
         yield Attempt(Path(folder), mariadb.url, (), project, run=RUN)
 
 
+@pytest.mark.soak  # the matrix has most of it
 def test_up_again_and_back(attempt: Attempt, mariadb: MariaDB):
     """The scheme in the object is PostgreSQL's: the tool's own for this server is taken."""
     up = attempt.run_to_end()
@@ -98,6 +99,7 @@ def test_half_a_migration_is_held_and_not_called_rolled_back(
     assert (retried.code, retried.result["revision"]) == (0, "0003"), retried
 
 
+@pytest.mark.soak
 def test_a_killed_runner_leaves_a_tool_that_is_ended_and_seen_gone(
     attempt: Attempt, project: Path, mariadb: MariaDB
 ):

@@ -17,7 +17,7 @@ FILES = {
 }
 
 
-@pytest.mark.parametrize("server", ["database", "mariadb"])
+@pytest.mark.parametrize("server", [pytest.param("database", marks=pytest.mark.soak), "mariadb"])
 def test_the_example_runs_on_both_servers(server: str, request, tmp_path: Path):
     database: Postgres | MariaDB = request.getfixturevalue(server)
     said = Terminal(tmp_path, database.url).type(f"whimbrel run {EXAMPLE}")
@@ -26,6 +26,7 @@ def test_the_example_runs_on_both_servers(server: str, request, tmp_path: Path):
     assert database.run(shown + " AND table_name = 'users'") == [(1,)]
 
 
+@pytest.mark.soak
 def test_run_history_rollback_and_what_is_refused(mariadb: MariaDB, tmp_path: Path):
     terminal = Terminal(tmp_path, mariadb.url)
     file = terminal.manifest(FILES)

@@ -113,12 +113,14 @@ def test_a_later_file_fails_and_the_run_is_taken_back(mariadb: MariaDB, tmp_path
             "ALTER TABLE users DROP COLUMN age;",
             "the schema is not as before the file",
             id="a way back that forgets something",
+            marks=pytest.mark.soak,
         ),
         pytest.param(
             "ALTER TABLE users DROP COLUMN age;\nDROP TABLE third;\n"
             "UPDATE users SET name = 'x';\nDELETE FROM users;",
             "cannot be told",
             id="a way back with a statement of no known meaning",
+            marks=pytest.mark.soak,
         ),
     ],
 )
@@ -138,6 +140,7 @@ def test_what_stays_is_never_called_rolled_back(
     assert answer.result["command"] == "whimbrel retry shop -n team"
 
 
+@pytest.mark.soak
 def test_after_a_person_decided_it_goes_on_or_begins_anew(mariadb: MariaDB, tmp_path: Path):
     attempt_on(mariadb, tmp_path, FILES).run_to_end()
     files = FILES | {"003_broken.up.sql": BROKEN_UP}
@@ -164,6 +167,24 @@ def test_after_a_person_decided_it_goes_on_or_begins_anew(mariadb: MariaDB, tmp_
     assert (anew.code, anew.result["revision"]) == (0, "004"), anew
 
 
+@pytest.mark.soak
+def test_a_file_that_was_given_up_is_let_go_by_a_retry(mariadb: MariaDB, tmp_path: Path):
+    files = FILES | {"003_broken.up.sql": BROKEN_UP}
+    spec = (("rollback.onFailure", "Manual"),)
+    attempt_on(mariadb, tmp_path, files, spec=spec).run_to_end()
+    given_up = attempt_on(mariadb, tmp_path, FILES, run="run2", order=(("number", 2),))
+    assert given_up.run_to_end().result["reason"] == "HalfDone"
+    mariadb.run("DROP TABLE third")
+    mariadb.run("ALTER TABLE users DROP COLUMN age")
+    retry = (("number", 3), ("retry", "now"))
+    retried = attempt_on(mariadb, tmp_path, FILES, run="run3", order=retry).run_to_end()
+    assert (retried.code, retried.result["revision"]) == (0, "002"), retried
+    order = (("to", "001"), ("number", 4))
+    back = attempt_on(mariadb, tmp_path, FILES, run="run4", segment="Rollback", order=order)
+    assert back.run_to_end().result["outcome"] == "RolledBack"
+
+
+@pytest.mark.soak  # the matrix has it for every tool
 def test_two_at_once_apply_once(mariadb: MariaDB, tmp_path: Path):
     mariadb.run("CREATE TABLE held (id int PRIMARY KEY)")
     mariadb.run("INSERT INTO held VALUES (1)")
@@ -233,6 +254,7 @@ def test_killed_in_ddl_the_catalogue_says_what_became_of_it(
     assert mariadb.run("SELECT v FROM big WHERE id = 0") == [(5000000000,)]
 
 
+@pytest.mark.soak  # the matrix has it for every tool
 def test_edited_file_is_refused(mariadb: MariaDB, tmp_path: Path):
     attempt_on(mariadb, tmp_path, FILES).run_to_end()
     edited = FILES | {"001_users.up.sql": FILES["001_users.up.sql"] + " "}

@@ -50,7 +50,7 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     )
     if not spec.migrations.tool.is_foreign:
         rows = read_applied(ledger, history) if has_ledger else ()
-        half = half_applied(ledger, history) if has_ledger else ()
+        half = half_applied(ledger, history) if has_ledger and not order.retry else ()
         kept = find_kept(ledger.session, spec)
         known = replace(known, applied=rows, half=half)
         return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())

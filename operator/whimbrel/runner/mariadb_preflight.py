@@ -30,7 +30,7 @@ def check_server(target: Target, name: str) -> Server:
         except pymysql.MySQLError as error:
             raise _not_mariadb(target, error) from None
         told = session.handshake_id
-    found = _checked_version(str(version))
+    found = checked_version(str(version))
     if number != told:
         raise RefusedError(
             "ProxyBetween",
@@ -61,7 +61,12 @@ def _not_carried(what: str) -> str:
     return f"{what} answers there, and of its kind only MariaDB 10.6 and later is carried"
 
 
-def _checked_version(text: str) -> tuple[int, int]:
+def checked_version(text: str) -> tuple[int, int]:
+    """Return major and minor of a version as the server says it.
+
+    Raises:
+        RefusedError: No MariaDB, or one that is too old.
+    """
     match = _VERSION.match(text)
     if match is None:
         raise RefusedError("NotMariaDB", _not_carried("MySQL"))

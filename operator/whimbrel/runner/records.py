@@ -130,6 +130,14 @@ def half_applied(ledger: Ledger, history: str) -> tuple[tuple[str, str], ...]:
     return tuple((str(version), str(file)) for rows in found for version, file in rows)
 
 
+def forget_half(ledger: Ledger, history: str, *, besides: frozenset[str]) -> None:
+    """Let go of files that were carried out in part, but for some: a person has seen to them."""
+    for version, _ in half_applied(ledger, history):
+        if version not in besides:
+            for each in ledger.words.FORGET_HALF:
+                ledger.rows(each, history, version)
+
+
 def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
     """Record a start of a tool, before it (after=None) and again with what it did."""
     ledger.rows(

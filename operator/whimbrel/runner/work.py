@@ -7,7 +7,7 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
-from whimbrel.model.steps import Direction
+from whimbrel.model.steps import Direction, RunPieces
 from whimbrel.planning.build import plan_up
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.applied_digests import settle_digests
@@ -20,7 +20,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
-from whimbrel.runner.records import lift_rolled_back, read_tool_runs, steps_done
+from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
@@ -209,6 +209,7 @@ def _migrate(bench: Bench) -> Result:
         return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
+    _let_go_of_half(plan, bench)
     findings.plan_digest = plan.digest()
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
@@ -224,6 +225,14 @@ def _migrate(bench: Bench) -> Result:
     findings.revision = verify(plan, bench)
     _drop_expired(bench)
     return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
+
+
+def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
+    """Forget files that were carried out in part and are in no plan, once a person says so."""
+    if bench.order.retry:
+        planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
+        history = bench.order.spec.migrations.history
+        forget_half(bench.holding.ledger, history, besides=frozenset(planned))
 
 
 def _drop_expired(bench: Bench) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from whimbrel.model.errors import RefusedError
-from whimbrel.planning.sql_files import MAX_FILE_BYTES, find_version, read_files
+from whimbrel.planning.sql_files import MAX_FILE_BYTES, find_version, meant_here, read_files
 
 UP = "SELECT 1"
 
@@ -78,3 +78,41 @@ def test_unknown_versions(wanted):
 def test_any_files_are_read_or_refused(files):
     with suppress(RefusedError):
         assert len(read_files(files)) <= len(files)
+
+
+SHARED = {"001_a.up.sql": UP, "001_a.down.sql": "SELECT 0"}
+MARIADB = {"001_a.mariadb.up.sql": "SELECT 'm'", "001_a.mariadb.down.sql": "SELECT 'back'"}
+MYSQL = {"001_a.mysql.up.sql": "SELECT 'my'"}
+POSTGRESQL = {"001_a.postgresql.up.sql": "SELECT 'p'"}
+
+
+@pytest.mark.parametrize(
+    ("files", "variants", "name", "down"),
+    [
+        pytest.param(
+            SHARED | MARIADB | MYSQL, ("mariadb", "mysql"), "001_a.mariadb.up.sql", "SELECT 'back'",
+            id="the best fit",
+        ),
+        pytest.param(
+            SHARED | MYSQL, ("mariadb", "mysql"), "001_a.mysql.up.sql", None,
+            id="a way back belongs to its own variant",
+        ),
+        pytest.param(
+            SHARED | MARIADB, ("postgresql",), "001_a.up.sql", "SELECT 0",
+            id="the file for every other kind",
+        ),
+        pytest.param(
+            POSTGRESQL | MARIADB, (), "001_a.mariadb.up.sql", "SELECT 'back'",
+            id="whichever is there, where nobody knows the server",
+        ),
+    ],
+)  # fmt: skip
+def test_the_file_for_the_kind_of_server_is_taken(files, variants, name, down):
+    (file,) = read_files(meant_here(files, variants))
+    assert (file.version, file.name, file.down) == ("001", name, down)
+
+
+def test_a_migration_for_another_kind_of_server_alone_is_refused():
+    with pytest.raises(RefusedError, match=r"write 001_a\.mariadb\.up\.sql") as refused:
+        meant_here(POSTGRESQL, ("mariadb", "mysql"))
+    assert refused.value.reason == "VariantMissing"

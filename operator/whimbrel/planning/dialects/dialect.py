@@ -67,6 +67,7 @@ class LedgerWords(Protocol):
     INSERT_APPLIED: str
     DELETE_APPLIED: str
     READ_HALF: tuple[str, ...]
+    FORGET_HALF: tuple[str, ...]
     RECORD_TOOL_RUN: str
     READ_TOOL_RUNS: str
     RECORD_SALVAGE: str

@@ -115,7 +115,7 @@ CREATE TABLE IF NOT EXISTS {{s}}.piece (
     line INT NOT NULL,
     digest CHAR(64) NOT NULL,
     state VARCHAR(20) NOT NULL CHECK (state IN ('started', 'done')),
-    shape CHAR(64) NOT NULL,
+    shape TEXT NOT NULL,
     known {_JSON},
     at {_AT},
     PRIMARY KEY (history, version, direction, ordinal)
@@ -281,6 +281,7 @@ FORGET_PIECES: Final = f"DELETE FROM {{s}}.piece WHERE {_OF_FILE}"
 READ_HALF: Final[tuple[str, ...]] = (
     "SELECT DISTINCT version, file FROM {s}.piece WHERE history = $1 AND ordinal = 0",
 )
+FORGET_HALF: Final[tuple[str, ...]] = ("DELETE FROM {s}.piece WHERE history = $1 AND version = $2",)
 READ_PIECES: Final = (
     "SELECT version, direction, ordinal, file, line, digest, state, shape, known FROM {s}.piece"
     " WHERE history = $1 ORDER BY version, direction, ordinal"

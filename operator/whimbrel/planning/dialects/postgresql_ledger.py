@@ -252,6 +252,7 @@ DELETE_APPLIED: Final = (
 )
 
 READ_HALF: Final[tuple[str, ...]] = ()  # a file is there, or nothing of it
+FORGET_HALF: Final[tuple[str, ...]] = ()
 
 # Whoever restores a dump gives every object another oid, `meta` too: then `added` holds the names
 # of the same things, and the numbers of others.

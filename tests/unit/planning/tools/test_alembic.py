@@ -11,7 +11,8 @@ from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects
 from whimbrel.planning.dialects.postgresql_catalog import select_rows
 from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.foreign import Problem, command, environment
+from whimbrel.planning.tools.django import DJANGO
+from whimbrel.planning.tools.foreign import Problem, command, environment, scheme_for
 from whimbrel.planning.tools.foreign_down import plan_down
 from whimbrel.planning.tools.foreign_up import plan_up
 from whimbrel.planning.tools.output import MARK, parse_problem, parse_project
@@ -291,3 +292,21 @@ def test_a_problem_has_place_state_and_statement():
     sentence = "versions/a.py, line 7: no such table (SQLSTATE 42P01) [SELECT 1]"
     assert problem.sentence() == sentence
     assert parse_problem(ALEMBIC, ["nothing of ours"]) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "server", "scheme"),
+    [
+        pytest.param("postgresql+psycopg", "postgresql", "postgresql+psycopg", id="as asked"),
+        pytest.param("mysql+mysqldb", "mariadb", "mysql+mysqldb", id="as asked on MariaDB"),
+        pytest.param("postgresql", "mariadb", "mysql+pymysql", id="one manifest, two servers"),
+    ],
+)
+def test_the_scheme_fits_the_server(asked: str, server: str, scheme: str):
+    assert scheme_for(ALEMBIC, spec(databaseURL={"scheme": asked}), server) == scheme
+
+
+def test_a_tool_that_is_not_carried_on_a_server_says_so():
+    with pytest.raises(RefusedError, match="Django is carried on PostgreSQL only") as refused:
+        scheme_for(DJANGO, spec(), "mariadb")
+    assert refused.value.reason == "ToolNotOnServer"

@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade():
-    op.add_column("users", sa.Column("email", sa.Text))
+    op.add_column("users", sa.Column("email", sa.String(255)))
     connection = op.get_bind()
     users = sa.table("users", sa.column("id"), sa.column("name"), sa.column("email"))
     for user in connection.execute(sa.select(users.c.id, users.c.name)).fetchall():

@@ -1,0 +1,63 @@
+"""URLs of MariaDB: parsed, refused without telling a secret, rendered for tools."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, strategies as st
+from sqlalchemy import make_url
+
+from whimbrel.model.errors import RefusedError
+from whimbrel.runner.mariadb_target import render_mariadb
+from whimbrel.runner.target import Login, Target
+from whimbrel.runner.urls import parse_target
+
+PLAIN = Target("db", 3306, "shop", "ann", "s3cret", server="mariadb")
+WORDS = st.text(min_size=1, max_size=20).filter(lambda word: word.isprintable())
+
+
+@pytest.mark.parametrize("scheme", ["mysql", "mariadb", "mysql+pymysql", "MySQL"])
+def test_a_url_is_read(scheme: str):
+    assert parse_target(f" {scheme}://ann:s3cret@db/shop\n") == PLAIN
+    there = parse_target(f"{scheme}://ann:s3cret@db:3307/shop?charset=latin1")
+    assert there == replace(PLAIN, port=3307)
+
+
+def test_a_unix_socket_is_a_host():
+    found = parse_target("mysql://ann@localhost/shop?unix_socket=/run/mysqld.sock")
+    assert (found.host, found.dbname) == ("/run/mysqld.sock", "shop")
+
+
+@given(user=WORDS, password=WORDS)
+def test_what_is_rendered_is_read_again(user: str, password: str):
+    target = replace(PLAIN, user=user, password=password)
+    assert parse_target(render_mariadb(target, "mysql")) == target
+    url = make_url(render_mariadb(target, "mysql+pymysql", options="SET x = 1"))
+    assert (url.username, url.password) == (user, password)
+    assert url.query == {"charset": "utf8mb4", "init_command": "SET x = 1"}
+
+
+def test_a_login_of_another_and_what_only_some_drivers_know():
+    secured = replace(PLAIN, parameters=(("sslmode", "verify-full"), ("sslrootcert", "/ca")))
+    url = make_url(render_mariadb(secured, "mysql+pymysql", login=Login("bob", "p@ss")))
+    assert (url.username, url.password) == ("bob", "p@ss")
+    assert (url.query["ssl_ca"], url.query["ssl_verify_identity"]) == ("/ca", "true")
+    assert render_mariadb(secured, "mysql") == "mysql://ann:s3cret@db:3306/shop"
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("mysql://ann:hunter2@/shop", "a host is missing"),
+        ("mysql://:hunter2@db/shop", "a login is missing"),
+        ("mysql://ann:hunter2@db", "a database is missing"),
+        ("mysql://ann:hun#ter2@db/shop", "cannot be read"),
+        ("mysql://ann:hunter2@db:port/shop", "cannot be read"),
+        ("mysql://ann:hunter2@db/shop?local_infile=1", "not allowed"),
+        ("mysql://ann:hunter2@db/shop?sslmode=maybe", "sslmode is none of"),
+    ],
+)
+def test_what_is_no_url_is_refused_without_telling_a_secret(url: str, words: str):
+    with pytest.raises(RefusedError, match=words) as refused:
+        parse_target(url)
+    assert "hunter2" not in str(refused.value)
+    assert "ter2" not in str(refused.value)
