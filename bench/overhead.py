@@ -75,14 +75,14 @@ class Place:
 
     def ours(self, number: int) -> float:
         """Return the seconds of runner, launcher and tool together."""
-        source = (("migrations", dict(self.project.migrations) | {"workingDir": ""}),)
+        spec = {f"migrations.{name}": value for name, value in self.project.migrations.items()}
         attempt = Attempt(
             self.folder,
             self.fresh().url,
             (),
             self.project.folder,
             run=f"{self.tool}{number}",
-            spec=tuple((f"migrations.{name}", value) for name, value in source[0][1].items()),
+            spec=tuple(spec.items()),
         )
         started = time.monotonic()
         answer = attempt.run_to_end()
