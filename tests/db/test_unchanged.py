@@ -23,6 +23,7 @@ from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Spec
 from whimbrel.planning.tools.project import Project
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
 from whimbrel.runner.ledger import Ledger
@@ -100,7 +101,8 @@ class Image:
         where = reading_place(self.order, self.place, str, manners())
         digest, _ = digest_now(where, self.place, source.look)
         look = [source.look.files, source.look.folders]
-        write_note(self.ledger, Kind.IMAGE, KEY, [digest, *look, ["0003"]])
+        rows = read_revisions(self.ledger.session, self.order.spec)
+        write_note(self.ledger, Kind.IMAGE, KEY, [digest, *look, rows])
 
 
 @pytest.fixture(scope="module")

@@ -186,11 +186,12 @@ def wrapper_text(started: Started) -> str:
     """Return the wrapper as it is sent: one text, which imports nothing of ours."""
     runtime = started.runtime
     text = (_WRAPPERS / started.wrapper).read_text(encoding="utf-8")
-    protocol = (_WRAPPERS / runtime.protocol).read_text(encoding="utf-8").replace(_FUTURE, "")
-    # The protocol stands where the wrapper imports it.
-    protocol = _between(runtime.protocol_frame, protocol)
-    whole = re.sub(runtime.imports, lambda _: protocol, text, count=1)
-    return _between(runtime.frame, whole)
+    for name in runtime.protocols:
+        protocol = (_WRAPPERS / name).read_text(encoding="utf-8").replace(_FUTURE, "")
+        parts = re.split(runtime.imports.format(name), text, maxsplit=1)
+        # The protocol stands where the wrapper imports it.
+        text = _between(runtime.protocol_frame, protocol).join(parts)
+    return _between(runtime.frame, text)
 
 
 def _between(frame: tuple[str, str], text: str) -> str:

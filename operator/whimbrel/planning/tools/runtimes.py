@@ -15,9 +15,10 @@ class Runtime:
         missing: The reason word where there is none of them.
         before: Words before the text.
         after: Words between the text and the words for it.
-        protocol: The file in whimbrel.runner.wrappers whose text stands in for a wrapper's import.
-        imports: A regular expression for that import.
-        protocol_frame: What the protocol's text is put between.
+        protocols: Files in whimbrel.runner.wrappers whose text stands in for their import: of the
+            first in a wrapper, of each further one in the one before.
+        imports: A regular expression for that import, with {} for the file.
+        protocol_frame: What the text of such a file is put between.
         frame: What the whole text is put between.
     """
 
@@ -25,7 +26,7 @@ class Runtime:
     missing: str
     before: Words
     after: Words
-    protocol: str
+    protocols: Words
     imports: str
     protocol_frame: tuple[str, str]
     frame: tuple[str, str]
@@ -36,7 +37,7 @@ PYTHON: Final = Runtime(
     missing="PythonMissing",
     before=("-c",),
     after=(),
-    protocol="python_protocol.py",
+    protocols=("python_protocol.py",),
     imports=r"(?m)^from whimbrel\.[\w.]+ import (?:\([^)]*\)|.*)$",
     protocol_frame=("", ""),
     frame=("", ""),
@@ -48,8 +49,8 @@ NODE: Final = Runtime(
     before=("--input-type=commonjs", "-e"),
     # Without it Node takes words that begin with a dash for its own.
     after=("--",),
-    protocol="node_protocol.js",
-    imports=r"require\(\"\./node_protocol\.js\"\)",
+    protocols=("node_protocol.js", "node_look.js"),
+    imports=r"require\(\"\./{}\"\)",
     protocol_frame=("(() => {", "\nreturn module.exports;\n})()"),
     # A function: the names of a program that is given as text would be global to the project.
     frame=("(() => {", "\n})();\n"),

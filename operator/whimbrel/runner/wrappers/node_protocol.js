@@ -6,6 +6,8 @@
 // Node 18, and no package. Lines that begin with MARK and hold JSON are for the runner; all other
 // lines are the project's.
 
+// First: it watches what is read from here on.
+const { looks, nameFile } = require("./node_look.js");
 const fs = require("fs");
 const path = require("path");
 const { createHash } = require("crypto");
@@ -13,6 +15,7 @@ const { createRequire } = require("module");
 const { fileURLToPath } = require("url");
 
 const MARK = "@whimbrel ";
+const LOOKS_IN_A_LINE = 100;
 const SHOWN = 500; // characters of an error
 const STATEMENT = 200; // characters of a statement
 // A driver sends these beside PGOPTIONS, and the server takes them in its place.
@@ -37,6 +40,17 @@ function writeNow(descriptor, text) {
 /** Write one line for the runner. */
 function tell(kind, words = {}) {
   writeNow(1, `\n${MARK}${JSON.stringify({ kind, ...words })}\n`);
+}
+
+/** Tell the end of `inspect`, and what it has read besides the working directory. */
+function inspected(words) {
+  const { found, doubt } = looks();
+  for (let start = 0; start < found.length; start += LOOKS_IN_A_LINE) {
+    const some = found.slice(start, start + LOOKS_IN_A_LINE);
+    const of = (kind) => some.filter((each) => each[0] === kind).map(([, name]) => name);
+    tell("look", { files: of("f"), folders: of("n") });
+  }
+  tell("inspected", { ...words, looks: Math.ceil(found.length / LOOKS_IN_A_LINE) || null, doubt });
 }
 
 /** Name the problem and end. */
@@ -77,6 +91,7 @@ function firstLine(error) {
 
 /** Return the digest of a file, in hex. */
 function sha256Of(file) {
+  nameFile(file);
   return createHash("sha256").update(fs.readFileSync(file)).digest("hex");
 }
 
@@ -217,6 +232,7 @@ module.exports = {
   databaseOf,
   firstLine,
   givenWords,
+  inspected,
   ownFrame,
   postgresOptions,
   projectRequire,

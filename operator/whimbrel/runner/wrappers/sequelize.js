@@ -8,8 +8,8 @@
 // over the configuration before the first connection.
 
 const protocol = require("./node_protocol.js");
-const { databaseOf, firstLine, givenWords, ownFrame, postgresOptions, projectRequire } = protocol;
-const { report, run, sha256Of, stop, tell, withoutValues } = protocol;
+const { databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions } = protocol;
+const { projectRequire, report, run, sha256Of, stop, tell, withoutValues } = protocol;
 const { relative } = require("path");
 
 const TABLE = "SequelizeMeta";
@@ -131,7 +131,7 @@ async function inspect(migrator) {
     atomic: false, // as far as anybody can tell
   }));
   told.reverse().forEach((each) => tell("revision", each));
-  tell("inspected", { heads: told.slice(0, 1).map(({ id }) => id) });
+  inspected({ heads: told.slice(0, 1).map(({ id }) => id) });
 }
 
 /** Return what a migration's file exports; one that cannot be loaded ends the program. */

@@ -5,8 +5,8 @@
 // `require` below. It needs only the image's own TypeORM (0.3 or 1), takes the project's DataSource
 // as it is, and puts the URL of the environment and our limits over it before it connects.
 
-const { databaseOf, firstLine, givenWords, ownFrame, postgresOptions, projectRequire, report,
-  run, sha256Of, stop, tell } = require("./node_protocol.js");
+const { databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions, projectRequire,
+  report, run, sha256Of, stop, tell } = require("./node_protocol.js");
 const { existsSync } = require("fs");
 const { Session } = require("inspector");
 const { relative, resolve } = require("path");
@@ -126,7 +126,7 @@ async function inspect(source, name) {
     const known = { downgrade: wayBack(instance.down), atomic: instance.transaction !== false };
     tell("revision", { id, down, depends: [], file, sha256: sha256Of(file), ...known });
   }
-  tell("inspected", { heads: [all[all.length - 1].name] });
+  inspected({ heads: [all[all.length - 1].name] });
 }
 
 /** Return file and line of each class: V8 knows, whatever loaded it. */

@@ -11,14 +11,14 @@ from whimbrel.planning.tools.output import MARK
 from whimbrel.planning.tools.runtimes import NODE
 from whimbrel.runner import run_tool
 
-ALL = "databaseOf, firstLine, givenWords, ownFrame, postgresOptions, projectRequire, report, run, "
-ALL += "sha256Of, sqlstateOf, statementOf, stop, tell, withoutValues"
+ALL = "databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions, projectRequire, "
+ALL += "report, run, sha256Of, sqlstateOf, statementOf, stop, tell, withoutValues"
 
 
 def node(tmp_path: Path, monkeypatch, program: str, *words: str) -> tuple[int, list[dict], str]:
     """Return the exit code, the lines for the runner, and what was written for a person."""
-    protocol = (run_tool._WRAPPERS / NODE.protocol).read_text()
-    (tmp_path / NODE.protocol).write_text(protocol)
+    for name in NODE.protocols:
+        (tmp_path / name).write_text((run_tool._WRAPPERS / name).read_text())
     (tmp_path / "tool.js").write_text(
         f'"use strict";\nconst {{ {ALL} }} = require("./node_protocol.js");\n{program}\n'
     )
