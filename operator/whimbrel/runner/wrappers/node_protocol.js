@@ -242,8 +242,8 @@ function mariadbOptions(parameters, theirs = {}) {
   });
 }
 
-const POSTGRESQL = { options: postgresOptions, commits: false };
-const MARIADB = { options: mariadbOptions, commits: true };
+const POSTGRESQL = { name: "postgres", options: postgresOptions, commits: false };
+const MARIADB = { name: "mariadb", options: mariadbOptions, commits: true };
 const SERVERS = { postgres: POSTGRESQL, postgresql: POSTGRESQL, mysql: MARIADB, mariadb: MARIADB };
 
 // What has been carried out of the migration at work; `waiting` holds the open transactions.
@@ -252,7 +252,7 @@ const heard = {
   ...{ told: new Set(), waiting: new Map(), last: "" },
 };
 
-/** Return what differs between servers: a driver's options, and whether DDL commits by itself. */
+/** Return what differs between servers: its name, a driver's options, whether DDL commits. */
 function serverOf(scheme) {
   heard.server = SERVERS[scheme] ?? stop("SchemeUnknown", { scheme });
   return heard.server;

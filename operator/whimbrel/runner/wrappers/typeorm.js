@@ -16,9 +16,6 @@ const { fileURLToPath, pathToFileURL } = require("url");
 // TypeORM calls a migration through many functions; the author's line comes after them.
 Error.stackTraceLimit = 50;
 
-// By the scheme of the URL: what a data source must say it is for.
-const [PG, MARIADB] = ["postgres", "mariadb"];
-const TYPES = { postgresql: PG, postgres: PG, mariadb: MARIADB, mysql: MARIADB };
 const MYSQL = ' ("mysql" writes wrong defaults on MariaDB, and cannot take its changes back)';
 const BASE = "base";
 const HERE = { directory: process.cwd() };
@@ -78,8 +75,7 @@ function hasTsNode() {
 /** Put the URL and our limits over the data source, and switch off what else it would do. */
 function take(source, url, schema, table) {
   const { scheme, host, port, user, password, database, parameters } = databaseOf(url);
-  const wanted = TYPES[scheme.split("+")[0]] ?? stop("SchemeUnknown", { scheme });
-  const { options } = serverOf(wanted);
+  const { options, name: wanted } = serverOf(scheme.split("+")[0]);
   const { type, migrationsTableName = "migrations", schema: ownSchema } = source.options;
   if (type !== wanted) stop("TypeWrong", { type, wanted, why: type === "mysql" ? MYSQL : "" });
   if (migrationsTableName !== table || (schema && ownSchema && schema !== ownSchema)) {

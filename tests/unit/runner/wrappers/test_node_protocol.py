@@ -158,13 +158,20 @@ def test_limits_win_over_the_projects_own_and_the_rest_stays(said):
 
 @pytest.mark.parametrize(
     ("mode", "shown"),
-    [("verify-full", {"verifyIdentity": True}), ("require", {"rejectUnauthorized": False}), ("prefer", 1)],
+    [
+        ("verify-full", {"verifyIdentity": True}),
+        ("require", {"rejectUnauthorized": False}),
+        ("prefer", 1),
+    ],
 )
 def test_libpqs_words_for_tls(said, mode: str, shown: object):
-    program = f"run(() => tell('is', serverOf('postgresql').options({{sslmode: '{mode}'}}, {{ssl: 1}})));"
+    program = (
+        f"run(() => tell('is', serverOf('postgresql').options({{sslmode: '{mode}'}}, {{ssl: 1}})));"
+    )
     assert said(program)[1][0]["ssl"] == shown
 
 
+ROW = "INSERT INTO a VALUES (…"
 IN_ONE = ["START TRANSACTION", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD b int"]
 
 
@@ -172,10 +179,10 @@ IN_ONE = ["START TRANSACTION", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD b 
     ("scheme", "statements", "failed", "stays"),
     [
         ("postgresql", IN_ONE, "SELECT x", []),
-        ("postgresql", [*IN_ONE, "COMMIT"], "SELECT x", ["INSERT INTO a VALUES (…", IN_ONE[2]]),
-        ("mariadb", IN_ONE, "SELECT x", ["INSERT INTO a VALUES (…", IN_ONE[2]]),
-        ("mariadb", [*IN_ONE, "ROLLBACK"], "", ["INSERT INTO a VALUES (…", IN_ONE[2]]),
-        ("mariadb", IN_ONE[:2], "/* DDL */ DROP TABLE b", ["INSERT INTO a VALUES (…"]),
+        ("postgresql", [*IN_ONE, "COMMIT"], "SELECT x", [ROW, IN_ONE[2]]),
+        ("mariadb", IN_ONE, "SELECT x", [ROW, IN_ONE[2]]),
+        ("mariadb", [*IN_ONE, "ROLLBACK"], "", [ROW, IN_ONE[2]]),
+        ("mariadb", IN_ONE[:2], "/* DDL */ DROP TABLE b", [ROW]),
         ("mariadb", IN_ONE[:2], "UPDATE a SET x = 1", []),
         ("mariadb", [*IN_ONE[:2], "CREATE TEMPORARY TABLE c (n int)"], "DELETE FROM x", []),
         ("mariadb", ['UPDATE a SET b = "ada"'], "", ["UPDATE a SET b = …"]),
@@ -193,8 +200,16 @@ def test_what_stays_is_told_by_the_rules_of_the_server(
 @pytest.mark.parametrize(
     ("number", "text", "shown"),
     [
-        (1062, "Duplicate entry 'ada's' for key 'people.email'", "entry '…' for key 'people.email'"),
-        (1366, "Incorrect integer value: 'ada' for column `a`.`b`", "value: '…' for column `a`.`b`"),
+        (
+            1062,
+            "Duplicate entry 'ada's' for key 'email'",
+            "entry '…' for key 'email'",
+        ),
+        (
+            1366,
+            "Incorrect integer value: 'ada' for column `b`",
+            "value: '…' for column `b`",
+        ),
         (1064, "syntax error near 'x = 'ada'' at line 1", "near '…' at line 1"),
         (1146, "Table 'shop.nowhere' doesn't exist", "Table 'shop.nowhere' doesn't exist"),
     ],
