@@ -347,7 +347,7 @@ def test_an_image_without_a_package(shop: Shop, package: str):
         ({"sequelize": {"config": "x.js"}}, "ConfigMissing", "x.js does not exist"),
         ({"sequelize": {"environment": "live"}}, "EnvironmentMissing", "no entry live (it has: d"),
         ({"sequelize": {"migrationsPath": "x"}}, "FolderMissing", "no folder"),
-        ({"databaseURL": {"env": "SHOP_URL", "scheme": "mysql"}}, "SchemeUnknown", "mysql://"),
+        ({"databaseURL": {"env": "SHOP_URL", "scheme": "jdbc"}}, "SchemeUnknown", "jdbc://"),
         ({"to": "2026"}, "UnknownRevision", "no revision 2026"),
     ],
 )

@@ -94,7 +94,9 @@ def render_mariadb(
 
 
 def _for_driver(driver: str, given: dict[str, str], options: str) -> dict[str, str]:
-    """Return what the Python drivers know; others refuse words that they do not."""
+    """Return what the Python drivers know, and for our wrapper, without a driver, libpq's words."""
+    if not driver:
+        return given | ({"init_command": options} if options else {})
     if driver not in _PYTHON_DRIVERS:
         return {}
     words = {"charset": "utf8mb4"} | ({"init_command": options} if options else {})

@@ -174,19 +174,25 @@ def scheme_for(tool: ForeignTool, spec: Spec, server: str) -> str:
     So one manifest serves two kinds of servers.
 
     Raises:
-        RefusedError: ``ToolNotOnServer``.
+        RefusedError: ``ToolNotOnServer``, ``SchemeUnknown``.
     """
     asked = spec.migrations.database_url.scheme
-    if server == "postgresql" or asked.partition("+")[0] in _SCHEMES.get(server, ()):
+    theirs = asked.partition("+")[0] in _OF_MARIADB
+    if server == "postgresql":
+        if theirs:
+            raise RefusedError(
+                "SchemeUnknown",
+                f"migrations.databaseURL.scheme is {asked}, and PostgreSQL answers: leave it out",
+            )
         return asked
     if server not in tool.schemes:
         raise RefusedError(
             "ToolNotOnServer", f"{tool.title} is carried on PostgreSQL only, and {server} answers"
         )
-    return tool.schemes[server]
+    return asked if theirs else tool.schemes[server]
 
 
-_SCHEMES: Final = {"mariadb": ("mysql", "mariadb")}
+_OF_MARIADB: Final = ("mysql", "mariadb")
 
 
 def command(tool: ForeignTool, spec: Spec, argv: Argv, wrapper: str, *, interpreter: str) -> Argv:

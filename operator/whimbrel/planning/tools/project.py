@@ -10,6 +10,7 @@ from whimbrel.model.errors import RefusedError
 
 BASE: Final = "base"  # the word for "nothing is applied", good for every tool
 HEAD: Final = "head"
+HEADS: Final = frozenset({HEAD, "heads"})
 
 
 class WayBack(StrEnum):
@@ -124,6 +125,16 @@ class Project:
                 f"the image has no revision {name} (its newest: {heads}): name {words}",
             )
         return name
+
+    def place(self, name: str, words: str) -> tuple[str, ...]:
+        """Return the revision that a name of the spec means, where all stand in one row.
+
+        Raises:
+            RefusedError: It has none of that name; `words` say what can be named.
+        """
+        if name in {"", BASE}:
+            return ()
+        return self.heads if name in HEADS else (self.known(name, words),)
 
 
 def pieces(revisions: Iterable[Revision]) -> tuple[str, ...]:

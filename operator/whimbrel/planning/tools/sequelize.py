@@ -18,10 +18,9 @@ from whimbrel.planning.tools.foreign import (
     Started,
     Ways,
 )
-from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
+from whimbrel.planning.tools.project import BASE, HEAD, HEADS, Project, WayBack
 from whimbrel.planning.tools.runtimes import NODE
 
-_HEADS: Final = frozenset({HEAD, "heads"})
 _COMMAND: Final = "sequelize-cli"
 _WITHOUT: Final = "without "  # in the name of a place: what goes, newest first
 _NAMES: Final = "a whole file name such as 20260101090000-create-people.js, head or base"
@@ -42,7 +41,7 @@ _PROBLEMS: Final = {
     "FolderMissing": "there is no folder {folder}: set migrations.sequelize.migrationsPath, or "
     "`migrations-path` in .sequelizerc",
     "SchemeUnknown": "Sequelize has no dialect for {scheme}://: set migrations.databaseURL.scheme "
-    "to postgresql",
+    "to postgresql, mariadb or mysql",
     "UrlMissing": "the variable {variable} is empty",
     "DriverMissing": "{text}: install the driver of the database in the image",
     "BookkeepingOutside": "the project keeps what is applied as {storage}, not in the database: "
@@ -81,16 +80,12 @@ def resolve(project: Project, name: str) -> tuple[str, ...]:
     Raises:
         RefusedError: The project has no such file.
     """
-    if name in {"", BASE}:
-        return ()
-    if name in _HEADS:
-        return project.heads
-    return (project.known(name, _NAMES),)
+    return project.place(name, _NAMES)
 
 
 def up(name: str, _target: tuple[str, ...]) -> Argv:
     """Return the command that leads up."""
-    return (_COMMAND, "db:migrate", *(() if name in _HEADS else ("--to", name)))
+    return (_COMMAND, "db:migrate", *(() if name in HEADS else ("--to", name)))
 
 
 def adopt(_name: str, target: tuple[str, ...]) -> Argv:
@@ -103,7 +98,7 @@ def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
     have = applied(project, rows)
     if to.startswith(_WITHOUT):
         return tuple(_one_by_one(have, to.removeprefix(_WITHOUT).split(", ")))
-    stays = have if to in _HEADS else have & project.closure(resolve(project, to))
+    stays = have if to in HEADS else have & project.closure(resolve(project, to))
     gone = project.in_order(have - stays)
     if not gone:
         return ()
@@ -201,4 +196,5 @@ SEQUELIZE: Final = ForeignTool(
     ),
     ways=Ways(resolve, up, adopt, back, before),
     sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere, advice),
+    schemes={"mariadb": "mariadb"},
 )

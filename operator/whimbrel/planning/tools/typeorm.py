@@ -20,11 +20,10 @@ from whimbrel.planning.tools.foreign import (
     Ways,
 )
 from whimbrel.planning.tools.foreign_down import needs_newer_image
-from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
+from whimbrel.planning.tools.project import BASE, HEADS, Project, WayBack
 from whimbrel.planning.tools.runtimes import NODE
 
 SHOWN: Final = 255  # characters
-_HEADS: Final = frozenset({HEAD, "heads"})
 _NAMES: Final = "a whole migration name with its time stamp, head or base"
 _TABLE: Final = "migrations"
 _DIGITS: Final = 13  # of the time stamp that ends a name, in milliseconds
@@ -60,10 +59,10 @@ _PROBLEMS: Final = {
     "DuplicateMigration": "two migrations are called {name}: give each a name of its own",
     "BookkeepingElsewhere": "the DataSource keeps its books in {place}: set schema and table of "
     "migrations.bookkeeping to that",
-    "TypeWrong": "the DataSource is made for {type}, and the database's URL needs {wanted}: "
+    "TypeWrong": "the DataSource is made for {type}, and this database needs {wanted}{why}: "
     "correct `type` in it, or the URL",
     "SchemeUnknown": "TypeORM gets no URL with {scheme}://: set migrations.databaseURL.scheme to "
-    "postgresql",
+    "postgresql or mariadb",
     "TimestampWrong": "the row of {name} has the time stamp {timestamp}, so TypeORM would run its "
     "down and keep the row: correct the row to the 13 digits that end the name",
 }
@@ -83,17 +82,13 @@ def resolve(project: Project, name: str) -> tuple[str, ...]:
     Raises:
         RefusedError: The project has no such migration.
     """
-    if name in {"", BASE}:
-        return ()
-    if name in _HEADS:
-        return project.heads
-    return (project.known(name, _NAMES),)
+    return project.place(name, _NAMES)
 
 
 def up(name: str, target: tuple[str, ...]) -> Argv:
     """Return the command that leads up."""
     words = ("typeorm", "migration:run")
-    return words if name in _HEADS else (*words, "--to", *target)
+    return words if name in HEADS else (*words, "--to", *target)
 
 
 def adopt(_name: str, target: tuple[str, ...]) -> Argv:
@@ -132,7 +127,7 @@ def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
 
 
 def _wanted(project: Project, have: frozenset[str], to: str) -> frozenset[str]:
-    if to in _HEADS:
+    if to in HEADS:
         return have
     name, *late = to.split(",")
     return project.closure(resolve(project, name)) - {each.removeprefix(_WITHOUT) for each in late}
@@ -235,4 +230,5 @@ TYPEORM: Final = ForeignTool(
     ),
     ways=Ways(resolve, up, adopt, back, before),
     sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere),
+    schemes={"mariadb": "mariadb"},
 )

@@ -20,6 +20,12 @@ const SHOWN = 500; // characters of an error
 const STATEMENT = 200; // characters of a statement
 // A driver sends these beside PGOPTIONS, and the server takes them in its place.
 const LIMITS = ["application_name", "lock_timeout", "idle_in_transaction_session_timeout"];
+// Each would lead elsewhere than the URL.
+const ADDRESS = ["connectionString", "uri", "host", "port", "user", "password", "database"];
+const SOCKETS = ["socketPath", "stream"];
+const TOLD = 20; // different statements of one migration
+// Errors of MariaDB that quote a row or the author's text; 1064 is one of its parser.
+const QUOTING = [1062, 1064, 1292, 1366, 1411, 1525, 1690, 4025];
 
 // The working directory's packages, and never those beside us: we are nowhere.
 const projectRequire = createRequire(path.join(process.cwd(), "project.js"));
@@ -81,12 +87,19 @@ function chain(error) {
 /** Return the first line: the others may hold rows or parameters. */
 function firstLine(error) {
   const inner = driverError(error);
-  const words = [inner?.message, inner?.errors?.[0]?.message, inner?.code, inner?.name];
+  const message = QUOTING.includes(inner?.errno) ? unquoted(inner.message) : inner?.message;
+  const words = [message, inner?.errors?.[0]?.message, inner?.code, inner?.name];
   const text = typeof inner === "object" ? words.find(Boolean) : inner;
   // TypeScript says on the second line what the first one announces.
   const [first, second = ""] = String(text ?? "an error without words").split(/\r?\n/);
   const announced = /TypeScript:$/.test(first) ? ` ${second}` : "";
   return (first + announced).slice(0, SHOWN);
+}
+
+/** Return words of MariaDB without what they quote; the name of a key stays. */
+function unquoted(message) {
+  const before = /(?<=[\w:] )'[^]*'(?= (?:for|in|at line) )/;
+  return String(message).replace(before.test(message) ? before : /'[^]*'/, "'…'");
 }
 
 /** Return the digest of a file, in hex. */
@@ -120,7 +133,8 @@ function ownFrame(error) {
 /** Return what the database's driver says, or "". */
 function sqlstateOf(error) {
   for (const each of chain(error)) {
-    if (typeof each.sqlState === "string") return each.sqlState;
+    // MariaDB's numbers tell more than its SQLSTATE.
+    if (typeof each.sqlState === "string") return String(each.errno ?? each.sqlState);
     // The system's own codes (EPIPE) look alike, but come from a call of the system.
     if (/^(?=.*\d)[0-9A-Z]{5}$/.test(each.code ?? "") && !each.syscall) return each.code;
   }
@@ -131,8 +145,12 @@ function sqlstateOf(error) {
 function withoutValues(sql) {
   const text = String(sql).replace(/^Executing \([^)]*\): /, "").split(/\s+/).join(" ").trim();
   const isDefinition = /^(create|alter|drop|rename|truncate|comment|grant|revoke)\b/i.test(text);
-  const value = isDefinition ? /'|\$\w*\$/ : /'|\$\w*\$|(?<![\w".$])\d/;
-  const end = text.search(value);
+  const isOne = !/;\s*\S/.test(text);
+  const value = isDefinition && isOne ? /'|\$\w*\$/ : /'|\$\w*\$|(?<![\w"`.$])\d/;
+  // What PostgreSQL takes for a name, MariaDB takes for a value.
+  const quoted = heard.server === MARIADB ? text.indexOf('"') : -1;
+  const ends = [text.search(value), quoted].filter((place) => place >= 0);
+  const end = ends.length > 0 ? Math.min(...ends) : -1;
   const shown = end < 0 ? text : `${text.slice(0, end)}…`;
   return shown.slice(0, STATEMENT);
 }
@@ -195,8 +213,8 @@ function databaseOf(url) {
   };
 }
 
-/** Return node-postgres's `ssl` for libpq's words; undefined where they leave it open. */
-function postgresTls({ sslmode, sslrootcert }) {
+/** Return the drivers' `ssl` for libpq's words; undefined where they leave it open. */
+function tlsOf({ sslmode, sslrootcert }) {
   const ca = sslrootcert ? { ca: fs.readFileSync(sslrootcert, "utf8") } : {};
   const anyName = { ...ca, checkServerIdentity: () => undefined };
   switch (sslmode) {
@@ -207,37 +225,164 @@ function postgresTls({ sslmode, sslrootcert }) {
     case "verify-ca":
       return anyName;
     case "verify-full":
-      return ca;
-    default: // prefer, allow: node-postgres cannot try both
+      return { ...ca, verifyIdentity: true }; // mysql2 checks no name unless it is asked to
+    default: // prefer, allow: the drivers cannot try both
       return undefined;
   }
 }
 
+/** Return a driver's options without some, and with ours where they say something. */
+function mixed(theirs, leftOut, ours) {
+  const kept = Object.entries(theirs).filter(([name]) => !leftOut.includes(name));
+  const said = Object.entries(ours).filter(([, value]) => value !== undefined && value !== "");
+  return Object.fromEntries([...kept, ...said]);
+}
+
 /** Return node-postgres's options: the project's own, under the URL's address and our limits. */
 function postgresOptions(parameters, theirs = {}) {
-  const { options, ...kept } = theirs;
-  for (const name of LIMITS) delete kept[name];
   const ours = parameters.options ?? process.env.PGOPTIONS;
-  const mine = {
-    ssl: postgresTls(parameters),
+  return mixed(theirs, [...ADDRESS, ...LIMITS, "options"], {
+    ssl: tlsOf(parameters),
     application_name: parameters.application_name ?? process.env.PGAPPNAME,
     // Of two values the server takes the last.
-    options: [options, ours].filter((each) => each && typeof each === "string").join(" "),
+    options: [theirs.options, ours].filter((each) => each && typeof each === "string").join(" "),
+  });
+}
+
+/** Return the options of mysql2 and mariadb: the project's own, under the URL's address. */
+function mariadbOptions(parameters, theirs = {}) {
+  return mixed({ connectTimeout: 10_000, ...theirs }, [...ADDRESS, ...SOCKETS], {
+    ssl: tlsOf(parameters),
+    socketPath: parameters.unix_socket,
+  });
+}
+
+const POSTGRESQL = { name: "postgres", options: postgresOptions, commits: false };
+const MARIADB = { name: "mariadb", options: mariadbOptions, commits: true };
+const SERVERS = { postgres: POSTGRESQL, postgresql: POSTGRESQL, mysql: MARIADB, mariadb: MARIADB };
+
+// What has been carried out of the migration at work; `waiting` holds the open transactions.
+const heard = {
+  ...{ migration: "", returned: false, recorded: undefined, books: "", server: POSTGRESQL },
+  ...{ told: new Set(), waiting: new Map(), last: "" },
+};
+
+/** Return what differs between servers: its name, a driver's options, whether DDL commits. */
+function serverOf(scheme) {
+  heard.server = SERVERS[scheme] ?? stop("SchemeUnknown", { scheme });
+  return heard.server;
+}
+
+/** Return a statement without comments in front of it. */
+function bare(sql) {
+  return sql.replace(/^(\s|\/\*[^]*?\*\/|--.*\n|#.*\n)+/, "");
+}
+
+/** Tell whether a statement commits what was before it, and itself, also when it fails. */
+function commits(text) {
+  const definition =
+    /(?:^|;)\s*(create|alter|drop|rename|truncate|grant|revoke|call|analyze|optimize|lock)\b/i;
+  const temporary = /^(create|drop)\s+(or\s+replace\s+)?temporary\b/i;
+  return heard.server.commits && definition.test(text) && !temporary.test(text);
+}
+
+/**
+ * Hear of the end of a statement, and show it without values: by itself it stays, in a transaction
+ * with the COMMIT.
+ *
+ * @param session - Whatever is the same for all statements of a transaction, or null for none.
+ * @param error - Why it failed; undefined where it was carried out.
+ */
+function hear(session, sql, error) {
+  const text = bare(sql);
+  if (error) return hearFailure(session, text, error);
+  if (/^(commit|rollback)\s*;?\s*$/i.test(text)) return ended(session, /^commit/i.test(text));
+  if (/^(start\s+transaction|begin)\b/i.test(text)) {
+    return session ? heard.waiting.set(session, new Set()) : undefined;
+  }
+  if (/^(select|show|set|explain|savepoint|rollback|release)\b/i.test(text)) return;
+  if (heard.books && text.includes(heard.books)) return recorded(session);
+  if (!heard.migration) return;
+  const words = withoutValues(text);
+  if (words !== heard.last) process.stderr.write(`${heard.migration}: ${words}\n`);
+  heard.last = words;
+  if (commits(text)) ended(session, true);
+  const open = heard.waiting.get(session);
+  return open ? open.add(words) : stays(words);
+}
+
+/** Hear of a statement that failed; a typing error (1064) is found before anything is committed. */
+function hearFailure(session, text, error) {
+  if (commits(text) && !chain(error).some(({ errno }) => errno === 1064)) ended(session, true);
+}
+
+/** Note the end of a transaction. */
+function ended(session, isCommitted) {
+  const statements = heard.waiting.get(session) ?? [];
+  heard.waiting.delete(session);
+  if (isCommitted && heard.recorded === session) return begin("");
+  return isCommitted ? statements.forEach(stays) : undefined;
+}
+
+/** Note that the tool has written down a migration whose function has returned: it is whole. */
+function recorded(session) {
+  if (!heard.returned) return;
+  if (heard.waiting.has(session)) heard.recorded = session;
+  else begin("");
+}
+
+/** Return the function of a migration, which now says when it begins and has returned. */
+function atWork(migration, work) {
+  return async (...words) => {
+    begin(migration);
+    await work(...words);
+    heard.returned = true;
   };
-  const said = Object.entries(mine).filter(([, value]) => value !== undefined && value !== "");
-  return { ...kept, ...Object.fromEntries(said) };
+}
+
+/** Return mysql2 with pools each session of which begins with our statement. */
+function beginningWith({ init_command: statement }, mysql) {
+  const end = (error) => error && setImmediate(reportAndEnd, error);
+  const bound = (pool) => pool.on("connection", (each) => each.query(statement, end));
+  const createPool = (...words) => bound(mysql.createPool(...words));
+  return statement ? Object.create(mysql, { createPool: { value: createPool } }) : mysql;
+}
+
+/** Tell that a statement stays, whatever becomes of its migration. */
+function stays(statement) {
+  if (!heard.migration || heard.told.has(statement) || heard.told.size >= TOLD) return;
+  heard.told.add(statement);
+  tell("stays", { migration: heard.migration, statement });
+}
+
+/** Begin with a migration, or with "" where none is at work; the one before is whole. */
+function begin(migration) {
+  const none = { told: new Set(), last: "", returned: false, recorded: undefined };
+  Object.assign(heard, { migration, ...none });
+  heard.waiting.forEach((statements) => statements.clear());
+  tell("whole");
+}
+
+/** Say how the tool writes its own table, whose rows belong to no migration. */
+function setBooks(name) {
+  heard.books = name;
 }
 
 module.exports = {
+  atWork,
+  begin,
+  beginningWith,
   databaseOf,
   firstLine,
   givenWords,
+  hear,
   inspected,
   ownFrame,
-  postgresOptions,
   projectRequire,
   report,
   run,
+  serverOf,
+  setBooks,
   sha256Of,
   sqlstateOf,
   statementOf,

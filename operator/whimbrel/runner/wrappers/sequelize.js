@@ -8,13 +8,16 @@
 // over the configuration before the first connection.
 
 const protocol = require("./node_protocol.js");
-const { databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions } = protocol;
-const { projectRequire, report, run, sha256Of, stop, tell, withoutValues } = protocol;
+const { begin, databaseOf, firstLine, givenWords, hear, inspected, ownFrame } = protocol;
+const { projectRequire, report, run, serverOf, setBooks, sha256Of, stop, tell } = protocol;
 const { relative } = require("path");
 
 const TABLE = "SequelizeMeta";
-const SHOWN = 20; // different statements of one migration that are told
-const DIALECTS = { postgres: "postgres", postgresql: "postgres" };
+// For one server Sequelize has two dialects, with a driver each: the project's own is taken.
+const DIALECTS = {
+  ...{ postgres: ["postgres"], postgresql: ["postgres"] },
+  ...{ mariadb: ["mariadb", "mysql"], mysql: ["mysql", "mariadb"] },
+};
 // Of an entry of the configuration: what the URL says, or what would lead elsewhere.
 const ADDRESS = [
   ...["url", "use_env_variable", "username", "password", "database", "host", "port"],
@@ -65,13 +68,13 @@ async function theirSettings({ config, generic }) {
 }
 
 /** Return the settings that lead to the database of a URL. */
-function settingsFor(url, theirs) {
-  const { scheme, user, parameters, ...address } = databaseOf(url);
-  const dialect = DIALECTS[scheme];
-  if (!dialect) stop("SchemeUnknown", { scheme });
+function settingsFor({ scheme, user, parameters, ...address }, theirs) {
+  const { options } = serverOf(scheme);
+  const [mine] = DIALECTS[theirs.dialect] ?? [];
+  const own = DIALECTS[scheme].find((each) => each === mine);
   // Options for another dialect mean nothing to this one.
-  const isSame = !theirs.dialect || DIALECTS[theirs.dialect] === dialect;
-  const dialectOptions = postgresOptions(parameters, isSame ? theirs.dialectOptions : {});
+  const dialectOptions = options(parameters, own || !theirs.dialect ? theirs.dialectOptions : {});
+  const dialect = own ?? DIALECTS[scheme][0];
   return { ...theirs, ...address, username: user, dialect, dialectOptions };
 }
 
@@ -90,10 +93,11 @@ function refuseOtherBooks({ umzug }, { table = TABLE, schema = "" }) {
 async function openMigrator({ Sequelize, helpers }, options, variable, command) {
   const url = process.env[variable];
   if (!url) stop("UrlMissing", { variable });
-  helpers.config.config = settingsFor(url, await theirSettings(helpers));
+  const database = databaseOf(url);
+  helpers.config.config = settingsFor(database, await theirSettings(helpers));
   refuseOtherBooks(helpers, options);
-  heard.books = helpers.umzug.getTableName("migration");
-  hearStatements(Sequelize);
+  setBooks(helpers.umzug.getTableName("migration"));
+  hearStatements(Sequelize, database.parameters.init_command);
   const nothing = async () => undefined;
   if (command === "inspect") {
     Object.assign(Sequelize.prototype, { authenticate: nothing, createSchema: nothing });
@@ -173,46 +177,35 @@ function bodyOf(text) {
   return text.slice(place).replace(/^\s*=>/, "");
 }
 
-const heard = { migration: "", told: new Set(), waiting: new Map(), last: "", books: "" };
-
-/** Hear of every statement that was carried out, whatever the project logs, and show no value. */
-function hearStatements(Sequelize) {
-  Sequelize.addHook("beforeInit", (_config, options) => {
-    Object.assign(options, { benchmark: true, logQueryParameters: false });
+/** Hear of every statement, whatever the project logs; `first` begins each session. */
+function hearStatements(Sequelize, first) {
+  const heard = new Set();
+  Sequelize.prototype.log = () => undefined; // a project's log shows values
+  Sequelize.addHook("afterInit", (sequelize) => {
+    // Of MariaDB's drivers; libpq's words do the same for PostgreSQL.
+    const ask = (connection) => (connection.promise?.() ?? connection).query(first);
+    if (first) sequelize.addHook("afterConnect", ask);
+    const query = sequelize.dialect.Query.prototype;
+    if (!heard.has(query)) heard.add(query).forEach(listen);
   });
-  Sequelize.prototype.log = (message) => {
-    const found = /^Executed \(([^)]*)\): ([^]*)$/.exec(String(message));
-    if (found && heard.migration) hear(found[1], found[2].replace(/;?\s\[[^]*$/, ""));
+}
+
+/** Tell of each statement of a dialect how it ended. */
+function listen(query) {
+  const { run: theirs } = query;
+  query.run = async function (sql, ...words) {
+    const { connection } = this;
+    // Sequelize itself marks a connection while a transaction has it.
+    const session = connection.uuid ? connection : null;
+    try {
+      const result = await theirs.call(this, sql, ...words);
+      hear(session, sql);
+      return result;
+    } catch (error) {
+      hear(session, sql, error);
+      throw error;
+    }
   };
-}
-
-/** Note a statement: by itself it stays, in a transaction of the author's with its COMMIT. */
-function hear(transaction, sql) {
-  if (/^\s*(commit|rollback)\s*;?\s*$/i.test(sql)) {
-    const ended = heard.waiting.get(transaction) ?? [];
-    heard.waiting.delete(transaction);
-    return /commit/i.test(sql) ? ended.forEach(stays) : undefined;
-  }
-  if (/^\s*(select|show|set|explain|start|begin|savepoint|rollback|release)\b/i.test(sql)) return;
-  if (sql.includes(heard.books)) return;
-  const words = withoutValues(sql);
-  if (words !== heard.last) process.stderr.write(`${heard.migration}: ${words}\n`);
-  heard.last = words;
-  if (transaction === "default") return stays(words);
-  heard.waiting.set(transaction, new Set(heard.waiting.get(transaction)).add(words));
-}
-
-/** Tell that a statement stays, whatever becomes of its migration. */
-function stays(statement) {
-  if (heard.told.has(statement) || heard.told.size >= SHOWN) return;
-  heard.told.add(statement);
-  tell("stays", { migration: heard.migration, statement });
-}
-
-/** Begin with a migration, or with "" where none is at work and the last one is whole. */
-function begin(migration) {
-  Object.assign(heard, { migration, told: new Set(), waiting: new Map(), last: "" });
-  if (!migration) tell("whole");
 }
 
 /** Carry out migrations one by one; a stop comes between two of them. */

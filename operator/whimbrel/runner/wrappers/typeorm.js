@@ -5,8 +5,10 @@
 // `require` below. It needs only the image's own TypeORM (0.3 or 1), takes the project's DataSource
 // as it is, and puts the URL of the environment and our limits over it before it connects.
 
-const { databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions, projectRequire,
-  report, run, sha256Of, stop, tell } = require("./node_protocol.js");
+const protocol = require("./node_protocol.js");
+const { atWork, begin, beginningWith, databaseOf, firstLine, givenWords, hear, report } = protocol;
+const { inspected, ownFrame, projectRequire, run, serverOf, setBooks, sha256Of } = protocol;
+const { stop, tell } = protocol;
 const { existsSync } = require("fs");
 const { Session } = require("inspector");
 const { relative, resolve } = require("path");
@@ -15,11 +17,7 @@ const { fileURLToPath, pathToFileURL } = require("url");
 // TypeORM calls a migration through many functions; the author's line comes after them.
 Error.stackTraceLimit = 50;
 
-// By the scheme of the URL: what a data source must say it is for, and what its driver is told.
-const POSTGRESQL = { types: ["postgres"], extra: postgresOptions };
-const DIALECTS = { postgresql: POSTGRESQL, postgres: POSTGRESQL };
-// Each would lead elsewhere than the URL.
-const LEFT_OUT = ["connectionString", "host", "port", "user", "password", "database"];
+const MYSQL = ' ("mysql" writes wrong defaults on MariaDB, and cannot take its changes back)';
 const BASE = "base";
 const HERE = { directory: process.cwd() };
 const SEEN = "whimbrel: seen by V8"; // a name that no project has
@@ -78,25 +76,25 @@ function hasTsNode() {
 /** Put the URL and our limits over the data source, and switch off what else it would do. */
 function take(source, url, schema, table) {
   const { scheme, host, port, user, password, database, parameters } = databaseOf(url);
-  const { types, extra } = DIALECTS[scheme.split("+")[0]] ?? stop("SchemeUnknown", { scheme });
+  const { options, name: wanted } = serverOf(scheme.split("+")[0]);
   const { type, migrationsTableName = "migrations", schema: ownSchema } = source.options;
-  if (!types.includes(type)) stop("TypeWrong", { type, wanted: types.join(" or ") });
+  if (type !== wanted) stop("TypeWrong", { type, wanted, why: type === "mysql" ? MYSQL : "" });
   if (migrationsTableName !== table || (schema && ownSchema && schema !== ownSchema)) {
     const place = [ownSchema, migrationsTableName].filter(Boolean).join(".");
     stop("BookkeepingElsewhere", { place });
   }
-  const theirs = { ...source.options.extra };
-  for (const name of LEFT_OUT) delete theirs[name];
   source.setOptions({
-    ...{ url: undefined, host, port, username: user, password, database },
-    extra: extra(parameters, theirs),
+    ...{ url: undefined, socketPath: undefined, host, port, username: user, password, database },
+    extra: options(parameters, source.options.extra),
     ...{ replication: undefined, cache: false, subscribers: [] },
     ...{ synchronize: false, migrationsRun: false, dropSchema: false },
     ...{ logging: false, logger: LOGGER },
   });
   // Made from the options when the data source was made.
-  source.driver.isReplicated = false;
+  Object.assign(source.driver, { isReplicated: false, database });
   source.queryResultCache = undefined;
+  setBooks(source.driver.escape(table));
+  if (source.driver.mysql) source.driver.mysql = beginningWith(parameters, source.driver.mysql);
 }
 
 /** Return the project's migrations in the order in which TypeORM runs them. */
@@ -170,11 +168,14 @@ function wayBack(down) {
 /** Open the data source and return its migrations up to one, or all; they say when they work. */
 async function open(source, to) {
   await source.initialize();
+  const afterQuery = ({ queryRunner, query, error }) => hear(queryRunner, query, error);
+  source.subscribers.push({ afterQuery });
+  begin("");
   const all = migrationsOf(source);
-  for (const { instance } of all) {
+  for (const { name, instance } of all) {
     for (const direction of ["up", "down"]) {
       const theirs = instance[direction];
-      instance[direction] = (...words) => theirs.apply((running = instance), words);
+      instance[direction] = atWork(name, (...words) => theirs.apply((running = instance), words));
     }
   }
   const last = to ? all.findIndex(({ name }) => name === to) : all.length;

@@ -310,3 +310,8 @@ def test_a_tool_that_is_not_carried_on_a_server_says_so():
     with pytest.raises(RefusedError, match="Django is carried on PostgreSQL only") as refused:
         scheme_for(DJANGO, spec(), "mariadb")
     assert refused.value.reason == "ToolNotOnServer"
+
+
+def test_a_scheme_of_mariadb_on_postgresql_is_refused():
+    with pytest.raises(RefusedError, match="is mysql, and PostgreSQL answers: leave it out"):
+        scheme_for(ALEMBIC, spec(databaseURL={"scheme": "mysql"}), "postgresql")

@@ -11,8 +11,8 @@ from whimbrel.planning.tools.output import MARK
 from whimbrel.planning.tools.runtimes import NODE
 from whimbrel.runner import run_tool
 
-ALL = "databaseOf, firstLine, givenWords, inspected, ownFrame, postgresOptions, projectRequire, "
-ALL += "report, run, sha256Of, sqlstateOf, statementOf, stop, tell, withoutValues"
+ALL = "begin, databaseOf, firstLine, givenWords, hear, inspected, ownFrame, projectRequire, "
+ALL += "report, run, serverOf, sha256Of, sqlstateOf, statementOf, stop, tell, withoutValues"
 
 
 def node(tmp_path: Path, monkeypatch, program: str, *words: str) -> tuple[int, list[dict], str]:
@@ -146,7 +146,7 @@ def test_a_url_is_taken_apart(said, url: str, expected: dict):
 def test_limits_win_over_the_projects_own_and_the_rest_stays(said):
     theirs = "{application_name: 'x', lock_timeout: 0, options: '-c a=1', keepAlive: true, ssl: 1}"
     ours = "{application_name: 'w', options: '-c lock_timeout=5', sslmode: 'disable'}"
-    _, told, _ = said(f"run(() => tell('is', postgresOptions({ours}, {theirs})));")
+    _, told, _ = said(f"run(() => tell('is', serverOf('postgresql').options({ours}, {theirs})));")
     assert told[0] == {
         "kind": "is",
         "keepAlive": True,
@@ -158,8 +158,66 @@ def test_limits_win_over_the_projects_own_and_the_rest_stays(said):
 
 @pytest.mark.parametrize(
     ("mode", "shown"),
-    [("verify-full", {}), ("require", {"rejectUnauthorized": False}), ("prefer", 1)],
+    [
+        ("verify-full", {"verifyIdentity": True}),
+        ("require", {"rejectUnauthorized": False}),
+        ("prefer", 1),
+    ],
 )
 def test_libpqs_words_for_tls(said, mode: str, shown: object):
-    program = f"run(() => tell('is', postgresOptions({{sslmode: '{mode}'}}, {{ssl: 1}})));"
+    program = (
+        f"run(() => tell('is', serverOf('postgresql').options({{sslmode: '{mode}'}}, {{ssl: 1}})));"
+    )
     assert said(program)[1][0]["ssl"] == shown
+
+
+ROW = "INSERT INTO a VALUES (…"
+IN_ONE = ["START TRANSACTION", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD b int"]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "statements", "failed", "stays"),
+    [
+        ("postgresql", IN_ONE, "SELECT x", []),
+        ("postgresql", [*IN_ONE, "COMMIT"], "SELECT x", [ROW, IN_ONE[2]]),
+        ("mariadb", IN_ONE, "SELECT x", [ROW, IN_ONE[2]]),
+        ("mariadb", [*IN_ONE, "ROLLBACK"], "", [ROW, IN_ONE[2]]),
+        ("mariadb", IN_ONE[:2], "/* DDL */ DROP TABLE b", [ROW]),
+        ("mariadb", IN_ONE[:2], "UPDATE a SET x = 1", []),
+        ("mariadb", [*IN_ONE[:2], "CREATE TEMPORARY TABLE c (n int)"], "DELETE FROM x", []),
+        ("mariadb", ['UPDATE a SET b = "ada"'], "", ["UPDATE a SET b = …"]),
+    ],
+)
+def test_what_stays_is_told_by_the_rules_of_the_server(
+    said, scheme: str, statements: list[str], failed: str, stays: list[str]
+):
+    program = "const [scheme, failed, ...all] = givenWords(); run(() => { serverOf(scheme); "
+    program += "begin('m'); for (const sql of all) hear(run, sql); hear(run, failed, {}); });"
+    _, told, _ = said(program, scheme, failed, *statements)
+    assert [each["statement"] for each in told if each["kind"] == "stays"] == stays
+
+
+@pytest.mark.parametrize(
+    ("number", "text", "shown"),
+    [
+        (
+            1062,
+            "Duplicate entry 'ada's' for key 'email'",
+            "entry '…' for key 'email'",
+        ),
+        (
+            1366,
+            "Incorrect integer value: 'ada' for column `b`",
+            "value: '…' for column `b`",
+        ),
+        (1064, "syntax error near 'x = 'ada'' at line 1", "near '…' at line 1"),
+        (1146, "Table 'shop.nowhere' doesn't exist", "Table 'shop.nowhere' doesn't exist"),
+    ],
+)
+def test_an_error_of_mariadb_is_shown_without_the_row_that_it_quotes(
+    said, number: int, text: str, shown: str
+):
+    program = "const [number, text] = givenWords(); run(() => { throw Object.assign("
+    program += "new Error(text), {errno: Number(number), sqlState: '23000'}); });"
+    _, told, _ = said(program, str(number), text)
+    assert (told[0]["text"].endswith(shown), told[0]["sqlstate"]) == (True, str(number)), told
