@@ -53,12 +53,14 @@ def part_stays(failure: ToolFailedError, bench: Bench) -> HeldError | None:
             f"and stay: {listed}; undo them by hand, then retry",
             command=f"whimbrel retry {order.name} -n {order.namespace}",
         )
-    if not failure.cut_off or not isinstance(bench.source, Project):
+    commits = bench.holding.session.dialect.commits_ddl
+    # Where every DDL commits, even one that fails, rows may stay that the catalogue does not show.
+    unheard = failure.cut_off or (commits and failure.stays is None)
+    if not unheard or not isinstance(bench.source, Project):
         return None
     step, books = failure.step, foreign_tool(order.spec.migrations.tool).books
     now = replace(step, before=failure.after)
     up = step.direction is Direction.UP
-    commits = bench.holding.session.dialect.commits_ddl
     at_work = next_of_cut_start(books, bench.source, now, up=up, commits_ddl=commits)
     return _part_unknown(failure.message, at_work.file, bench) if at_work else None
 

@@ -286,9 +286,11 @@ def _judged(
     cut = failure.stays is None or part is not None
     seen = replace(row, after=failure.after, fingerprint_after=mark, cut=cut)
     record_end(ledger, replace(seen, added=_new(row.added, now)), shape)
-    if part is not None:
+    same_rows = same(failure.after, failure.before)
+    shown_there = same_rows and differ(row.fingerprint_before, shape.fingerprint)
+    if part is not None and (failure.stays or not shown_there):
         return part
-    if same(failure.after, failure.before) and differ(row.fingerprint_before, mark):
+    if shown_there:
         return half_done(failure.message, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"it left the database at {bench.findings.revision or 'no revision'}"
