@@ -7,6 +7,7 @@ import pytest
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import held, obey
 from tests.scenarios.terminal import ROOT, Terminal, await_sleeper
+from tests.scenarios.test_runner_prisma import FILES as PRISMA_FILES, A as FIRST, ran_under_prisma
 
 FOURTH = '''"""one more"""
 
@@ -148,3 +149,20 @@ def test_a_later_transaction_of_the_tools_way_back_fails(
     done = obey(terminal, said)
     assert done.code == 0, done
     assert database.run("SELECT version_num FROM alembic_version") == []
+
+
+def test_prisma_itself_began_a_migration_and_did_not_finish_it(
+    terminal: Terminal, database: Postgres
+):
+    text = f"{PRISMA_FILES[f'{FIRST}.migration.sql']} DELETE FROM users;"
+    files = {f"{FIRST}.migration.sql": text, f"{FIRST}.down.sql": "DROP TABLE users;"}
+    source = {"tool": "prisma", "inline": {"files": files}}
+    manifest = terminal.manifest({}, migrations=source)
+    ran_under_prisma(database, FIRST, text, "Database error code: 57014")
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "FailedMigration")
+    # `prisma migrate resolve --rolled-back`, as the message says
+    database.run("UPDATE _prisma_migrations SET rolled_back_at = now()")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT count(*) FROM users") == [(0,)]
