@@ -1,6 +1,7 @@
 """What is asked before anything is locked, behind a real PgBouncer and of a real standby."""
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,14 @@ import pytest
 from tests.db.orders import a_session, an_order, manners, target_of, until
 from tests.db.pgbouncer import load, running_pgbouncer
 from tests.db.silent_wire import silent_wire
-from tests.postgres import BINARIES, free_port, run_unprivileged
+from tests.postgres import (
+    BINARIES,
+    Postgres,
+    create_database,
+    free_port,
+    run_unprivileged,
+    running_postgres,
+)
 from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger, raise_epoch
@@ -80,8 +88,15 @@ def test_a_login_that_may_only_read_is_refused(database):
     assert refused.value.reason == "ReadOnly"
 
 
-def test_a_standby_is_waited_for(postgres_server, database):
-    primary = postgres_server(16)
+@pytest.fixture
+def primary() -> Iterator[Postgres]:
+    """Give a server of its own: a copy of the one of all tests has hundreds of databases."""
+    with running_postgres(16) as server:
+        yield server
+
+
+def test_a_standby_is_waited_for(primary: Postgres):
+    database = create_database(primary, "shop")
     home = primary.home / "standby"
     source = f"host=127.0.0.1 port={primary.port} user=postgres password=postgres"
     run_unprivileged([
@@ -90,6 +105,7 @@ def test_a_standby_is_waited_for(postgres_server, database):
     ])  # fmt: skip
     standby = replace(primary, home=home, port=free_port())
     options = {"port": standby.port, "unix_socket_directories": home, "max_connections": 200}
+    options["fsync"] = "off"  # else it begins with a sync of every file
     standby.pg_ctl("-o", " ".join(f"-c {name}={value}" for name, value in options.items()), "start")
     try:
         target = target_of(replace(database, port=standby.port))

@@ -1,21 +1,15 @@
 """The whole runner with a real Alembic project, behind the real launcher."""
 
-import contextlib
-import re
 import shutil
 import signal
 import tempfile
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from psycopg import Connection
-from psycopg.errors import QueryCanceled
 
-from tests.db.pgbouncer import running_pgbouncer
 from tests.postgres import Postgres
 from tests.processes import ROOT, is_dead_within
 from tests.runner_process import Attempt, RunnerProcess
@@ -57,9 +51,9 @@ def may_make_roles(database: Postgres) -> None:
 def test_up_again_and_back(attempt: Attempt, database: Postgres):
     up = attempt.run_to_end()
     assert (up.code, up.result.get("revision")) == (0, "0003"), up
-    again = replace(attempt, run="run2").run_to_end()
+    again = replace(attempt, run=f"{RUN}-2").run_to_end()
     assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
-    back = replace(attempt, run="run3", segment="Rollback").run_to_end()
+    back = replace(attempt, run=f"{RUN}-3", segment="Rollback").run_to_end()
     assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
     assert database.run("SELECT count(*) FROM alembic_version") == [(0,)]
 
@@ -86,7 +80,7 @@ def test_bookkeeping_that_became_ambiguous_while_the_tool_ran_is_a_question(
     assert "as before" not in held.result["message"]
     assert held.result["command"] == "whimbrel retry shop -n team"
     database.run("DROP SCHEMA twin CASCADE")
-    retried = replace(attempt, run="run2", order=(("retry", "now"),)).run_to_end()
+    retried = replace(attempt, run=f"{RUN}-2", order=(("retry", "now"),)).run_to_end()
     assert (retried.code, retried.result["revision"]) == (0, "0004"), retried
 
 
@@ -190,7 +184,7 @@ def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
     slow = project / "migrations/versions/0004_slow.py"
     slow.write_text(SLOW)
-    second = replace(attempt, run="run2", order=(("number", 2),))
+    second = replace(attempt, run=f"{RUN}-2", order=(("number", 2),))
     running = second.start()
     wait_for_sleep(database, running)
     running.process.send_signal(signal.SIGTERM)
@@ -211,7 +205,7 @@ def test_a_lock_between_two_transactions_of_the_tool_takes_nothing_back(
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
     text = SLOW.replace("SELECT pg_sleep(20)", "ALTER TABLE hot ADD COLUMN m int")
     (project / "migrations/versions/0004_hot.py").write_text(text)
-    second = replace(attempt, run="run2", order=(("number", 2),))
+    second = replace(attempt, run=f"{RUN}-2", order=(("number", 2),))
     with database.connect() as reader, reader.transaction():
         reader.execute("SELECT * FROM hot")
         answer = second.run_to_end()
@@ -225,123 +219,6 @@ def autocommitted(statement: str) -> str:
     """Return a migration that commits a statement by itself, and waits in it."""
     block = f'with op.get_context().autocommit_block():\n        op.execute("{statement}")'
     return SLOW.replace('op.execute("SELECT pg_sleep(20)")', block)
-
-
-def kill_while_it_sleeps(running: RunnerProcess, database: Postgres) -> None:
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
-
-
-def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
-    database.run("CREATE TABLE t (n int)")
-    slow = project / "migrations/versions/0004_slow.py"
-    slow.write_text(autocommitted("INSERT INTO t SELECT 1 FROM pg_sleep(20)"))
-    hidden = f"{database.url}?application_name=shop&options=-csearch_path%3Dpublic"
-    first = replace(attempt, url=hidden, order=(("number", 2),))
-    kill_while_it_sleeps(first.start(), database)
-    slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
-    second = first.next().run_to_end()
-    assert (second.code, second.result.get("fence")) == (0, "Process"), second
-    assert database.run(
-        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
-        " AND datname = current_database()"
-    ) == [(0,)]
-    assert database.run("SELECT count(*) FROM t") == [(1,)]
-
-
-def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    """It takes our options away too, so the server does not end the statement of a dead tool."""
-    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
-    database.run("CREATE TABLE t (n int)")
-    env = project / "migrations/env.py"
-    own = "{'application_name': 'shop', 'options': '-csearch_path=public'}"
-    pool = "poolclass=pool.NullPool,"
-    env.write_text(env.read_text().replace(pool, f"{pool} connect_args={own},"))
-    slow = project / "migrations/versions/0004_slow.py"
-    slow.write_text(autocommitted("INSERT INTO t SELECT 1 FROM pg_sleep(20)"))
-    first = replace(attempt, order=(("number", 2),))
-    running = first.start()
-    wait_for_sleep(database, running)
-    running.process.send_signal(signal.SIGTERM)
-    left = running.finish(30)
-    assert (left.code, left.result.get("reason")) == (75, "ToolSessionsLeft"), left
-    assert re.search(r"pid \d+ \(shop, login ", left.result["message"])
-    states = "SELECT run, state FROM whimbrel.attempt ORDER BY opened_at"
-    assert database.run(states) == [("run0", "closed"), (RUN, "open")]
-    slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
-    second = first.next().run_to_end()
-    assert (second.code, second.result.get("fence")) == (0, "Process"), second
-    # One after the other, never side by side; what commits by itself must be able to run twice.
-    assert database.run("SELECT count(*) FROM t") == [(2,)]
-
-
-def test_a_long_query_of_the_application_does_not_hold_up_a_tool_that_came_to_its_end(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    slow = project / "migrations/versions/0004_slow.py"
-    slow.write_text(SLOW.replace("pg_sleep(20)", "pg_advisory_xact_lock(7)"))
-    with database.connect() as gate, database.connect() as shop:
-        gate.execute("SELECT pg_advisory_lock(7)")
-        running = attempt.start()
-        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while gate.execute(waits).fetchone() == (0,):
-            assert running.process.poll() is None, running.finish()
-        query = threading.Thread(target=quietly, args=(shop, "SELECT pg_sleep(60)"))
-        query.start()
-        gate.execute("SELECT pg_advisory_unlock(7)")
-        answer = running.finish()
-        shop.cancel_safe()
-        query.join()
-    assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
-
-
-def quietly(session: Connection, statement: str) -> None:
-    with contextlib.suppress(QueryCanceled):
-        session.execute(statement)
-
-
-def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_attempt_open(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    (project / "migrations/versions/0004_slow.py").write_text(SLOW)
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    admin = replace(database, user="postgres", password="postgres")
-    admin.run(f"ALTER ROLE {database.user} NOLOGIN")
-    running.process.send_signal(signal.SIGTERM)
-    answer = running.finish(30)
-    assert (answer.code, answer.result.get("reason")) == (75, "LoginRefused"), answer
-    admin.run(f"ALTER ROLE {database.user} LOGIN")
-    assert database.run("SELECT state FROM whimbrel.attempt") == [("open",)]
-
-
-def test_alembic_runs_behind_a_pooler_in_session_mode(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    """The pooler makes up the pids that its logins tell, and refuses a login with options."""
-    with running_pgbouncer(database, "session", 20) as pooled:
-        through = replace(attempt, url=pooled.url)
-        up = through.run_to_end()
-        assert (up.code, up.result.get("revision")) == (0, "0003"), up
-        (project / "migrations/versions/0004_slow.py").write_text(SLOW)
-        running = replace(through, run="run2", order=(("number", 2),)).start()
-        wait_for_sleep(database, running)
-        running.process.kill()
-        running.finish()
-        (project / "migrations/versions/0004_slow.py").write_text(
-            SLOW.replace("_sleep(20)", "_sleep(0)")
-        )
-        second = replace(through, run="run2", attempt=2, order=(("number", 2),)).run_to_end()
-        assert (second.code, second.result.get("revision")) == (0, "0004"), second
-        assert second.result["fence"] == "Process"
 
 
 def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database: Postgres):
@@ -364,18 +241,18 @@ def test_half_done_tool_is_not_started_again_without_a_person(
     half = 'with op.get_context().autocommit_block():\n        op.execute("CREATE TABLE half ()")'
     (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace(up, f"{half}\n    {up}"))
     replace(attempt, spec=(("migrations.to", "0003"),)).run_to_end()
-    running = replace(attempt, run="run2").start()
+    running = replace(attempt, run=f"{RUN}-2").start()
     wait_for_sleep(database, running)
     running.process.kill()
     running.finish()
-    held = replace(attempt, run="run2", attempt=2).run_to_end()
+    held = replace(attempt, run=f"{RUN}-2", attempt=2).run_to_end()
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert held.result["command"] == "whimbrel retry shop -n team"
-    newer = replace(attempt, run="run3", order=(("number", 2),)).run_to_end()
+    newer = replace(attempt, run=f"{RUN}-3", order=(("number", 2),)).run_to_end()
     assert newer.result["reason"] == "HalfDone", newer
     database.run("DROP TABLE half")
     (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace("pg_sleep(20)", "1"))
-    told = replace(attempt, run="run4", order=(("number", 2), ("retry", "now"))).run_to_end()
+    told = replace(attempt, run=f"{RUN}-4", order=(("number", 2), ("retry", "now"))).run_to_end()
     assert (told.code, told.result.get("revision")) == (0, "0004"), told
 
 
@@ -391,7 +268,7 @@ def test_half_of_a_migration_that_is_no_relation_is_seen_too(
     half: str, attempt: Attempt, project: Path, database: Postgres
 ):
     database.run("CREATE TYPE mood AS ENUM ('a')")
-    replace(attempt, run="run0", spec=(("migrations.to", "0003"),)).run_to_end()
+    replace(attempt, run=f"{RUN}-0", spec=(("migrations.to", "0003"),)).run_to_end()
     broken = autocommitted(half).replace("\ndef down", '\n    op.execute("SELECT no()")\ndef down')
     (project / "migrations/versions/0004_half.py").write_text(broken)
     answer = replace(attempt, order=(("number", 2),)).run_to_end()
@@ -402,14 +279,14 @@ def test_what_a_lost_run_added_is_known_and_taken_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
-    running = replace(attempt, run="run2").start()
+    running = replace(attempt, run=f"{RUN}-2").start()
     while database.run("SELECT version_num FROM alembic_version") != [("0003",)]:
         assert running.process.poll() is None, running.finish()
     running.process.kill()
     running.finish()
-    again = replace(attempt, run="run2", attempt=2).run_to_end()
+    again = replace(attempt, run=f"{RUN}-2", attempt=2).run_to_end()
     assert (again.code, again.result.get("revision")) == (0, "0003"), again
-    back = replace(attempt, run="run3", segment="Rollback").run_to_end()
+    back = replace(attempt, run=f"{RUN}-3", segment="Rollback").run_to_end()
     assert (back.code, back.result.get("revision")) == (0, "0001"), back
 
 
@@ -441,32 +318,13 @@ def test_what_a_later_run_renamed_is_salvaged_under_its_new_name(
     assert database.run(f"SELECT d FROM whimbrel.{table}") == [("precious",)]
 
 
-def test_password_of_the_tools_own_login_is_nowhere(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    may_make_roles(database)
-    url = database.url.replace(
-        f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
-    )
-    loud = SLOW.replace('op.execute("SELECT pg_sleep(20)")', "raise ValueError(URL)")
-    head = 'import os\nURL = os.environ["DATABASE_URL"]\nprint(URL, flush=True)\n'
-    (project / "migrations/versions/0004_loud.py").write_text(
-        loud.replace("from alembic import op", "from alembic import op\n" + head)
-    )
-    answer = replace(attempt, url=url, run="loud").run_to_end()
-    assert answer.code == 1, answer
-    seen = answer.log + str(answer.result)
-    assert "whimbrel_run_loud_1:***@" in seen
-    assert not re.search(r"whimbrel_run_loud_1:[^*]", seen)
-
-
 def test_later_migration_fails_and_the_run_is_taken_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
     transaction_per_migration(project)
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
     (project / "migrations/versions/0004_broken.py").write_text(BROKEN)
-    answer = replace(attempt, run="run2").run_to_end()
+    answer = replace(attempt, run=f"{RUN}-2").run_to_end()
     assert answer.code == 1, answer
     assert "taken back" in answer.result["message"]
     assert answer.result["revision"] == "0001"
@@ -490,22 +348,22 @@ def test_an_edited_applied_migration_is_refused_until_its_text_is_back_or_a_pers
     replace(attempt, spec=(("migrations.to", "0002"),)).run_to_end()
     text = path.read_bytes()
     path.write_bytes(text.replace(b"\n", b"\r\n"))
-    refused = replace(attempt, run="run2", order=(("number", 2),)).run_to_end()
+    refused = replace(attempt, run=f"{RUN}-2", order=(("number", 2),)).run_to_end()
     assert (refused.code, refused.result["reason"]) == (2, "EditedFile"), refused
     assert refused.result["message"].startswith(f"{path.name} was edited"), refused
     assert refused.result["command"] == "whimbrel retry shop -n team"
     assert database.run("SELECT version_num FROM alembic_version") == [("0002",)]
     path.write_bytes(text)
-    restored = replace(attempt, run="run3", order=(("number", 3),)).run_to_end()
+    restored = replace(attempt, run=f"{RUN}-3", order=(("number", 3),)).run_to_end()
     assert (restored.code, restored.result["revision"]) == (0, "0003"), restored
     path.write_bytes(text + b"\n")
-    retried = replace(attempt, run="run4", order=(("number", 4), ("retry", "now"))).run_to_end()
+    retried = replace(attempt, run=f"{RUN}-4", order=(("number", 4), ("retry", "now"))).run_to_end()
     assert (retried.code, retried.result["outcome"]) == (0, "NothingToDo"), retried
     assert retried.result["warnings"] == [
         f"EditAccepted: {path.name} is not what was applied; a person asked to retry, so it counts "
         "as it is now"
     ]
-    kept = replace(attempt, run="run5", order=(("number", 5),)).run_to_end()
+    kept = replace(attempt, run=f"{RUN}-5", order=(("number", 5),)).run_to_end()
     assert (kept.code, kept.result["outcome"]) == (0, "NothingToDo"), kept
 
 

@@ -54,4 +54,3 @@ SQL_DIALECTS: Final[dict[str, SqlDialect]] = {
         ),
     ),
 }
-VARIANTS: Final = frozenset(word for each in SQL_DIALECTS.values() for word in each.variants)

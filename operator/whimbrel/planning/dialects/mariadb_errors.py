@@ -56,7 +56,6 @@ TROUBLES: Final[dict[int, Trouble]] = {
 _QUOTES_A_ROW: Final = frozenset({1062, 1292, 1366, 1411, 1525, 1690, 4025})
 _QUOTED: Final = re.compile(r":? '.*'(?= for | in )")
 NO_SUCH_SESSION: Final = 1094
-NOT_YOURS: Final = 1095  # you are not the owner of that session
 
 
 def fate_of(number: int) -> Fate:

@@ -1,7 +1,6 @@
 """Alembic: its command, its bookkeeping, and what its revisions mean."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.spec import Spec, Tool
@@ -24,6 +23,18 @@ _NO_WAY_BACK: Final = {
     WayBack.EMPTY: "its downgrade is empty",
     WayBack.REFUSES: "its downgrade raises an error",
     WayBack.MISSING: "it has no downgrade",
+}
+
+# Reason words of the wrapper's own, and their sentences.
+_PROBLEMS: Final = {
+    "AlembicMissing": "the image's python ({python}) cannot load Alembic ({text}): install alembic "
+    "in the image and put that python first on PATH",
+    "ConfigMissing": "{config} does not exist in {directory}: set migrations.alembic.config and "
+    "migrations.workingDir",
+}
+_REFUSALS: Final = {
+    "UserWarning": ("DuplicateRevision", "{text}: give each file its own id"),
+    "CommandError": ("ConfigWrong", "Alembic cannot read its project: {text}"),
 }
 
 
@@ -120,40 +131,6 @@ def after(project: Project, _rows: Rows, have: frozenset[str]) -> Rows:
     return project.tops(have)
 
 
-def problem(message: Mapping[str, Any]) -> str:
-    """Return the sentence for a reason word of the wrapper's own, or ""."""
-    match message["reason"]:
-        case "AlembicMissing":
-            return (
-                f"the image's python ({message['python']}) cannot load Alembic "
-                f"({message['text']}): install alembic in the image and put that python first on "
-                "PATH"
-            )
-        case "ConfigMissing":
-            return (
-                f"{message['config']} does not exist in {message['directory']}: "
-                "set migrations.alembic.config and migrations.workingDir"
-            )
-        case _:
-            return ""
-
-
-def refusal(problem: Problem) -> RefusedError:
-    """Return the sentence for a project that could not even be read."""
-    match problem.reason:
-        case "AlembicMissing" | "ConfigMissing":
-            return RefusedError(problem.reason, problem.text)
-        case "UserWarning":
-            return RefusedError("DuplicateRevision", f"{problem.text}: give each file its own id")
-        case "CommandError":
-            return RefusedError("ConfigWrong", f"Alembic cannot read its project: {problem.text}")
-        case name:
-            return RefusedError(
-                "BrokenMigration",
-                f"a file of the project cannot be loaded: {problem.sentence()} ({name})",
-            )
-
-
 def advice(problem: Problem) -> str:
     """Return what to do where the image lacks the URL's driver."""
     if problem.reason in _NO_DRIVER and "psycopg" in problem.text + problem.place:
@@ -190,6 +167,13 @@ ALEMBIC: Final = ForeignTool(
         shown=", ".join,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere, advice),
+    sentences=Sentences(
+        _NO_WAY_BACK,
+        _PROBLEMS,
+        elsewhere,
+        advice,
+        _REFUSALS,
+        broken="a file of the project cannot be loaded",
+    ),
     schemes={"mariadb": "mysql+pymysql"},
 )

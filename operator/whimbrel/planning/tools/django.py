@@ -1,7 +1,6 @@
 """Django: its command, its bookkeeping, and what its migrations mean, one history per app."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.migrations import DjangoOptions, Tool
@@ -10,7 +9,6 @@ from whimbrel.planning.tools.foreign import (
     Argv,
     Books,
     ForeignTool,
-    Problem,
     Rows,
     Sentences,
     Start,
@@ -248,21 +246,6 @@ def shown(rows: Rows) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def problem(message: Mapping[str, Any]) -> str:
-    """Return the sentence for a reason word of the wrapper's own, or ""."""
-    return _PROBLEMS.get(message["reason"], "").format(**message)
-
-
-def refusal(problem: Problem) -> RefusedError:
-    """Return the sentence for a project that could not even be read."""
-    if problem.reason in _PROBLEMS:
-        return RefusedError(problem.reason, problem.text)
-    return RefusedError(
-        "BrokenMigration",
-        f"the project cannot be loaded: {problem.sentence()} ({problem.reason})",
-    )
-
-
 def elsewhere(_spec: Spec) -> str:
     """Ask where the project leads, if Django ended well and the table is not as planned."""
     return (
@@ -288,5 +271,5 @@ DJANGO: Final = ForeignTool(
         shown=shown,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere),
+    sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere),
 )

@@ -123,17 +123,33 @@ class Sentences:
 
     Attributes:
         no_way_back: What its author wrote instead of a way back.
-        problem: The sentence for a reason word of the wrapper's own, or "".
-        refusal: The refusal of a project that could not even be read.
+        problems: By reason word of the wrapper's own, with the words of its message in braces.
         elsewhere: A question, where all went well and the rows are not as planned.
         advice: What to do about a problem of a run, with a semicolon before it, or "".
+        refusals: By reason of a project that could not be read, where the library's own words do
+            not do: our reason and sentence, with {text}, {sentence} and {reason} of the problem.
+        broken: How the refusal for any other reason begins.
     """
 
     no_way_back: Mapping[WayBack, str]
-    problem: Callable[[Mapping[str, Any]], str]
-    refusal: Callable[[Problem], RefusedError]
+    problems: Mapping[str, str]
     elsewhere: Callable[[Spec], str]
     advice: Callable[[Problem], str] = lambda _: ""
+    refusals: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    broken: str = "the project cannot be loaded"
+
+    def problem(self, message: Mapping[str, Any]) -> str:
+        """Return the sentence for a reason word of the wrapper's own, or ""."""
+        return self.problems.get(message["reason"], "").format(**message)
+
+    def refusal(self, problem: Problem) -> RefusedError:
+        """Return the refusal of a project that could not even be read."""
+        if problem.reason in self.problems:
+            return RefusedError(problem.reason, problem.text)
+        other = ("BrokenMigration", self.broken + ": {sentence} ({reason})")
+        reason, sentence = self.refusals.get(problem.reason, other)
+        words = {"text": problem.text, "sentence": problem.sentence(), "reason": problem.reason}
+        return RefusedError(reason, sentence.format(**words))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,9 @@
 """Sequelize: its command, its bookkeeping, and what its migrations mean, one row of files."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from whimbrel.model.errors import RefusedError
 from whimbrel.model.migrations import SequelizeOptions, Tool
 from whimbrel.model.spec import Spec
 from whimbrel.planning.tools.foreign import (
@@ -56,6 +55,13 @@ _ADVICE: Final = {
     "ERR_REQUIRE_ESM": "modules (import, export) need Node 20.19 or 22.12: else write CommonJS",
     "SyntaxError": "modules (import, export) need Node 20.19 or 22.12, and TypeScript what lets "
     "require load it in the image's NODE_OPTIONS, such as --require ts-node/register: else compile",
+}
+_REFUSALS: Final = {
+    reason: (
+        "BrokenMigration",
+        f"the project cannot be loaded: {{sentence}} ({{reason}}); {advice}",
+    )
+    for reason, advice in _ADVICE.items()
 }
 
 
@@ -153,21 +159,6 @@ def relations(table: str) -> tuple[str, ...]:
     return (table, f"{table}_pkey")
 
 
-def problem(message: Mapping[str, Any]) -> str:
-    """Return the sentence for a reason word of the wrapper's own, or ""."""
-    return _PROBLEMS.get(message["reason"], "").format(**message)
-
-
-def refusal(problem: Problem) -> RefusedError:
-    """Return the sentence for a project that could not even be read."""
-    if problem.reason in _PROBLEMS:
-        return RefusedError(problem.reason, problem.text)
-    return RefusedError(
-        "BrokenMigration",
-        f"the project cannot be loaded: {problem.sentence()} ({problem.reason}){advice(problem)}",
-    )
-
-
 def advice(problem: Problem) -> str:
     """Return what to do where Node cannot load a file."""
     found = _ADVICE.get(problem.reason, "")
@@ -195,6 +186,6 @@ SEQUELIZE: Final = ForeignTool(
         shown=shown,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere, advice),
+    sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere, advice, _REFUSALS),
     schemes={"mariadb": "mariadb"},
 )

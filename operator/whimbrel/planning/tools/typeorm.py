@@ -2,8 +2,7 @@
 
 import hashlib
 import itertools
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.migrations import Tool, TypeormOptions
@@ -12,7 +11,6 @@ from whimbrel.planning.tools.foreign import (
     Argv,
     Books,
     ForeignTool,
-    Problem,
     Rows,
     Sentences,
     Start,
@@ -192,21 +190,6 @@ def relations(table: str) -> Rows:
     return (table, f"{table}_id_seq", f"PK_{key}", "typeorm_metadata", *_EXTENSIONS, *comments)
 
 
-def problem(message: Mapping[str, Any]) -> str:
-    """Return the sentence for a reason word of the wrapper's own, or ""."""
-    return _PROBLEMS.get(message["reason"], "").format(**message)
-
-
-def refusal(problem: Problem) -> RefusedError:
-    """Return the sentence for a project that could not even be read."""
-    if problem.reason in _PROBLEMS:
-        return RefusedError(problem.reason, problem.text)
-    return RefusedError(
-        "BrokenMigration",
-        f"the project cannot be loaded: {problem.sentence()} ({problem.reason})",
-    )
-
-
 def elsewhere(_spec: Spec) -> str:
     """Ask where the project leads, if TypeORM ended well and the table is not as planned."""
     return "does a migration of the project's own end the program, or write TypeORM's table?"
@@ -229,6 +212,6 @@ TYPEORM: Final = ForeignTool(
         further=("timestamp",),
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, problem, refusal, elsewhere),
+    sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere),
     schemes={"mariadb": "mariadb"},
 )
