@@ -8,7 +8,8 @@ from typing import Any
 from tests.fake_api import FakeApi
 from whimbrel.machine import names
 from whimbrel.model.order import Order
-from whimbrel.model.result import Holder, Outcome, Result, encode_result, pack_text
+from whimbrel.model.packed import pack_text
+from whimbrel.model.result import Holder, Outcome, Result, encode_result
 
 Body = dict[str, Any]
 DIGEST = "d" * 64

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from whimbrel.cli.record import Record
 from whimbrel.machine.names import gate_token
 from whimbrel.model.errors import HeldError, RefusedError
-from whimbrel.model.result import Result, unpack_text
+from whimbrel.model.packed import unpack_text
+from whimbrel.model.result import Result
 from whimbrel.model.spec import Gate
 
 

@@ -16,8 +16,9 @@ from whimbrel.machine.requests import asked, is_approved
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import JobSeen, Observed
+from whimbrel.model.packed import unpack_text
 from whimbrel.model.plan import Segment
-from whimbrel.model.result import Result, decode_result, unpack_text
+from whimbrel.model.result import Result, decode_result
 from whimbrel.model.spec import Gate
 from whimbrel.model.status import HolderStatus, Phase, RunState, RunStatus
 

@@ -57,6 +57,8 @@ _IMAGE: Final = r"^\S+$"
 _REVISION: Final = r"^[^\s\x00]+$"
 _MODULE: Final = r"^[A-Za-z_][A-Za-z0-9_.]*$"
 _SCHEME: Final = r"^[a-z][a-z0-9+]*$"
+_HEADER: Final = r"^[-A-Za-z0-9]+$"
+_HTTP_URL: Final = r"^https?://\S+$"
 
 # PostgreSQL takes any name of 1 to 63 bytes without NUL when it is quoted, and we always quote.
 # The API server counts characters, so the runner checks the bytes again (planning.dialects).
@@ -70,6 +72,8 @@ ModuleName = Annotated[str, Field(min_length=1, max_length=255, pattern=_MODULE)
 Revision = Annotated[str, Field(min_length=1, max_length=255, pattern=_REVISION)]
 UrlScheme = Annotated[str, Field(max_length=64, pattern=_SCHEME)]
 Label = Annotated[str, Field(max_length=63)]
+HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=_HEADER)]
+HttpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=_HTTP_URL)]
 
 # What the API server says instead of "should match '<regular expression>'".
 SENTENCES: Final = {
@@ -83,6 +87,8 @@ SENTENCES: Final = {
     _IMAGE: "write the name of an image, without spaces",
     _REVISION: "write a revision, without spaces",
     _MODULE: "write the dotted name of a Python module",
+    _HEADER: "write the name of a header: letters, digits and '-'",
+    _HTTP_URL: "write a URL that begins with http:// or https://",
     _SCHEME: "write the scheme of a URL, for example postgresql+psycopg",
 }
 

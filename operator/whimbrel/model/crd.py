@@ -44,12 +44,10 @@ _COLUMNS: Final = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
     ("Age", "date", ".metadata.creationTimestamp"),
 )
-_MESSAGE_COLUMN: Final = {
-    "name": "Message",
-    "type": "string",
-    "jsonPath": ".status.message",
-    "priority": 1,
-}
+_WIDE_COLUMNS: Final = (
+    ("Active", "string", ".status.active"),
+    ("Message", "string", ".status.message"),
+)
 
 
 def crd() -> dict[str, Any]:
@@ -103,12 +101,16 @@ def _names() -> Schema:
 
 def _version() -> Schema:
     columns = [{"name": name, "type": kind, "jsonPath": path} for name, kind, path in _COLUMNS]
+    wide = [
+        {"name": name, "type": kind, "jsonPath": path, "priority": 1}
+        for name, kind, path in _WIDE_COLUMNS
+    ]
     return {
         "name": VERSION,
         "served": True,
         "storage": True,
         "subresources": {"status": {}},
-        "additionalPrinterColumns": [*columns, _MESSAGE_COLUMN],
+        "additionalPrinterColumns": [*columns, *wide],
         "schema": {"openAPIV3Schema": _object_schema()},
     }
 

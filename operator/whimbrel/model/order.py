@@ -46,6 +46,9 @@ class Order(Frozen):
             the kubelet reported as terminated.
         holder_gone: Run ids whose object is proven to be deleted from this cluster.
         retry: Value of the retry annotation; lifts "was rolled back, not tried again".
+        release: Whether the run goes on after the schema: it then stays open in the ledger.
+        since: Unix seconds at which the migration or the switch was done; 0 before.
+        until: Unix seconds at which a soak ends; 0 for no soak.
     """
 
     version: int = 1
@@ -64,6 +67,9 @@ class Order(Frozen):
     ended: tuple[str, ...] = ()
     holder_gone: tuple[str, ...] = ()
     retry: str = ""
+    release: bool = False
+    since: float = 0.0
+    until: float = 0.0
     resolution: Resolution | None = None
     spec: Annotated[Spec, Field()]
 

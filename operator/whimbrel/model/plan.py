@@ -8,11 +8,22 @@ from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunPieces, RunTo
 
 
 class Segment(StrEnum):
-    """A piece of the controller's plan. Each but `Approve` is one Job."""
+    """A piece of the controller's plan: a Job, a change of a Kubernetes object, or a wait."""
 
     LOOK = "Look"
     APPROVE = "Approve"
+    BASELINE = "Baseline"
     MIGRATE = "Migrate"
+    POST_MIGRATE = "PostMigrate"
+    ROLLOUT = "Rollout"
+    PREPARE = "Prepare"
+    PRE_SWITCH = "PreSwitch"
+    SWITCH = "Switch"
+    POST_SWITCH = "PostSwitch"
+    SOAK = "Soak"
+    FINISH = "Finish"
+    SWITCH_BACK = "SwitchBack"
+    DRAIN = "Drain"
     ROLLBACK = "Rollback"
     ABORT = "Abort"
 

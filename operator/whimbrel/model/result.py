@@ -1,8 +1,6 @@
 """What a Job answers: exit code and termination message of the container `runner`."""
 
-import base64
 import json
-import zlib
 from enum import StrEnum
 from typing import Final
 
@@ -60,7 +58,7 @@ class Result(Frozen):
         retry_after: Seconds, for NotFinished.
         revision: Last applied revision as read back, or "".
         plan_digest: Digest of the runner's plan, or "".
-        plan: The plan's text, zlib and base64, or "" where it did not fit.
+        plan: The plan's text (`packed`), or "" where it did not fit.
         plan_sha256: sha256 (hex) of the plan's text: text read from a log must have it.
         image: Image that a rollback needs instead of the spec's, or "".
         database: Name of the database as the server says it.
@@ -72,6 +70,8 @@ class Result(Frozen):
         direction: "up" or "down": where the plan of a look leads.
         applied: Number of migrations that this attempt applied or took back.
         attempt_open: The attempt is open in the ledger; a later one has to prove its end.
+        goes_on: The run stays open in the ledger: the release goes on with its next segment.
+        checks: What health checks measured (`checked.pack_checks`), or "".
     """
 
     outcome: Outcome
@@ -98,20 +98,12 @@ class Result(Frozen):
     target: str = ""
     direction: str = ""
     attempt_open: bool = False
+    goes_on: bool = False
+    checks: str = ""
 
     def exit_code(self) -> int:
         """Return the exit code that runner and CLI use."""
         return EXIT_CODES[self.outcome]
-
-
-def pack_text(text: str) -> str:
-    """Return text compressed for `Result.plan`."""
-    return base64.b64encode(zlib.compress(text.encode(), 9)).decode()
-
-
-def unpack_text(packed: str) -> str:
-    """Return the text of `pack_text`."""
-    return zlib.decompress(base64.b64decode(packed)).decode()
 
 
 def encode_result(result: Result) -> str:

@@ -7,7 +7,7 @@ descriptions, bounds and CEL rules stand here, in `migrations`, `database`, `job
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
@@ -31,8 +31,10 @@ from whimbrel.model.database import (
     Tls,
 )
 from whimbrel.model.errors import SpecError
+from whimbrel.model.health import HealthChecks, Moment
 from whimbrel.model.job_options import JobOptions, Resources, Toleration
 from whimbrel.model.migrations import Atomicity, EnvVar, Migrations, Tool
+from whimbrel.model.strategy import Strategy, StrategyType
 
 # Who handles a spec finds the types of its fields here too.
 __all__ = [
@@ -57,6 +59,10 @@ __all__ = [
     "parse_duration",
 ]
 
+_NO_SOAK: Final = "write spec.soak longer than zero: a check is made in a soak that never comes"
+_NO_SWITCH: Final = (
+    "PreSwitch and PostSwitch are moments of strategy BlueGreen; write PostMigrate or Soak instead"
+)
 _POSITIVE: Final = "write limits longer than zero: zero would mean no limit"
 
 
@@ -78,12 +84,6 @@ class Gate(StrEnum):
     """A point where a person must approve the plan."""
 
     START = "Start"
-
-
-class Strategy(Frozen):
-    """How it is carried out."""
-
-    type: Literal["Transactional"] = Field("Transactional", description="The strategy.")
 
 
 class AllowDataLoss(Frozen):
@@ -155,11 +155,33 @@ class Spec(Frozen):
                 "self.database == oldSelf.database",
                 "database is immutable: create another object for another database",
             ),
+            (
+                "!has(self.healthChecks) || self.healthChecks.all(check, !('Soak' in check.when)) "
+                "|| !self.soak.matches(r'^[0.hms]*$')",
+                _NO_SOAK,
+            ),
+            (
+                "!has(self.healthChecks) || self.strategy.type == 'BlueGreen' || "
+                "self.healthChecks.all(check, !check.when.exists(moment, "
+                "moment in ['PreSwitch', 'PostSwitch']))",
+                _NO_SWITCH,
+            ),
         )
     )
     database: Database = Field(description="Which database. Immutable.")
     migrations: Migrations = Field(description="What to apply.")
     strategy: Strategy = Field(Strategy(), description="How it is carried out.")
+    health_checks: HealthChecks = Field(
+        (),
+        description="What is measured, and when; red takes the release back.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+    )
+    soak: Duration = Field(
+        0.0, description="How long the new version is watched before the run is over."
+    )
     rollback: Rollback = Field(Rollback(), description="How the way back is taken.")
     approval: Approval = Field(Approval(), description="Where a person must approve.")
     limits: Limits = Field(Limits(), description="What the application may feel of us.")
@@ -169,6 +191,14 @@ class Spec(Frozen):
         DeletionPolicy.RETAIN,
         description="Retain keeps what is applied; Rollback takes it back before the object goes.",
     )
+
+    @model_validator(mode="after")
+    def _moments_that_come(self) -> Self:
+        moments = {moment for check in self.health_checks for moment in check.when}
+        switches = self.strategy.type is StrategyType.BLUE_GREEN
+        require(self.soak > 0 or Moment.SOAK not in moments, _NO_SOAK)
+        require(switches or not moments & {Moment.PRE_SWITCH, Moment.POST_SWITCH}, _NO_SWITCH)
+        return self
 
 
 def parse_spec(raw: Mapping[str, Any]) -> Spec:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from whimbrel.model.checked import CheckStatus
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Frozen
 
@@ -18,6 +19,9 @@ class Phase(StrEnum):
     PENDING = "Pending"
     PREFLIGHT = "Preflight"
     MIGRATING = "Migrating"
+    VERIFYING = "Verifying"
+    SWITCHING = "Switching"
+    SOAKING = "Soaking"
     WAITING = "Waiting"
     AWAITING_APPROVAL = "AwaitingApproval"
     SUSPENDED = "Suspended"
@@ -58,6 +62,43 @@ class HolderStatus(Frozen):
     run: Word = Field(description="Id of its run.")
 
 
+class ScaledStatus(Frozen):
+    """A workload whose number of replicas a way back changed."""
+
+    kind: Word = Field(description="Deployment or StatefulSet.")
+    name: Word = Field(description="Its name.")
+    replicas: int = Field(description="What it was before.")
+
+
+class StepStatus(Frozen):
+    """A segment that came to its end."""
+
+    name: Word = Field(description="The segment.")
+    at: Word = Field(description="When, RFC 3339.")
+
+
+class ReleaseStatus(Frozen):
+    """What follows the migration: checks, traffic, soak, and the way back."""
+
+    since: Word = Field("", description="When the current segment began; RFC 3339.")
+    changed_at: Word = Field("", description="When the migration or the switch was done; RFC 3339.")
+    stable_since: Word = Field("", description="Since when the switched side holds; RFC 3339.")
+    switched: bool = Field(False, description="Whether the Service may show green.")
+    drift: int = Field(0, description="How often a foreign change of the Service was undone.")
+    before: Annotated[dict[str, str], Field(max_length=16)] = Field(
+        {}, description="Selector of the Service before the switch."
+    )
+    red: Text = Field("", description="What decided to go back.")
+    paused: Text = Field("", description="What is inconclusive; the run waits for a person.")
+    stays: Text = Field("", description="Why the schema stays although the release goes back.")
+    scaled: Annotated[tuple[ScaledStatus, ...], Field(max_length=4)] = Field(
+        (), description="Workloads that a way back scaled."
+    )
+    steps: Annotated[tuple[StepStatus, ...], Field(max_length=24)] = Field(
+        (), description="Segments that came to their end, and when."
+    )
+
+
 class RunStatus(Frozen):
     """The intent, written before each effect and read back."""
 
@@ -90,6 +131,7 @@ class RunStatus(Frozen):
     database: Word = Field("", description="UUID of the database.")
     epoch: int = Field(0, description="Highest epoch seen.")
     holder: HolderStatus | None = Field(None, description="Who holds the database, if others do.")
+    release: ReleaseStatus = Field(ReleaseStatus(), description="What follows the migration.")
     last: LastResult | None = Field(None, description="The newest answer of a Job.")
 
 
@@ -147,6 +189,10 @@ class Status(Frozen):
     gate: GateStatus | None = Field(None, description="The gate that waits for a person.")
     run: RunStatus | None = Field(None, description="The intent, and what came of it.")
     handled: Handled = Field(Handled(), description="Annotation values that were carried out.")
+    active: Word = Field("", description="Side that has the traffic: blue or green.")
+    checks: Annotated[tuple[CheckStatus, ...], Field(max_length=10)] = Field(
+        (), description="Health checks of the newest moment, with their last measurements."
+    )
     fence: Word = Field("", description="Proof that ended earlier attempts.")
     salvage: Annotated[tuple[Word, ...], Field(max_length=64)] = Field(
         (), description="Salvage tables that are kept."

@@ -6,7 +6,8 @@ from contextlib import closing
 from typing import Final
 
 from whimbrel.model.order import Order
-from whimbrel.model.result import Outcome, Result, pack_text
+from whimbrel.model.packed import pack_text
+from whimbrel.model.result import Outcome, Result
 from whimbrel.planning.build import plan_up
 from whimbrel.planning.describe import describe
 from whimbrel.runner.facts import read_facts, revision_of

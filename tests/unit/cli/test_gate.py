@@ -3,7 +3,8 @@ import pytest
 from whimbrel.cli.gate import approved, token_of, waiting
 from whimbrel.cli.record import Record
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.result import Outcome, Result, pack_text
+from whimbrel.model.packed import pack_text
+from whimbrel.model.result import Outcome, Result
 
 DIGEST = "0123456789abcdef" * 4
 RECORD = Record(namespace="team", name="shop", uid="u")

@@ -11,7 +11,8 @@ from whimbrel.cli.options import Connection, Consent, Place, command_app, groupe
 from whimbrel.cli.outcome import as_data, show_result
 from whimbrel.cli.record import Record
 from whimbrel.cli.screen import answer, say
-from whimbrel.model.result import Result, unpack_text
+from whimbrel.model.packed import unpack_text
+from whimbrel.model.result import Result
 
 app = command_app()
 
