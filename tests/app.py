@@ -2,8 +2,9 @@
 
 import contextlib
 import socket
+import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -18,6 +19,8 @@ class App:
         status: Status of the answer.
         body: Its text.
         headers: Further headers.
+        each_time: Gives headers for one answer.
+        tls: With it the application speaks TLS.
         asked: (address of the client, path and query, headers) of each request.
     """
 
@@ -25,6 +28,8 @@ class App:
         self.status = 200
         self.body = "all is well"
         self.headers: dict[str, str] = {}
+        self.each_time: Callable[[], dict[str, str]] = dict
+        self.tls: ssl.SSLContext | None = None
         self.asked: list[tuple[Any, str, dict[str, str]]] = []
         self.registry = CollectorRegistry()
         self.requests = Counter(
@@ -38,6 +43,8 @@ class App:
         """Serve on loopback."""
         server = ThreadingHTTPServer(("127.0.0.1", self.port), _handler(self))
         self.port = server.server_port
+        if self.tls is not None:
+            server.socket = self.tls.wrap_socket(server.socket, server_side=True)
         serving = threading.Thread(target=server.serve_forever, args=(0.02,))
         serving.start()
         try:
@@ -59,7 +66,7 @@ def _handler(app: App) -> type[BaseHTTPRequestHandler]:
                 app.requests.labels(str(app.status)).inc()
             text = generate_latest(app.registry) if metrics else app.body.encode()
             self.send_response(200 if metrics else app.status)
-            for name, value in app.headers.items():
+            for name, value in (app.headers | app.each_time()).items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()

@@ -1,11 +1,11 @@
 """A probe Job as the controller starts it: the order, and what came out."""
 
 import json
-import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.runner_process import Answer, Attempt
+from tests.runner_process import Answer, Attempt, RunnerProcess
 from whimbrel.model.checked import CheckStatus, read_checks_line, unpack_checks
 
 PACE = {"interval": "100ms", "timeout": "100ms"}
@@ -45,9 +45,15 @@ def live_lines(answer: Answer) -> list[tuple[CheckStatus, ...]]:
     return [each for each in found if each]
 
 
-def at_least(seconds: float) -> int:
-    """Return whole seconds, rounded up."""
-    return math.ceil(seconds)
+def wait_for_line(
+    running: RunnerProcess, is_there: Callable[[dict[str, CheckStatus]], bool]
+) -> None:
+    """Read the log until it shows checks as they are wanted."""
+    for line in running.process.stdout:
+        found = {each.name: each for each in read_checks_line(line)}
+        if found and is_there(found):
+            return
+    raise AssertionError("the log ended")
 
 
 def text_of(answer: Answer) -> str:
