@@ -102,6 +102,17 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         """Let the server itself refuse whatever writes."""
         self.execute(words.READ_ONLY)
 
+    def read(self, query: str, seconds: float) -> list[Row]:
+        """Return the first two rows of an author's query that neither writes nor takes longer.
+
+        A cursor of the server's takes one query, and no more than is fetched travels.
+        """
+        self.execute(words.SET_SESSION, ["statement_timeout", f"{max(1, round(seconds * 1000))}ms"])
+        self.refuse_writes()
+        with self.transaction(), psycopg.RawServerCursor(self, "whimbrel") as cursor:
+            cursor.execute(query.encode(self.info.encoding))
+            return cursor.fetchmany(2)
+
     def pin(self) -> None:
         """Pin the search path of a session that runs nothing but our own statements."""
         self.execute(words.SET_SESSION, ["search_path", words.PINNED_SEARCH_PATH])

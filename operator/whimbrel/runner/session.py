@@ -105,6 +105,9 @@ class Session(Protocol):
     def refuse_writes(self) -> None:
         """Let the server itself refuse whatever writes."""
 
+    def read(self, query: str, seconds: float) -> list[Row]:
+        """Return the first two rows of an author's query that neither writes nor takes longer."""
+
     def pin(self) -> None:
         """Prepare a session that runs nothing but our own statements."""
 
