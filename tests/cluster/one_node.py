@@ -46,16 +46,17 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def provide_image(context: Path, tag: str) -> str:
-    """Build an image, give it to the cluster, and return its name."""
+def provide_image(context: Path, tag: str, *build_args: str) -> str:
+    """Build an image, give it to the cluster, and return its name; arguments as KEY=VALUE."""
     if is_one_node():
         with one_at_a_time():
-            images.build_image(tag, context, build_args=_base_of(context))
+            images.build_image(tag, context, build_args=[*build_args, *_base_of(context)])
             images.load_image(places.cluster(NAME), tag)
         return tag
     if shutil.which("docker") is None or shutil.which("kind") is None:
         pytest.skip("needs a cluster that an image can be given to: kind or tests/cluster/node")
-    subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True)
+    given = [f"--build-arg={each}" for each in build_args]
+    subprocess.run(["docker", "build", "--quiet", *given, "--tag", tag, str(context)], check=True)
     subprocess.run(["kind", "load", "docker-image", "--name", NAME, tag], check=True)
     return tag
 
