@@ -75,6 +75,10 @@ class Client:
             number += 1
             await asyncio.sleep(max(start + number / self._rate - time.monotonic(), 0))
         await asyncio.gather(*tasks)
+        for _, writer in self._idle:
+            writer.close()
+            with contextlib.suppress(OSError):  # the other end may have gone first
+                await writer.wait_closed()
 
     async def _one(self, number: int, output: TextIO) -> None:
         token = uuid.uuid4().hex if number % 2 else ""

@@ -29,6 +29,17 @@ def stop_and_start(component: str) -> None:
         subprocess.run([sys.executable, str(NODE), command, NAME, component], check=True)
 
 
+@contextmanager
+def away(component: str) -> Iterator[None]:
+    """Have the cluster without a component during the block."""
+    command = [sys.executable, str(NODE)]
+    subprocess.run([*command, "stop-component", NAME, component], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*command, "start-component", NAME, component], check=True)
+
+
 def kill_container(shop: Namespace, pod: str, container: str) -> None:
     """SIGKILL every process of a container, as the kernel does when memory is short."""
     states = shop.get("pod", pod)["status"]["containerStatuses"]
