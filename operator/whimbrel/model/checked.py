@@ -1,6 +1,7 @@
 """What health checks measured, and what follows from it for one check."""
 
 import json
+import zlib
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Final
@@ -14,6 +15,7 @@ KEPT: Final = 10  # measurements of a check that status shows
 # Bytes that packed checks may take of a termination message; the sentence beside them needs some.
 PACKED_LIMIT: Final = 2600
 _MESSAGE: Final = 120
+_LINE: Final = "whimbrel-checks: "
 _VALUE: Final = 64
 
 
@@ -76,6 +78,20 @@ def unpack_checks(packed: str) -> tuple[CheckStatus, ...]:
     if not packed:
         return ()
     return tuple(CheckStatus.model_validate(each) for each in json.loads(unpack_text(packed)))
+
+
+def checks_line(checks: Sequence[CheckStatus]) -> str:
+    """Return the line of a probe's log that shows its checks as they are now."""
+    return f"{_LINE}{pack_checks(checks)}"
+
+
+def checks_in_line(log: str) -> tuple[CheckStatus, ...]:
+    """Return the checks of `checks_line`, or () where the text is none."""
+    _, mark, packed = log.strip().rpartition(_LINE)
+    try:
+        return unpack_checks(packed) if mark else ()
+    except (ValueError, zlib.error):
+        return ()
 
 
 def _packed(checks: Sequence[CheckStatus]) -> str:

@@ -17,12 +17,14 @@ class Kind(StrEnum):
     Attributes:
         DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
         IMAGE: By object: what its last good run saw of its image.
+        RELEASE: By Service: object and spec of the release that it was switched for last.
         SHAPE: The catalogue at the end of the last run; none while a run changes it.
         TOUCHED: By start of a tool: what the relations that it changed were like before.
     """
 
     DIGESTS = "digests"
     IMAGE = "image"
+    RELEASE = "release"
     SHAPE = "shape"
     TOUCHED = "touched"
 

@@ -22,6 +22,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
+from whimbrel.runner.release import release_goes_on, remember_release
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
@@ -121,7 +122,8 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
         result = _SEGMENTS[bench.order.segment](bench)
         if result.outcome in _SETTLED:
             settle_digests(bench)
-            remember_image(bench, seen)
+            if bench.order.segment is not Segment.FINISH:
+                remember_image(bench, seen)
         return result.model_copy(update={"warnings": tuple(bench.findings.warnings)})
     except RefusedError as error:
         return _with_image(error, bench)
@@ -167,7 +169,7 @@ def _closed(result: Result, bench: Bench) -> Result:
             close_attempt(ledger, order, text)
             if result.outcome not in _SETTLED:
                 distrust_image(bench)
-            state = RUN_STATES.get(result.outcome)
+            state = None if result.goes_on else RUN_STATES.get(result.outcome)
             if state not in (None, "held"):
                 remember_shape(bench)
             if state is not None:
@@ -224,7 +226,8 @@ def _migrate(bench: Bench) -> Result:
         return take_back_this_run(error, bench, plan)
     findings.revision = verify(plan, bench)
     _drop_expired(bench)
-    return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
+    told = _done_sentence(plan, findings)
+    return findings.result(Outcome.DONE, _reason(plan), told, goes_on=order.release)
 
 
 def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
@@ -253,9 +256,9 @@ def _nothing(plan: RunnerPlan, bench: Bench) -> Result:
             "DatabaseAhead",
             f"the database is at {findings.revision}, newer than these migrations; nothing ran",
         )
-    return findings.result(
-        Outcome.NOTHING_TO_DO, "NoChange", f"the database is at {findings.revision or 'nothing'}"
-    )
+    told = f"the database is at {findings.revision or 'nothing'}"
+    goes_on = release_goes_on(bench)
+    return findings.result(Outcome.NOTHING_TO_DO, "NoChange", told, goes_on=goes_on)
 
 
 def _reason(plan: RunnerPlan) -> str:
@@ -275,8 +278,18 @@ def _abort(bench: Bench) -> Result:
     )
 
 
+def _finish(bench: Bench) -> Result:
+    """Close the run whose release has stood its checks; what it ended with is remembered."""
+    findings = bench.findings
+    findings.revision = verify(None, bench)
+    remember_release(bench)
+    told = f"the release is complete; read back: the database is at {findings.revision or '-'}"
+    return findings.result(Outcome.DONE, "Completed", told)
+
+
 _SEGMENTS: Final[dict[Segment, Callable[[Bench], Result]]] = {
     Segment.MIGRATE: _migrate,
+    Segment.FINISH: _finish,
     Segment.ROLLBACK: roll_back,
     Segment.ABORT: _abort,
 }

@@ -63,7 +63,7 @@ ROWS = pytest.mark.parametrize(
             id="Suspended before the schema is there",
         ),
         pytest.param(
-            wait(Phase.SUSPENDED, "Suspended", ready=True),
+            wait(Phase.SUSPENDED, "Suspended", ready=True, completed=True),
             "True Completed",
             "Current Healthy",
             id="Suspended afterwards",
