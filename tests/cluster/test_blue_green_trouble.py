@@ -8,7 +8,7 @@ import pytest
 
 from tests.cluster.kube import ROOT, kubectl, wait_until
 from tests.cluster.one_node import away, provide_image
-from tests.cluster.release import BLUE, GREEN, REPLICAS, Release, deployment, migration_of
+from tests.cluster.release import BLUE, GREEN, REPLICAS, Release, deployment, example, migration_of
 from tests.cluster.test_blue_green_stories import EVERYTHING, is_taken_back
 
 pytestmark = pytest.mark.cluster
@@ -164,6 +164,34 @@ def test_the_object_deleted_while_switching_leaves_one_side(release: Release):
     release.shop.apply(migration_of())
     release.completes()
     assert release.is_at("green"), f"it was at {side}"
+
+
+def test_manual_holds_a_consistent_state_until_a_person_decides(release: Release):
+    release.go(migration_of(soak=LONG, rollback={"onFailure": "Manual"}))
+    release.reaches("Soaking")
+    release.go_wrong("green", *EVERYTHING)
+    release.reaches("Held")
+    assert release.reason() == "HealthCheckFailed"
+    message = release.shop.condition("shop-2", "Ready")["message"]
+    assert f"whimbrel rollback shop-2 -n {release.shop.name}" in message
+    assert release.is_at("green")
+    assert release.is_expanded()
+    release.shop.kubectl("annotate", "dbm/shop-2", "whimbrel.dev/rollback-requested-at=now")
+    is_taken_back(release)
+
+
+def test_a_service_made_again_from_git_gets_its_side_back(release: Release):
+    release.go(migration_of(soak="5s"))
+    release.completes()
+    release.shop.kubectl("delete", "service", "shop")
+    release.shop.apply(example("service")[0])
+    wait_until("green has the traffic", lambda: release.is_at("green"))
+    # What a person moves after the end of the run is not undone.
+    release.point_at("blue")
+    wait_until("blue has the traffic", lambda: release.is_at("blue"))
+    release.shop.kubectl("annotate", "dbm/shop-2", "example.org/look=again")
+    wait_until("it was looked at", lambda: release.status()["active"] == "blue")
+    assert release.is_at("blue")
 
 
 @pytest.fixture
