@@ -12,6 +12,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
+from whimbrel.runner.ways import taken_back
 
 
 def warn_of_foreign_change(bench: Bench) -> None:
@@ -105,17 +106,3 @@ def tool_shape(bench: Bench) -> Shape:
     spec = bench.order.spec
     besides = relations(foreign_tool(spec.migrations.tool), spec)
     return read_shape(ledger.session, ledger.schema, besides)
-
-
-def taken_back(ended: Sequence[ToolRun]) -> Sequence[ToolRun]:
-    """Return the newest start, which led back, and all since the one that it took back."""
-    ways: list[int] = []
-    first = len(ended)
-    for number, run in enumerate(ended):
-        begun = [way for way in ways if set(ended[way].before) == set(run.after or ())]
-        first = begun[0] if begun else len(ended)
-        if begun:
-            ways = [way for way in ways if way < first]
-        elif not run.step.startswith("adopt:"):
-            ways.append(number)
-    return ended[first:]
