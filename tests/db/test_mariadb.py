@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 import pymysql
@@ -11,11 +11,13 @@ import pytest
 from tests.db.orders import RUN, an_order, until
 from tests.mariadb import MariaDB
 from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.planning.dialects.fates import Fate
 from whimbrel.runner import mariadb_session
 from whimbrel.runner.catalog import fingerprint, read_catalog
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.lock import Heartbeat, assert_step_may_run, release_lock, take_lock
+from whimbrel.runner.server_errors import read_error
 from whimbrel.runner.servers import server_of
 from whimbrel.runner.session import Manners, Session, Theirs, Watched
 from whimbrel.runner.sessions import application_name, connect, open_session, own
@@ -71,6 +73,48 @@ def test_a_step_keeps_its_epoch_until_its_transaction_ends(mariadb):
         release_lock(ledger.session)
         with pytest.raises(RefusedError, match="give a direct URL"):
             assert_step_may_run(ledger, epoch + 1)
+
+
+@contextmanager
+def hidden_by_ddl(database: MariaDB):
+    """Make a table that DDL of somebody else holds, because it waits for a reader of another."""
+    for name in ("held", "read_by_others"):
+        database.run(f"CREATE TABLE {name} (id int PRIMARY KEY)")
+
+    def rename() -> None:
+        database.run("RENAME TABLE held TO a, read_by_others TO b")
+
+    waits = "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting%'"
+    with database.connect() as reader:
+        reader.begin()
+        reader.cursor().execute("SELECT * FROM read_by_others")
+        thread = threading.Thread(target=rename)
+        thread.start()
+        until(lambda: database.run(waits))
+        try:
+            yield
+        finally:
+            reader.rollback()
+            thread.join()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["by itself", "inside a transaction"])
+@pytest.mark.parametrize("read", [read_catalog, fingerprint])
+def test_a_catalogue_without_what_somebody_holds_is_no_catalogue(mariadb, read, inside):
+    with a_ledger(mariadb) as ledger, hidden_by_ddl(mariadb):
+
+        def look() -> None:
+            with ledger.session.transaction() if inside else nullcontext():
+                raise_epoch(ledger)
+                read(ledger.session, "whimbrel")
+
+        # Whether the server waits for the lock at all is its own affair.
+        told = "skipped since its definition|Lock wait timeout"
+        with pytest.raises(pymysql.MySQLError, match=told) as hidden:
+            look()
+        assert read_error(hidden.value).fate is Fate.HEALS
+    with a_session(mariadb) as session:
+        assert {"a", "b"} <= {each.name for each in read_catalog(session, "whimbrel")}
 
 
 def test_installing_twice_at_once_makes_one_ledger(mariadb):

@@ -24,6 +24,7 @@ from whimbrel.runner.records import (
     steps_started,
 )
 from whimbrel.runner.runs import read_runs, same_object
+from whimbrel.runner.ways import before_newest_run, ways_up
 
 
 def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool) -> Facts:
@@ -84,7 +85,7 @@ def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))
     ended = [each for each in read_tool_runs(ledger, history) if each.after is not None]
-    return files or any(way.run == run for way in _ways(ended))
+    return files or any(way.run == run for way in ways_up(ended))
 
 
 def revision_of(facts: Facts, order: Order) -> str:
@@ -107,7 +108,7 @@ def _with_added(
 
     And under the old ones: in a database that was restored from a dump nobody is who he was.
     """
-    ways = _ways(ended)
+    ways = ways_up(ended)
     added: dict[str, frozenset[CatalogObject]] = {}
     gone: dict[str, frozenset[CatalogObject]] = {}
     for run in ended:
@@ -117,51 +118,8 @@ def _with_added(
             added[revision] = added.get(revision, frozenset()) | today | frozenset(run.added)
             if run in ways:
                 gone[revision] = gone.get(revision, frozenset()) | (lost - known.catalog)
-    last = _before(ways, known.revisions)
+    last = before_newest_run(ways, known.revisions)
     return replace(known, added=added, gone=gone, last_run=last)
-
-
-def _before(ways: list[ToolRun], rows: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the revisions before the newest run that nobody took back; () where there is none."""
-    if not ways or set(ways[-1].after or ()) != set(rows):
-        return ()
-    first = next(way for way in ways if way.run == ways[-1].run)
-    return first.before or ("base",)
-
-
-def _ways(ended: list[ToolRun]) -> list[ToolRun]:
-    """Return the runs that nobody took back.
-
-    An adoption ran nothing, so a way back never leads below it. Several starts of one run (a kill
-    between two transactions of the tool) are one way.
-    """
-    ways: list[ToolRun] = []
-    for run in ended:
-        first = _first_taken_back(ways, run)
-        if first is not None:
-            del ways[first:]
-        elif run.step.startswith("up:") and set(run.after or ()) != set(run.before):
-            ways.append(run)
-    return ways
-
-
-def _first_taken_back(ways: list[ToolRun], run: ToolRun) -> int | None:
-    """Return the number of the oldest way before which a start led back, or None."""
-    left = set(run.after or ())
-    places = [left]
-    if run.step.startswith("down:"):
-        # A tool may record something new even on a way back, such as a squash.
-        places.append(left & set(run.before))
-    return next(
-        (
-            number
-            for place in places
-            if place or place is left
-            for number, way in enumerate(ways)
-            if set(way.before) == place
-        ),
-        None,
-    )
 
 
 def has_moved(ledger: Ledger, order: Order) -> bool:

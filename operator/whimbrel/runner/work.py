@@ -28,7 +28,7 @@ from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_pla
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
-from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
+from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
 from whimbrel.runner.unchanged import (
@@ -163,15 +163,15 @@ def _closed(result: Result, bench: Bench) -> Result:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
     closed = cleaned.model_copy(update={"attempt_open": False})
+    state = None if result.goes_on else RUN_STATES.get(result.outcome)
     try:
+        shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
             close_attempt(ledger, order, text)
             if result.outcome not in _SETTLED:
                 distrust_image(bench)
-            state = None if result.goes_on else RUN_STATES.get(result.outcome)
-            if state not in (None, "held"):
-                remember_shape(bench)
+            remember_shape(ledger, shape)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
     except SERVER_ERRORS as error:
