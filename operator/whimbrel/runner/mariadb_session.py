@@ -131,6 +131,10 @@ class MariadbSession:
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
 
+    def home(self) -> str | None:
+        """Return the database that is connected to."""
+        return self._target.dbname
+
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""
         return self.backend() != self.handshake_id
