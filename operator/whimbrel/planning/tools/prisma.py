@@ -134,11 +134,12 @@ ON_MARIADB: Final = KeptTable(
         " FROM {t} WHERE rolled_back_at IS NULL ORDER BY started_at, id"
     ),
     begin=THEN.join((_START, _CHANGED)),
+    # With the checksum: the text may have been mended since the file began.
     apply=THEN.join(
         (
             _START,
             "UPDATE {t} SET finished_at = GREATEST(UTC_TIMESTAMP(3), started_at), logs = NULL,"
-            " applied_steps_count = 1 WHERE CAST(migration_name AS BINARY) = $1"
+            " checksum = $2, applied_steps_count = 1 WHERE CAST(migration_name AS BINARY) = $1"
             " AND finished_at IS NULL AND rolled_back_at IS NULL",
             _CHANGED,
         )
