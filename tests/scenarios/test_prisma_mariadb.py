@@ -38,7 +38,7 @@ CREATE TABLE _prisma_migrations (
     started_at              DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),
     applied_steps_count     INTEGER UNSIGNED NOT NULL DEFAULT 0
 ) DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"""
-# What makes `migrate deploy` say P3009 (diagnose_migration_history.rs).
+# What makes `migrate deploy` say P3009, with the logs (apply_migrations.rs).
 P3009 = (
     "SELECT migration_name, logs FROM _prisma_migrations"
     " WHERE finished_at IS NULL AND rolled_back_at IS NULL"
