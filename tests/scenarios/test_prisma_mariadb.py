@@ -133,7 +133,7 @@ def test_the_example_up_back_and_up_again(tmp_path: Path, mariadb: MariaDB):
     assert mariadb.run("SHOW CREATE TABLE _prisma_migrations") == ours
 
 
-@pytest.mark.parametrize("line", ["plan", "run"])
+@pytest.mark.parametrize("line", [pytest.param("plan", marks=pytest.mark.soak), "run"])
 def test_the_directory_of_the_other_provider_is_refused_in_one_sentence(
     line: str, tmp_path: Path, mariadb: MariaDB
 ):
@@ -181,9 +181,16 @@ def resolve_and_leave_it(database: MariaDB) -> None:
     ("answered", "rows"),
     [
         pytest.param(undo_by_hand, 2, id="undone by hand: it begins anew, the old row rolled back"),
-        pytest.param(resolve_as_prisma_does, 2, id="undone, and told to Prisma too"),
+        pytest.param(
+            resolve_as_prisma_does,
+            2,
+            id="undone, and told to Prisma too",
+            marks=pytest.mark.soak,
+        ),
         pytest.param(leave_it, 1, id="mended behind: it goes on in the same row"),
-        pytest.param(resolve_and_leave_it, 2, id="told to Prisma, and it goes on"),
+        pytest.param(
+            resolve_and_leave_it, 2, id="told to Prisma, and it goes on", marks=pytest.mark.soak
+        ),
     ],
 )
 def test_a_part_that_stays_is_p3009_for_prisma_until_a_person_has_answered(
@@ -257,6 +264,7 @@ def test_killed_in_the_middle_it_is_p3009_meanwhile_and_goes_on_in_the_same_row(
     assert applied(mariadb) == [A, B, C]
 
 
+@pytest.mark.soak
 def test_what_prisma_applied_is_the_truth_and_an_edited_file_is_refused(
     tmp_path: Path, mariadb: MariaDB
 ):
@@ -341,6 +349,25 @@ def test_a_folder_may_have_the_longest_name_and_differ_by_case_alone(
     assert applied(mariadb) == [A, B, f"{long[:-1]}X"]
 
 
+def test_half_a_way_back_is_held_and_goes_on_and_the_row_goes_last(
+    tmp_path: Path, mariadb: MariaDB
+):
+    down = "ALTER TABLE users DROP COLUMN email;\n{} nowhere;"
+    broken = FILES | {f"{B}.down.sql": down.format("DROP TABLE")}
+    done(prisma(tmp_path, mariadb, broken).run_to_end())
+    back = {"migrations": {"to": A}, "order": (("retry", uuid.uuid4().hex),)}
+    told = held(prisma(tmp_path, mariadb, broken, migrations={"to": A}).run_to_end(), "HalfDone")
+    assert f"done and committed are {B}/down.sql, line 1" in told
+    assert (applied(mariadb), mariadb.run(P3009)) == ([A, B], [])
+    mended = FILES | {f"{B}.down.sql": down.format("DROP TABLE IF EXISTS")}
+    done(prisma(tmp_path, mariadb, mended, **back).run_to_end())
+    assert mariadb.run("SELECT migration_name FROM _prisma_migrations") == [(A,)]
+    assert mariadb.run("SELECT COUNT(*) FROM whimbrel_piece") == [(0,)]
+    done(prisma(tmp_path, mariadb, mended, order=back["order"]).run_to_end())
+    assert applied(mariadb) == [A, B]
+
+
+@pytest.mark.soak
 def test_a_table_of_another_name(tmp_path: Path, mariadb: MariaDB):
     named = {"bookkeeping": {"table": "our_migrations"}}
     done(prisma(tmp_path, mariadb, migrations=named).run_to_end())

@@ -133,7 +133,8 @@ class MariadbSession:
 
     def home(self) -> str | None:
         """Return the database that is connected to."""
-        return self._target.dbname
+        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
+        return found
 
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""

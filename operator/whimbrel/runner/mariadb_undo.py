@@ -34,7 +34,9 @@ def taken_back(step: RunPieces, work: Work, error: FailedError, bench: Bench) ->
     meaning = _meant(step, work, error, bench)
     kept, session = work.kept, work.ledger.session
     if kept is not None and isinstance(meaning, HeldError) and step.direction is Direction.UP:
-        kept.run(session, kept.table.fail, step.file.version, meaning.message)
+        with session.transaction():
+            work.guard(session)
+            kept.run(session, kept.table.fail, step.file.version, meaning.message)
     return meaning
 
 
