@@ -181,7 +181,8 @@ def _closed(result: Result, bench: Bench) -> Result:
     return closed
 
 
-_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
+# Nor can it be recorded where the ledger is not whole.
+_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "LedgerDamaged"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset(
     {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
