@@ -145,6 +145,11 @@ class MariadbSession:
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
 
+    def home(self) -> str | None:
+        """Return the database that is connected to."""
+        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
+        return found
+
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""
         return self.backend() != self.handshake_id
