@@ -13,7 +13,7 @@ from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
 from whimbrel.machine.neighbours import keeps_us_waiting
 from whimbrel.machine.segments import PROBES
-from whimbrel.model.checked import CheckStatus, checks_in_line
+from whimbrel.model.checked import CheckStatus, read_checks_line
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import decode_result
@@ -129,7 +129,7 @@ async def _live(world: World, seen: Observed) -> tuple[CheckStatus, ...]:
     if job is None or job.pod is None or not job.pod.working:
         return ()
     path = f"{paths.pods(seen.namespace)}/{job.pod.name}/log"
-    return checks_in_line(await world.client.text(path, lines=1) or "")
+    return read_checks_line(await world.client.text(path, lines=1) or "")
 
 
 async def _plan_text(world: World, seen: Observed) -> str | None:

@@ -1,9 +1,12 @@
 """The Pod of one attempt: the runner, and where a tool has an image of its own, that one too."""
 
+from dataclasses import replace
 from typing import Any, Final
 
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
+from whimbrel.model.order import Order
+from whimbrel.model.probed import asks_database, moment_of
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec
 
 Body = dict[str, Any]
@@ -16,6 +19,8 @@ GRACE: Final = 30  # seconds between SIGTERM and SIGKILL; the runner cancels and
 
 def pod_spec(wanted: CreateJob) -> Body:
     """Return the Pod's spec; it passes the Pod Security Standard `restricted`."""
+    if moment_of(wanted.order.segment) is not None:
+        wanted = replace(wanted, tool_image="")  # a probe measures; it starts no tool
     spec, options = wanted.order.spec, wanted.order.spec.job
     body: Body = {
         "restartPolicy": "Never",
@@ -30,7 +35,7 @@ def pod_spec(wanted: CreateJob) -> Body:
             "seccompProfile": {"type": "RuntimeDefault"},
         },
         "containers": [_runner(wanted)],
-        "volumes": _volumes(spec, shared=bool(wanted.tool_image)),
+        "volumes": _volumes(wanted.order, shared=bool(wanted.tool_image)),
     }
     if wanted.tool_image:
         body["initContainers"] = [_launcher(wanted)]
@@ -79,7 +84,7 @@ def _launcher(wanted: CreateJob) -> Body:
 
 def _runner(wanted: CreateJob) -> Body:
     runner = _container(wanted, "runner", wanted.image, ["python", "-m", "whimbrel.runner"])
-    runner["volumeMounts"] += _read_only(_sources(wanted.order.spec))
+    runner["volumeMounts"] += _read_only(_sources(wanted.order))
     return runner
 
 
@@ -122,19 +127,21 @@ def _variable(variable: EnvVar) -> Body:
     return {"name": variable.name, "valueFrom": value}
 
 
-def _volumes(spec: Spec, *, shared: bool) -> list[Body]:
+def _volumes(order: Order, *, shared: bool) -> list[Body]:
     own: list[Body] = [{"name": "tmp", "emptyDir": {}}]
     if shared:
         own.append({"name": "shared", "emptyDir": {}})
-    return own + [volume for volume, _ in _sources(spec)]
+    return own + [volume for volume, _ in _sources(order)]
 
 
-def _sources(spec: Spec) -> list[Source]:
-    found = [
-        (_order_volume(), "/whimbrel/order"),
-        (_database_volume(spec.database), "/whimbrel/database"),
-        *_authority(spec.database),
-    ]
+def _sources(order: Order) -> list[Source]:
+    spec, moment = order.spec, moment_of(order.segment)
+    found = [(_order_volume(), "/whimbrel/order")]
+    if moment is None or asks_database(spec, moment):
+        found.append((_database_volume(spec.database), "/whimbrel/database"))
+        found += _authority(spec.database)
+    if moment is not None:
+        return found
     if spec.database.run_role is not None:
         reference = spec.database.run_role.secret_key_ref
         found.append((_secret("run-role", reference.name, {"url": reference.key}), RUN_ROLE))

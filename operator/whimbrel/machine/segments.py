@@ -4,6 +4,7 @@ from typing import Final
 
 from whimbrel.model.health import Moment, checks_at
 from whimbrel.model.plan import Segment
+from whimbrel.model.probed import probed
 from whimbrel.model.spec import Gate, Spec
 from whimbrel.model.status import Phase
 from whimbrel.model.strategy import StrategyType
@@ -79,8 +80,7 @@ def has_release(spec: Spec) -> bool:
 
 def needs_probe(spec: Spec, segment: Segment) -> bool:
     """Tell whether a moment has something that is measured in a Pod."""
-    checks = checks_at(spec.health_checks, PROBES[segment])
-    return any(not check.type.asks_the_cluster for check in checks) or _has_identity(spec, segment)
+    return bool(probed(spec, PROBES[segment]))
 
 
 def _needs_look(spec: Spec) -> bool:
@@ -106,10 +106,6 @@ def _traffic(spec: Spec) -> Plan:
 
 def _made(spec: Spec, segment: Segment) -> Plan:
     """Return the segment where something is measured in it."""
-    wanted = bool(checks_at(spec.health_checks, PROBES[segment])) or _has_identity(spec, segment)
+    moment = PROBES[segment]
+    wanted = checks_at(spec.health_checks, moment) or probed(spec, moment)
     return (segment,) if wanted else ()
-
-
-def _has_identity(spec: Spec, segment: Segment) -> bool:
-    options = spec.strategy.blue_green
-    return segment is Segment.POST_SWITCH and options is not None and options.identity is not None

@@ -15,8 +15,15 @@ KEPT: Final = 10  # measurements of a check that status shows
 # Bytes that packed checks may take of a termination message; the sentence beside them needs some.
 PACKED_LIMIT: Final = 2600
 _MESSAGE: Final = 120
-_LINE: Final = "whimbrel-checks: "
 _VALUE: Final = 64
+# Measurements of each check, characters of a value and of a message: the first that fits is taken.
+_SHORTER: Final = (
+    *((most, _VALUE, _MESSAGE) for most in (KEPT, 5, 3, 1)),
+    (1, _VALUE, 20),
+    (1, 12, 0),
+    (0, 0, 0),
+)
+_LINE: Final = "whimbrel-checks: "
 
 
 class Verdict(StrEnum):
@@ -65,12 +72,16 @@ def measured(at: str, verdict: Verdict, value: str = "", message: str = "") -> M
 
 
 def pack_checks(checks: Sequence[CheckStatus]) -> str:
-    """Return checks for a termination message: older measurements go first, then texts."""
-    for most in (KEPT, 5, 3, 1):
-        packed = _packed([_cut(check, most) for check in checks])
+    """Return checks for a termination message: older measurements go first, then texts.
+
+    Ten checks, and the one of the identity, always fit, whatever they say.
+    """
+    packed = ""
+    for most, value, message in _SHORTER:
+        packed = _packed([_cut(check, most, value, message) for check in checks])
         if len(packed) <= PACKED_LIMIT:
-            return packed
-    return _packed([_bare(check) for check in checks])
+            break
+    return packed
 
 
 def unpack_checks(packed: str) -> tuple[CheckStatus, ...]:
@@ -81,28 +92,27 @@ def unpack_checks(packed: str) -> tuple[CheckStatus, ...]:
 
 
 def checks_line(checks: Sequence[CheckStatus]) -> str:
-    """Return the line of a probe's log that shows its checks as they are now."""
-    return f"{_LINE}{pack_checks(checks)}"
+    """Return the line of a log that shows checks while they are measured."""
+    return _LINE + pack_checks(checks)
 
 
-def checks_in_line(log: str) -> tuple[CheckStatus, ...]:
-    """Return the checks of `checks_line`, or () where the text is none."""
-    _, mark, packed = log.strip().rpartition(_LINE)
+def read_checks_line(line: str) -> tuple[CheckStatus, ...]:
+    """Return the checks of a line of a log; none where it is another line, or a piece of one."""
+    begin, mark, packed = line.strip().partition(_LINE)
     try:
-        return unpack_checks(packed) if mark else ()
+        return unpack_checks(packed) if mark and not begin else ()
     except (ValueError, zlib.error):
         return ()
 
 
 def _packed(checks: Sequence[CheckStatus]) -> str:
     plain = [check.model_dump(mode="json", exclude_defaults=True) for check in checks]
-    return pack_text(json.dumps(plain, separators=(",", ":")))
+    return pack_text(json.dumps(plain, separators=(",", ":"), ensure_ascii=False))
 
 
-def _cut(check: CheckStatus, most: int) -> CheckStatus:
-    return check.model_copy(update={"last": check.last[-most:]})
-
-
-def _bare(check: CheckStatus) -> CheckStatus:
-    last = [each.model_copy(update={"message": each.message[:20]}) for each in check.last[-1:]]
+def _cut(check: CheckStatus, most: int, value: int, message: int) -> CheckStatus:
+    last = [
+        each.model_copy(update={"value": each.value[:value], "message": each.message[:message]})
+        for each in check.last[max(0, len(check.last) - most) :]
+    ]
     return check.model_copy(update={"last": tuple(last)})

@@ -9,10 +9,12 @@ from typing import Final
 
 from whimbrel.model.errors import WhimbrelError
 from whimbrel.model.order import Order
+from whimbrel.model.probed import moment_of
 from whimbrel.model.result import Result, encode_result
 from whimbrel.runner import mounts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.pod import pod_surroundings
+from whimbrel.runner.probes.job import probe
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.work import carry_out
 
@@ -31,11 +33,16 @@ def main() -> int:
     log.info("%s: %s", result.reason, result.message)
     path = Path(os.environ.get("WHIMBREL_TERMINATION_LOG", TERMINATION_LOG))
     path.write_text(encode_result(result), encoding="utf-8")
+    if moment_of(order.segment) is not None:
+        os._exit(result.exit_code())  # a thread that hangs in the resolver would be waited for
     return result.exit_code()
 
 
 def attempt(order: Order, root: Path, stopping: threading.Event) -> Result:
     """Gather what the Pod gives and carry the order out."""
+    moment = moment_of(order.segment)
+    if moment is not None:
+        return probe(order, moment, root, stopping)
     try:
         with pod_surroundings(order, root, stopping) as surroundings:
             return carry_out(order, surroundings)

@@ -76,6 +76,11 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         pid: int = self.ask(words.BACKEND_PID, ())[0][0]
         return pid
 
+    def home(self) -> str | None:
+        """Return the first schema of the author's search path that there is."""
+        found: str | None = self.execute(words.HOME_SCHEMA).fetchall()[0][0]
+        return found
+
     def is_pooled(self) -> bool:
         """Return whether a pooler stands before the server."""
         return self.backend() != self.info.backend_pid
@@ -101,6 +106,17 @@ class PostgresSession(psycopg.Connection[TupleRow]):
     def refuse_writes(self) -> None:
         """Let the server itself refuse whatever writes."""
         self.execute(words.READ_ONLY)
+
+    def read(self, query: str, seconds: float) -> list[Row]:
+        """Return the first two rows of an author's query that neither writes nor takes longer.
+
+        A cursor of the server's takes one query, and no more than is fetched travels.
+        """
+        self.execute(words.SET_SESSION, ["statement_timeout", f"{max(1, round(seconds * 1000))}ms"])
+        self.refuse_writes()
+        with self.transaction(), psycopg.RawServerCursor(self, "whimbrel") as cursor:
+            cursor.execute(query.encode(self.info.encoding))
+            return cursor.fetchmany(2)
 
     def pin(self) -> None:
         """Pin the search path of a session that runs nothing but our own statements."""

@@ -93,6 +93,9 @@ class Session(Protocol):
     def backend(self) -> int:
         """Return the server's number of the session, asked of the server itself."""
 
+    def home(self) -> str | None:
+        """Return where a file's unqualified names go, None where there is no such place."""
+
     def is_pooled(self) -> bool:
         """Return whether a pooler stands before the server."""
 
@@ -104,6 +107,9 @@ class Session(Protocol):
 
     def refuse_writes(self) -> None:
         """Let the server itself refuse whatever writes."""
+
+    def read(self, query: str, seconds: float) -> list[Row]:
+        """Return the first two rows of an author's query that neither writes nor takes longer."""
 
     def pin(self) -> None:
         """Prepare a session that runs nothing but our own statements."""

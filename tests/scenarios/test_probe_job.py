@@ -1,0 +1,169 @@
+"""The probe Job as a process: what it measures, when it ends, and what it says."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.app import App, nasty_server
+from tests.postgres import free_port
+from tests.probe_job import check, checks_of, http, live_lines, probe_job, wait_for_line
+from whimbrel.model.checked import State, Verdict
+
+
+@pytest.fixture
+def app():
+    with App().running() as running:
+        yield running
+
+
+def test_green_ends_at_once_and_shows_every_check(app: App, tmp_path: Path):
+    answer = probe_job(
+        tmp_path,
+        http("api", app.port, path="/healthz?deep=1", contains="well"),
+        check("port", "TCP", {"service": "127.0.0.1", "port": app.port}),
+        http("slow-start", app.port, initialDelay="400ms", successThreshold=2),
+    ).run_to_end()
+    assert (answer.code, answer.result["outcome"], answer.result["reason"]) == (
+        0, "Done", "Healthy",
+    ), answer  # fmt: skip
+    found = checks_of(answer)
+    assert list(found) == ["api", "port", "slow-start"]
+    assert {each.state for each in found.values()} == {State.GREEN}
+    assert {each.moment for each in found.values()} == {"PostMigrate"}
+    assert found["api"].last[-1].value == "200"
+    assert len(found["slow-start"].last) == 2
+    assert {path for _, path, _ in app.asked} == {"/healthz?deep=1", "/"}
+
+
+def test_red_says_which_and_why_and_the_live_lines_led_there(app: App, tmp_path: Path):
+    app.status = 503
+    answer = probe_job(tmp_path, http("api", app.port), http("other", app.port, statusTo=599))
+    answer = answer.run_to_end()
+    assert (answer.code, answer.result["outcome"]) == (1, "Failed"), answer
+    assert answer.result["reason"] == "HealthCheckFailed"
+    assert "api (answered 503, not 200 to 299 at 2" in answer.result["message"]
+    assert "other" not in answer.result["message"]
+    assert checks_of(answer)["api"].failures == 3
+    lines = live_lines(answer)
+    assert len(lines) >= 3
+    assert {each.name: each for each in lines[-1]} == checks_of(answer)
+
+
+def test_a_soak_goes_on_until_its_end_and_no_further(app: App, tmp_path: Path):
+    until = time.time() + 4
+    job = probe_job(tmp_path, http("api", app.port), segment="Soak", order={"until": until})
+    answer = job.run_to_end()
+    assert answer.result["reason"] == "Healthy", answer
+    assert until <= time.time() < until + 3
+    assert len(checks_of(answer)["api"].last) == 10
+
+
+def test_red_ends_a_soak_at_once(app: App, tmp_path: Path):
+    job = probe_job(
+        tmp_path, http("api", app.port), segment="Soak", order={"until": time.time() + 600}
+    )
+    running = job.start()
+    wait_for_line(running, lambda found: len(found["api"].last) >= 2)
+    app.status = 500
+    answer = running.finish()
+    assert answer.result["reason"] == "HealthCheckFailed", answer
+    assert checks_of(answer)["api"].last[0].verdict is Verdict.PASSED
+
+
+def test_a_soak_that_ends_on_a_failure_measures_on(app: App, tmp_path: Path):
+    """The window is over, the last measurement was none: only a further pass promotes."""
+    app.status = 500
+    slow = http("api", app.port, interval="1s", timeout="1s", failureThreshold=50)
+    running = probe_job(tmp_path, slow, segment="Soak", order={"until": time.time()}).start()
+    wait_for_line(running, lambda found: len(found["api"].last) >= 2)
+    assert running.process.poll() is None
+    app.status = 200
+    answer = running.finish()
+    assert answer.result["reason"] == "Healthy", answer
+
+
+def test_no_measurement_never_promotes(app: App, tmp_path: Path):
+    """A soak that is over before the first delay is: it measures first."""
+    late = http("api", app.port, initialDelay="1s")
+    order = {"until": time.time() - 5}
+    answer = probe_job(tmp_path, late, segment="Soak", order=order).run_to_end()
+    assert answer.result["reason"] == "Healthy", answer
+    assert len(checks_of(answer)["api"].last) == 1
+
+
+def test_what_is_ignored_decides_nothing(app: App, tmp_path: Path):
+    nowhere = http("gone", free_port(), onFail="Ignore")
+    paused = http("paused", free_port(), onFail="Pause", initialDelay="1s")
+    until = time.time() + 4
+    job = probe_job(tmp_path, http("api", app.port), nowhere, segment="Soak", order={"until": until})
+    answer = job.run_to_end()
+    assert answer.result["reason"] == "Healthy", answer
+    assert time.time() >= until
+    assert checks_of(answer)["gone"].state is State.RED
+    held = probe_job(tmp_path, http("api", app.port, initialDelay="9s"), nowhere, paused)
+    answer = held.next().run_to_end()
+    assert (answer.code, answer.result["reason"]) == (75, "HealthCheckUnknown"), answer
+    assert "paused (nothing listens there" in answer.result["message"]
+    assert "gone" not in answer.result["message"]
+
+
+@pytest.mark.parametrize("moment", ["Baseline", "PostMigrate", "Soak"])
+def test_sigterm_stops_at_once(moment: str, app: App, tmp_path: Path):
+    with nasty_server(closes=False) as port:
+        job = probe_job(
+            tmp_path,
+            http("api", app.port, successThreshold=100),
+            http("hangs", port, timeout="1h", interval="1h"),
+            segment=moment,
+            order={"until": time.time() + 600},
+        )
+        running = job.start()
+        wait_for_line(running, lambda found: bool(found["api"].last))
+        running.process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        answer = running.finish()
+        assert time.monotonic() - begun < 3
+    assert (answer.code, answer.result["outcome"]) == (75, "NotFinished"), answer
+    assert answer.result["reason"] == "Stopped"
+    assert checks_of(answer)["api"].last
+
+
+def test_twice_at_once_harms_nobody(app: App, tmp_path: Path):
+    first = probe_job(tmp_path, http("api", app.port))
+    jobs = [first.start(), first.next().start()]
+    assert [each.finish().result["reason"] for each in jobs] == ["Healthy", "Healthy"]
+
+
+def test_nothing_to_measure_is_green_at_once(tmp_path: Path):
+    ref = {"ref": {"name": "shop"}}
+    workload = check("rollout", "Workload", ref)
+    answer = probe_job(tmp_path, workload).run_to_end()
+    assert (answer.code, answer.result["reason"]) == (0, "Healthy"), answer
+
+
+def test_decision_latency_with_servers_that_hang(app: App, tmp_path: Path):
+    """HC-5, HC-6: at most interval x failureThreshold + timeout after the application falls ill.
+
+    Beside the check that decides there hang a server that says nothing and one that drips; both
+    are ignored, and none delays the decision. The margin is for this machine, not for the rule.
+    """
+    with nasty_server(closes=False) as silent, nasty_server(*[b"x"] * 600, pause=1) as drips:
+        job = probe_job(
+            tmp_path,
+            http("api", app.port, interval="1s", timeout="500ms", failureThreshold=2),
+            http("silent", silent, timeout="30s", interval="30s", onFail="Ignore"),
+            http("drips", drips, timeout="30s", interval="30s", onFail="Ignore"),
+            segment="Soak",
+            order={"until": time.time() + 600},
+        )
+        running = job.start()
+        wait_for_line(running, lambda found: len(found["api"].last) >= 2)
+        app.status, ill = 500, time.time()
+        answer = running.finish()
+        took = time.time() - ill
+    assert answer.result["reason"] == "HealthCheckFailed", answer
+    assert took <= 1 * 2 + 0.5 + 1, took
+    failed = checks_of(answer)["api"].failures
+    assert failed == 2
