@@ -10,10 +10,10 @@ from whimbrel.machine.requests import resolve_value, wanted_trigger
 from whimbrel.machine.runs import is_held
 from whimbrel.machine.segments import segments
 from whimbrel.machine.timestamps import unix
-from whimbrel.model.checked import CheckStatus, Verdict
 from whimbrel.model.errors import RefusedError, SpecError
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Verdict
 from whimbrel.model.result import EXIT_CODES
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.status import Phase, RunState, RunStatus, Status
@@ -21,6 +21,7 @@ from whimbrel.model.status import Phase, RunState, RunStatus, Status
 MARKS: Final = {Verdict.PASSED: ".", Verdict.FAILED: "x", Verdict.UNKNOWN: "?"}
 DONE, NOW, TO_COME = "+", ">", "-"
 
+UNTIMED: Final = frozenset({Segment.LOOK, Segment.APPROVE})  # no entry in `release.steps`
 _CODES: Final = {str(outcome): code for outcome, code in EXIT_CODES.items()}
 
 Facts = dict[str, tuple[str, str]]
@@ -99,9 +100,8 @@ def _segment_lines(seen: Observed, run: RunStatus) -> Iterator[str]:
     plan = segments(seen.spec, run.goal) if seen.spec else ()
     position = plan.index(run.segment) if run.segment in plan else len(plan)
     timed = {step.name for step in run.release.steps}
-    for name in plan[:position]:
-        if name not in timed:
-            yield f"{DONE} {name}"
+    if run.goal is Segment.MIGRATE:
+        yield from (f"{DONE} {name}" for name in plan[:position] if name in UNTIMED)
     for step in run.release.steps:
         yield f"{DONE} {step.name:<11} {step.at}  {_took(before, step.at)}"
         before = step.at
@@ -146,7 +146,7 @@ def _way_back(run: RunStatus | None) -> dict[str, str]:
     release = run.release
     scaled = (f"{each.kind} {each.name} (had {each.replicas})" for each in release.scaled)
     return {
-        "goes back": release.red,
+        "red": release.red,
         "paused": release.paused,
         "schema stays": release.stays,
         "scaled": ", ".join(scaled),
@@ -220,15 +220,10 @@ def _stalled(status: Status, reason: str) -> int:
     run = status.run
     match status.phase:
         case Phase.ROLLED_BACK:
-            return 0 if run is not None and _was_asked_back(run) else 1
+            return 1
         case Phase.FAILED if run is not None and run.last is not None and run.last.reason == reason:
             return _CODES.get(run.last.outcome, 3)
         case Phase.FAILED:
             return 75 if reason == "DeadlineExceeded" else 2
         case _:
             return 3
-
-
-def _was_asked_back(run: RunStatus) -> bool:
-    """Tell whether a person asked for the way back: then it is the run's good end."""
-    return run.goal is Segment.ROLLBACK and run.trigger.startswith("rollback:")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.blue_green import blue_green
 from whimbrel.cli.object_view import ending, facts, news, observed, rows
 from whimbrel.machine.decisions import Done, Hold, Wait
 from whimbrel.machine.report import report
@@ -98,7 +99,7 @@ ROWS = [
             )
         },
         {
-            "goes back": "api (500)",
+            "red": "api (500)",
             "schema stays": "an HPA owns it",
             "scaled": "Deployment green (had 3)",
         },
@@ -140,6 +141,20 @@ def test_segments_to_come_follow_from_the_spec():
         [">", "Approve"],
         ["-", "Migrate"],
     ]
+
+
+def test_segments_of_a_release_and_of_its_way_back():
+    soaking = {"run": run("Soak", release={"steps": STEPS, "since": at(-50)})}
+    forward = rows(observed(body(soaking, blue_green()), NOW))["segments"].splitlines()
+    assert [line.split()[:2] for line in forward] == [
+        ["+", "Baseline"],
+        ["+", "Migrate"],
+        [">", "Soak"],
+        ["-", "Finish"],
+    ]
+    turned = run("Drain", goal="Rollback", release={"steps": STEPS, "since": at(-50)})
+    back = rows(observed(body({"run": turned}, blue_green()), NOW))["segments"].splitlines()
+    assert [line.split()[:2] for line in back[2:]] == [[">", "Drain"], ["-", "Rollback"]]
 
 
 def test_a_spec_that_cannot_be_read_hides_only_what_is_to_come():
@@ -216,12 +231,11 @@ def ended(outcome: str, reason: str = "Why", **more: object) -> dict:
 
 
 DONE, ROLLED = Done("Completed", "done"), Hold("RolledBack", "back", "", Phase.ROLLED_BACK)
-ASKED = {"goal": "Rollback", "trigger": "rollback:2026-01-01T00:00:00Z"}
 ENDS = [
     pytest.param(DONE, ended("Done"), 0, id="completed"),
     pytest.param(Done("DatabaseAhead", "newer"), ended("DatabaseAhead"), 0, id="ahead"),
     pytest.param(ROLLED, ended("RolledBack"), 1, id="rolled back by itself"),
-    pytest.param(ROLLED, ended("Done", **ASKED), 0, id="rolled back as a person asked"),
+    pytest.param(ROLLED, ended("Done", goal="Rollback"), 1, id="rolled back as a person asked"),
     pytest.param(Hold("Why", "no", "", Phase.FAILED), ended("Failed"), 1, id="failed, as before"),
     pytest.param(Hold("Why", "no", "", Phase.FAILED), ended("Refused"), 2, id="refused"),
     pytest.param(

@@ -51,8 +51,8 @@ def watch(
     -o json or yaml it is a document. An object that is not there is refused, as `kubectl rollout
     status` does. Gates and pauses are waited at. Ctrl-C ends the watching, not the run.
 
-    Exit codes: 0 completed, or rolled back as a person asked; 1 failed or rolled back; 2 refused;
-    3 a human is needed; 75 still going on.
+    Exit codes: 0 completed; 1 failed or rolled back, the database is as before; 2 refused; 3 a
+    human is needed; 75 still going on.
     """
     if local_record(place, name) is not None:
         raise RefusedError(
