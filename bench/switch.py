@@ -3,7 +3,7 @@
 usage: python -m bench.switch [ROUNDS]
 """
 
-import re
+import json
 import sys
 import tempfile
 import time
@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from bench.footprint import metrics, operator
+from bench.footprint import OPERATOR
 from bench.ground import ground, machine, say
-from tests.cluster.kube import ROOT, wait_until
+from tests.cluster.kube import ROOT, kubectl, wait_until
 from tests.cluster.one_node import provide_image
 from tests.cluster.release import DECIDES, PROPAGATION, Release, migration_of, released
 
@@ -23,8 +23,6 @@ REQUESTS = 10_000
 RATE = 200.0
 EVERYTHING = ("/", "/orders", "/healthz")
 ALLOWANCE = 5.0  # seconds that the bar adds to what the spec says
-WRITES = ("POST", "PUT", "PATCH", "DELETE")
-COUNTED = re.compile(r'whimbrel_api_requests_total\{code="(\d+)",verb="(\w+)"\}')
 
 
 @contextmanager
@@ -36,28 +34,34 @@ def begun() -> Iterator[Release]:
             yield release
 
 
-def writes() -> Counter[str]:
-    """Return what the operator has written so far, by verb and answer."""
-    found = ((COUNTED.fullmatch(name), value) for name, value in metrics(operator()).items())
-    return Counter(
-        {f"{each[2]} {each[1]}": int(value) for each, value in found if each and each[2] in WRITES}
-    )
+def writes(release: Release) -> list[str]:
+    """Return what the operator wrote for the object, a line of its log for each request."""
+    lines = kubectl(*OPERATOR, "logs", "deploy/whimbrel", "--since=10m").splitlines()
+    said = (json.loads(line) for line in lines if line.startswith("{"))
+    key = f"{release.shop.name}/{release.name}"
+    found = [each["message"] for each in said if each.get("object") == key]
+    assert found, "the operator has logged nothing of this release"
+    return found
 
 
 def good() -> None:
     """Say what the users of a good release saw, and what the operator wrote for it."""
     with begun() as release:
-        before = writes()
         with release.load(RATE) as load:
             release.go()
             release.completes(300)
             load.wait_for(REQUESTS)
-        told = ", ".join(f"{verb} {count}" for verb, count in sorted((writes() - before).items()))
+        made = writes(release)
         changes = len(release.selectors()) - 2  # none, then blue by hand, then ours
         lost = len(load.not_there_once(release.shop))
-    say(f"good     {load.told()} (bar: 0 failed)")
+        say(f"good     {load.told()} (bar: 0 failed)")
     say(f"         {lost} acknowledged orders lost or doubled; selector changed {changes} time(s)")
-    say(f"         writes of the operator from apply to Completed: {told}")
+    told = ", ".join(
+        f"{word} {n}" for word, n in Counter(line.split(":")[0] for line in made).most_common()
+    )
+    repeated = [line for line, n in Counter(made).items() if n > 1]
+    say(f"         {len(made)} writes of the operator from apply to Completed: {told}")
+    say(f"         of them repeated: {repeated or 'none'} (bar: none)")
 
 
 def first_red(release: Release) -> float:
@@ -87,14 +91,15 @@ def bad() -> None:
             wait_until("blue is reached", lambda: release.is_at("blue"))
         red, selector = first_red(release), release.switched_at("blue")
         verified, lost = ended(release, "SwitchBack"), len(load.not_there_once(release.shop))
-        after = load.failed(since=release.first("RollingBack") + PROPAGATION)
+        failed = len(load.failed(since=since))
+        after = len(load.failed(since=release.first("RollingBack") + PROPAGATION))
     bar = DECIDES + ALLOWANCE
     say(f"bad      first red answer to selector back {selector - red:.1f} s (bar: {bar:.0f} s)")
     say(
         f"         to the verified old side {verified - red:.1f} s (bar: {bar + PROPAGATION:.0f} s)"
     )
     say(
-        f"         {len(load.failed(since=since))} requests failed meanwhile, {len(after)} of them "
+        f"         {failed} requests failed meanwhile, {after} of them "
         f"after the decision and propagation (bar: 0); {lost} orders lost or doubled"
     )
 
