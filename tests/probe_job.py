@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.runner_process import Answer, Attempt, RunnerProcess
-from whimbrel.model.checked import CheckStatus, read_checks_line, unpack_checks
+from whimbrel.model.release.checked import CheckStatus, read_checks_line, unpack_checks
 
 PACE = {"interval": "100ms", "timeout": "100ms"}
 

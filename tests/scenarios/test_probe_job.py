@@ -9,7 +9,7 @@ import pytest
 from tests.app import App, nasty_server
 from tests.postgres import free_port
 from tests.probe_job import check, checks_of, http, live_lines, probe_job, wait_for_line
-from whimbrel.model.checked import State, Verdict
+from whimbrel.model.release.checked import State, Verdict
 
 
 @pytest.fixture
@@ -97,7 +97,9 @@ def test_what_is_ignored_decides_nothing(app: App, tmp_path: Path):
     nowhere = http("gone", free_port(), onFail="Ignore")
     paused = http("paused", free_port(), onFail="Pause", initialDelay="1s")
     until = time.time() + 4
-    job = probe_job(tmp_path, http("api", app.port), nowhere, segment="Soak", order={"until": until})
+    job = probe_job(
+        tmp_path, http("api", app.port), nowhere, segment="Soak", order={"until": until}
+    )
     answer = job.run_to_end()
     assert answer.result["reason"] == "Healthy", answer
     assert time.time() >= until

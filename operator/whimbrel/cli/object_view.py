@@ -10,10 +10,10 @@ from whimbrel.machine.requests import resolve_value, wanted_trigger
 from whimbrel.machine.runs import is_held
 from whimbrel.machine.segments import segments
 from whimbrel.machine.timestamps import unix
-from whimbrel.model.checked import CheckStatus, Verdict
 from whimbrel.model.errors import RefusedError, SpecError
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Verdict
 from whimbrel.model.result import EXIT_CODES
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.status import Phase, RunState, RunStatus, Status

@@ -13,9 +13,9 @@ from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
 from whimbrel.machine.neighbours import keeps_us_waiting
 from whimbrel.machine.segments import PROBES
-from whimbrel.model.checked import CheckStatus, read_checks_line
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, read_checks_line
 from whimbrel.model.result import decode_result
 from whimbrel.model.status import RunState
 

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whimbrel.model.order import Order
+from whimbrel.model.release.strategy import Side
 from whimbrel.model.result import Result
 from whimbrel.model.status import Phase, RunStatus
-from whimbrel.model.strategy import Side
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from whimbrel.machine.release.traffic import active_side
 from whimbrel.machine.requests import resolve_at
 from whimbrel.machine.runs import is_good
 from whimbrel.machine.timestamps import rfc3339
-from whimbrel.model.checked import unpack_checks
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import unpack_checks
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
 

@@ -2,12 +2,12 @@
 
 from typing import Final
 
-from whimbrel.model.health import Moment, checks_at
 from whimbrel.model.plan import Segment
-from whimbrel.model.probed import probed
+from whimbrel.model.release.health import Moment, checks_at
+from whimbrel.model.release.probed import probed
+from whimbrel.model.release.strategy import StrategyType
 from whimbrel.model.spec import Gate, Spec
 from whimbrel.model.status import Phase
-from whimbrel.model.strategy import StrategyType
 
 Plan = tuple[Segment, ...]
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from whimbrel.model.checked import CheckStatus, Measurement
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Measurement
+from whimbrel.model.release.traffic import TrafficSeen, WorkloadSeen
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Status
-from whimbrel.model.traffic import TrafficSeen, WorkloadSeen
 
 
 @dataclass(frozen=True)

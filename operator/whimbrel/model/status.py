@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from whimbrel.model.checked import CheckStatus
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus
 from whimbrel.model.spec import Frozen
 
 Text = Annotated[str, Field(max_length=4096)]

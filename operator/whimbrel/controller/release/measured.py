@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from whimbrel.machine.release.measure import measure_workload
 from whimbrel.machine.segments import PROBES
 from whimbrel.machine.timestamps import unix
-from whimbrel.model.checked import Measurement
-from whimbrel.model.health import HealthCheck, checks_at
 from whimbrel.model.observed import Observed
+from whimbrel.model.release.checked import Measurement
+from whimbrel.model.release.health import HealthCheck, checks_at
 from whimbrel.model.status import RunState, RunStatus
 
 KEPT = 100  # measurements of one check: as many as a threshold may ask for

@@ -3,7 +3,7 @@
 from typing import Any
 
 from whimbrel.machine.names import MANAGED_ANNOTATION
-from whimbrel.model.traffic import Ends, ServiceSeen, WorkloadSeen
+from whimbrel.model.release.traffic import Ends, ServiceSeen, WorkloadSeen
 
 Body = dict[str, Any]
 

@@ -8,10 +8,10 @@ from whimbrel.controller.client import Client
 from whimbrel.controller.release.owners import replica_owners, selector_owners
 from whimbrel.controller.release.raw import Body, ends_seen, service_seen, workload_seen
 from whimbrel.model.observed import Observed
+from whimbrel.model.release.strategy import BlueGreen, Side
+from whimbrel.model.release.traffic import Ends, ServiceSeen, TrafficSeen, WorkloadSeen
+from whimbrel.model.release.workloads import WorkloadRef
 from whimbrel.model.spec import Spec
-from whimbrel.model.strategy import BlueGreen, Side
-from whimbrel.model.traffic import Ends, ServiceSeen, TrafficSeen, WorkloadSeen
-from whimbrel.model.workloads import WorkloadRef
 
 
 async def with_release(client: Client, seen: Observed) -> Observed:

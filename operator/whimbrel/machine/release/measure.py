@@ -1,9 +1,9 @@
 """One measurement of a workload."""
 
 from whimbrel.machine.timestamps import rfc3339
-from whimbrel.model.checked import Measurement, Verdict, measured
-from whimbrel.model.health import WorkloadCheck
-from whimbrel.model.traffic import WorkloadSeen
+from whimbrel.model.release.checked import Measurement, Verdict, measured
+from whimbrel.model.release.health import WorkloadCheck
+from whimbrel.model.release.traffic import WorkloadSeen
 
 
 def measure_workload(

@@ -16,10 +16,10 @@ from whimbrel.machine.release.window import changed, ends_at, once_more, turned_
 from whimbrel.machine.runs import advanced, again, later
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
 from whimbrel.machine.timestamps import precise, unix
-from whimbrel.model.checked import CheckStatus, Measurement, State
-from whimbrel.model.health import HealthCheck, checks_at
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Measurement, State
+from whimbrel.model.release.health import HealthCheck, checks_at
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import RunState, RunStatus

@@ -10,10 +10,10 @@ from whimbrel.machine.segments import AFTER_MIGRATE
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.strategy import BlueGreen, Side
+from whimbrel.model.release.traffic import ServiceSeen, TrafficSeen
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Phase, RunState, RunStatus
-from whimbrel.model.strategy import BlueGreen, Side
-from whimbrel.model.traffic import ServiceSeen, TrafficSeen
 
 MOST_WRITES: Final = 5  # of the selector in one direction, where none was read back
 POLLING: Final = 2.0  # seconds between two looks at EndpointSlices

@@ -10,11 +10,11 @@ from whimbrel.machine.segments import PHASES
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.strategy import BlueGreen, Side
+from whimbrel.model.release.traffic import WorkloadSeen
+from whimbrel.model.release.workloads import WorkloadRef
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Phase, RunStatus, ScaledStatus
-from whimbrel.model.strategy import BlueGreen, Side
-from whimbrel.model.traffic import WorkloadSeen
-from whimbrel.model.workloads import WorkloadRef
 
 SLOWLY: Final = 10.0  # seconds between two looks at what a person deploys; events wake earlier
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.app import App, nasty_server
 from tests.postgres import free_port
-from whimbrel.model.checked import Verdict
-from whimbrel.model.health import HealthCheck, HttpCheck, TcpCheck
+from whimbrel.model.release.checked import Verdict
+from whimbrel.model.release.health import HealthCheck, HttpCheck, TcpCheck
 from whimbrel.runner.probes import watch as watching
 from whimbrel.runner.probes.found import Found, Probe
 from whimbrel.runner.probes.http import http_probe, identity_probe, tcp_probe, url_of

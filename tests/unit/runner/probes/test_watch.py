@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from whimbrel.machine.release.judge import patience
-from whimbrel.model.checked import CheckStatus, State, Verdict
-from whimbrel.model.health import HealthCheck, Moment
+from whimbrel.model.release.checked import CheckStatus, State, Verdict
+from whimbrel.model.release.health import HealthCheck, Moment
 from whimbrel.runner.probes.found import Found, Probe
 from whimbrel.runner.probes.watch import Ending, Window, watch
 
@@ -42,7 +42,9 @@ def watched(*probes: Probe, seconds: float = 0.0) -> Ending:
     ("verdicts", "more", "state", "count"),
     [
         pytest.param([PASS], {}, State.GREEN, 1, id="one pass"),
-        pytest.param([FAIL, PASS, PASS], {"success_threshold": 2}, State.GREEN, 3, id="two in a row"),
+        pytest.param(
+            [FAIL, PASS, PASS], {"success_threshold": 2}, State.GREEN, 3, id="two in a row"
+        ),
         pytest.param([FAIL] * 3, {}, State.RED, 3, id="three failures"),
         pytest.param([FAIL, UNKNOWN, FAIL, FAIL], {}, State.RED, 4, id="unknown does not break"),
         pytest.param([UNKNOWN] * 5, {}, State.INCONCLUSIVE, 5, id="unknown for too long"),

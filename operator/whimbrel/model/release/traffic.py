@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from whimbrel.model.strategy import Side
+from whimbrel.model.release.strategy import Side
 
 
 @dataclass(frozen=True)
