@@ -63,13 +63,19 @@ class Attempt:
             "spec": spec,
         } | dict(self.order)
 
-    def start(self) -> "RunnerProcess":
-        """Start the runner; `finish` gives its answer."""
+    def mount(self) -> Path:
+        """Write what Kubernetes would mount; return the folder."""
         root = self.folder / f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
         for part in ("order", "database", "shared"):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "order/order.json").write_text(json.dumps(self.body()))
-        (root / "database/url").write_text(self.url + "\n")
+        if self.url:
+            (root / "database/url").write_text(self.url + "\n")
+        return root
+
+    def start(self) -> "RunnerProcess":
+        """Start the runner; `finish` gives its answer."""
+        root = self.mount()
         message = root / "message"
         message.write_text("")
         environment = os.environ | {

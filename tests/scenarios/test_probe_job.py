@@ -97,7 +97,9 @@ def test_what_is_ignored_decides_nothing(app: App, tmp_path: Path):
     nowhere = http("gone", free_port(), onFail="Ignore")
     paused = http("paused", free_port(), onFail="Pause", initialDelay="1s")
     until = time.time() + 4
-    job = probe_job(tmp_path, http("api", app.port), nowhere, segment="Soak", order={"until": until})
+    job = probe_job(
+        tmp_path, http("api", app.port), nowhere, segment="Soak", order={"until": until}
+    )
     answer = job.run_to_end()
     assert answer.result["reason"] == "Healthy", answer
     assert time.time() >= until

@@ -24,10 +24,11 @@ def prometheus_probe(check: HealthCheck, wanted: PrometheusCheck, since: float) 
     clean = Redactor(_secrets(wanted.url)).clean
 
     async def measure() -> Found:
-        query = {"query": with_time(wanted.query, since, time.time())}
+        asks = with_time(wanted.query, since, time.time())
+        query = {"query": asks, "timeout": str(check.timeout)}
         try:
             url = URL(wanted.url) / "api/v1/query"
-            async with asked(url, query=query | {"timeout": f"{check.timeout}s"}) as response:
+            async with asked(url, query=query) as response:
                 body = await read_body(response)
         except ERRORS as error:
             return unknown(f"Prometheus: {told(error)}")
@@ -63,7 +64,7 @@ def _judged(wanted: PrometheusCheck, body: bytes, status: int) -> Found:
         if status != 200 or answer["status"] != "success":
             return unknown(f"Prometheus answered {status}: {answer['error']}")
         problem, value = _one_value(answer["data"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         if status != 200:
             return unknown(f"Prometheus answered {status}")
         return unknown(_TOO_MUCH if len(body) >= BODY_LIMIT else "this is no answer of Prometheus")

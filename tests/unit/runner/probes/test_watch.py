@@ -42,7 +42,9 @@ def watched(*probes: Probe, seconds: float = 0.0) -> Ending:
     ("verdicts", "more", "state", "count"),
     [
         pytest.param([PASS], {}, State.GREEN, 1, id="one pass"),
-        pytest.param([FAIL, PASS, PASS], {"success_threshold": 2}, State.GREEN, 3, id="two in a row"),
+        pytest.param(
+            [FAIL, PASS, PASS], {"success_threshold": 2}, State.GREEN, 3, id="two in a row"
+        ),
         pytest.param([FAIL] * 3, {}, State.RED, 3, id="three failures"),
         pytest.param([FAIL, UNKNOWN, FAIL, FAIL], {}, State.RED, 4, id="unknown does not break"),
         pytest.param([UNKNOWN] * 5, {}, State.INCONCLUSIVE, 5, id="unknown for too long"),
