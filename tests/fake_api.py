@@ -7,7 +7,7 @@ same protocol as the controller's client; `tests/fake_http.py` serves it over HT
 
 import copy
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,6 +76,7 @@ class FakeApi:
 
     async def patch(self, path: str, body: Body) -> Body:
         self.writes.append(("patch", path))
+        path = path.removesuffix("/scale")
         before = self._guarded(path, body.get("metadata", {}).get("resourceVersion"))
         after = _merged(before, body)
         if after.get("spec") != before.get("spec"):
@@ -100,7 +101,19 @@ class FakeApi:
             after["metadata"]["generation"] += 1
             self._store("MODIFIED", path, after)
 
-    async def text(self, path: str) -> str | None:
+    async def change(self, path: str, operations: Sequence[Body]) -> Body:
+        test, change = operations
+        self.writes.append(("patch", path))
+        before = self._guarded(path, test["value"])
+        after = copy.deepcopy(before)
+        *above, last = change["path"].strip("/").split("/")
+        at = after
+        for each in above:
+            at = at[each]
+        at[last] = change["value"]
+        return self._store("MODIFIED", path, after)
+
+    async def text(self, path: str, lines: int = 0) -> str | None:
         return self.logs.get(path)
 
     def moment(self) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fake_api import FakeApi
+from tests.fake_application import FakeApplication
 from tests.fake_runner import FakeNode, Ledger
 from whimbrel.controller import paths
 from whimbrel.controller.client import Client
@@ -30,6 +31,7 @@ class FakeCluster:
         self.api = FakeApi(lambda: self.now)
         self.ledger = Ledger()
         self.node = FakeNode(self.api, self.ledger, script)
+        self.application = FakeApplication(self.api)
         self.client: Client = self.api
         self.world = self.new_operator()
         self.turns = 0
@@ -71,7 +73,7 @@ class FakeCluster:
             again = await self.turn()
             if until():
                 return
-            moved = await self.node.step()
+            moved = await self.application.step() or await self.node.step()
             if again is None and not moved:
                 return
             if not moved and again:

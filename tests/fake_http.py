@@ -32,15 +32,22 @@ class FakeHttp:
 
     Attributes:
         gone: Watches answer 410 from now on until the next one.
+        away: Every request is answered with 503.
+        asked: Paths with their queries, in order.
     """
 
     def __init__(self, api: FakeApi) -> None:
         self.api = api
         self.gone = False
-        self.watches: set[asyncio.Task[Any]] = set()
+        self.away = False
+        self.asked: list[str] = []
+        self.watches: dict[asyncio.Task[Any], asyncio.BaseTransport] = {}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
+        self.asked.append(request.path_qs)
+        if self.away:
+            return web.json_response({"kind": "Status", "code": 503}, status=503)
         try:
             if request.query.get("watch") == "true":
                 return await self._watch(request)
@@ -83,17 +90,22 @@ class FakeHttp:
         await response.prepare(request)
         task = asyncio.current_task()
         assert task is not None
-        self.watches.add(task)
+        assert request.transport is not None
+        self.watches[task] = request.transport
         since = int(request.query.get("resourceVersion") or 0)
         try:
             await self._stream(request, response, since)
         finally:
-            self.watches.discard(task)
+            del self.watches[task]
         return response
 
     async def _stream(self, request: web.Request, response: web.StreamResponse, since: int) -> None:
         plural = request.path.rpartition("/")[2]
+        seconds = float(request.query.get("timeoutSeconds") or "inf")
+        end = asyncio.get_running_loop().time() + seconds
         while not self.gone:
+            if asyncio.get_running_loop().time() >= end:
+                return
             for version, kind, place, body in [each for each in self.api.log if each[0] > since]:
                 since = version
                 if place.endswith(f"/{plural}"):
@@ -103,6 +115,11 @@ class FakeHttp:
         self.gone = False
         error = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
         await response.write(json.dumps({"type": "ERROR", "object": error}).encode() + b"\n")
+
+    def cut(self) -> None:
+        """Break the connections of all watches."""
+        for transport in list(self.watches.values()):
+            transport.abort()
 
 
 def _discovery(path: str) -> Body | None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from tests.fake_api import FakeApi
 from whimbrel.machine import names
+from whimbrel.machine.segments import PROBES
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
+from whimbrel.model.plan import Segment
 from whimbrel.model.result import Holder, Outcome, Result, encode_result
 
 Body = dict[str, Any]
@@ -31,6 +33,8 @@ class Ledger:
     targets: dict[str, str] = field(default_factory=dict)  # where the way back of a run leads
     closed: set[str] = field(default_factory=set)  # runs that were held before they did anything
     answers: list[str] = field(default_factory=list)  # attempts that carried a person's answer
+    health: dict[str, list[str]] = field(default_factory=dict)  # answers of probes, by moment
+    probes: list[str] = field(default_factory=list)  # moments that were measured
     direction: str = "up"
     digest: str = DIGEST
 
@@ -58,8 +62,9 @@ class Ledger:
         if self.holder is not None and self.holder.run not in (*order.holder_gone, *taken):
             waits = self._result(order, Outcome.NOT_FINISHED, "Waiting")
             return waits.model_copy(update={"holder": self.holder})
-        if order.segment == "Look":
-            return self._look(order)
+        if order.segment in (Segment.LOOK, *PROBES):
+            look = order.segment is Segment.LOOK
+            return self._look(order) if look else self._probe(order, script)
         unapproved = self._unapproved(order)
         if not unapproved and order.run not in self.closed:
             self.open_run = order.run
@@ -94,7 +99,24 @@ class Ledger:
         if script == "rollback failed":
             held = self._result(order, Outcome.HELD, "RollbackFailed")
             return held.model_copy(update={"target": self.before[-1] or "base"})
-        end = self._end(order, Outcome.DONE if news else Outcome.NOTHING_TO_DO, "Completed")
+        if order.segment == "Finish":
+            end = self._end(order, Outcome.DONE, "Completed")
+        else:
+            end = self._end(order, Outcome.DONE if news else Outcome.NOTHING_TO_DO, "Completed")
+            end = end.model_copy(update={"goes_on": order.release})
+            self.open_run = order.run if order.release else ""
+        return None if script == "vanish after" else end
+
+    def _probe(self, order: Order, script: str) -> Result | None:
+        """Answer a probe as the test has said for its moment: a list is used up, then green."""
+        self.probes.append(str(order.segment))
+        told = self.health.get(str(order.segment), [])
+        verdict = told.pop(0) if told else "green"
+        if verdict == "red":
+            return self._result(order, Outcome.FAILED, "HealthCheckFailed")
+        if verdict == "unknown":
+            return self._result(order, Outcome.NOT_FINISHED, "HealthCheckUnknown")
+        end = self._result(order, Outcome.DONE, "Healthy")
         return None if script == "vanish after" else end
 
     def _roll_back(self, order: Order, script: str) -> Result | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.runner_process import Answer, Attempt, RunnerProcess
-from whimbrel.model.checked import CheckStatus, read_checks_line, unpack_checks
+from whimbrel.model.release.checked import CheckStatus, read_checks_line, unpack_checks
 from whimbrel.model.result import encode_result
 from whimbrel.runner.__main__ import attempt
 from whimbrel.runner.mounts import read_order

@@ -69,7 +69,7 @@ def running_prometheus(*scraped: int) -> Iterator[Prometheus]:
     (home / "web.yml").write_text(yaml.safe_dump({"basic_auth_users": {"shop": _BCRYPT}}))
     server = Prometheus(free_port())
     command = [
-        "prometheus", f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home}/data",
+        "prometheus", f"--config.file={home}/prometheus.yml", f"--storage.tsdb.path={home}/data",
         f"--web.listen-address=127.0.0.1:{server.port}", f"--web.config.file={home / 'web.yml'}",
         "--log.level=warn",
     ]  # fmt: skip

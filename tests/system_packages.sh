@@ -15,7 +15,7 @@ case "${1:?python, compiler, tests or soak}" in
         ;;
     tests)
         why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, with certificates and with Node"
-        wanted=(postgresql-15 mariadb-server-core mariadb-client-core pgbouncer openssl nodejs npm)
+        wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm)
         ;;
     soak)
         why="PostgreSQL 14 and 17 come from Maven Central"
@@ -34,6 +34,7 @@ is_installed() {
         nodejs) command -v node >/dev/null ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
         mariadb-server-core) test -x /usr/sbin/mariadbd ;;
+        galera-4) test -e /usr/lib/galera/libgalera_smm.so ;;
         mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
         maven) command -v mvn >/dev/null ;;

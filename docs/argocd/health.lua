@@ -25,14 +25,16 @@ end
 if isTrue("Stalled") then
   hs.status = "Degraded"
   hs.message = msg("Stalled")
+elseif isTrue("Ready") then
+  -- The schema is there for the next wave, whatever the release still waits for: a paused check, an
+  -- approval or a suspension must not keep Argo CD from deploying what it waits for.
+  hs.status = "Healthy"
+  hs.message = msg("Ready")
 elseif (obj.spec ~= nil and obj.spec.suspend == true) or isTrue("Paused") then
   hs.status = "Suspended"
   if isTrue("Paused") then hs.message = msg("Paused") else hs.message = "spec.suspend is true" end
 elseif isTrue("Reconciling") then
   hs.message = msg("Reconciling")
-elseif isTrue("Ready") then
-  hs.status = "Healthy"
-  hs.message = msg("Ready")
 elseif cond["Ready"] ~= nil then
   hs.message = msg("Ready")
 end

@@ -4,11 +4,13 @@ import itertools
 import json
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.kube import PSQL, ROOT, Namespace, kubectl
 from tests.cluster.one_node import is_one_node, provide_image
+from tests.cluster.release import Release, released
 
 NUMBERS = itertools.count(1)
 TAG = uuid.uuid4().hex[:5]
@@ -59,6 +61,22 @@ def sequelize() -> str:
 def typeorm() -> str:
     """The image of examples/tools/typeorm, as its author would build it."""
     return provide_image(ROOT / "examples/tools/typeorm", "whimbrel-example-typeorm:1")
+
+
+@pytest.fixture(scope="session")
+def versions() -> tuple[str, ...]:
+    """The images of the shop's versions, as its author would build them."""
+    tags = {number: f"whimbrel-example-shop:{number}" for number in (1, 2, 3)}
+    context = ROOT / "tests/cluster/shop"
+    return tuple(provide_image(context, tag, f"VERSION={n}") for n, tag in tags.items())
+
+
+@pytest.fixture
+def release(shop: Namespace, versions: tuple[str, ...], tmp_path: Path) -> Iterator[Release]:
+    """A shop with version 1 on blue and all traffic there; the release to version 2 is to come."""
+    shop.secret("shop-db", password=PASSWORD)
+    with released(shop, "shop-2", tmp_path) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

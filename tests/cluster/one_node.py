@@ -29,6 +29,17 @@ def stop_and_start(component: str) -> None:
         subprocess.run([sys.executable, str(NODE), command, NAME, component], check=True)
 
 
+@contextmanager
+def away(component: str) -> Iterator[None]:
+    """Have the cluster without a component during the block."""
+    command = [sys.executable, str(NODE)]
+    subprocess.run([*command, "stop-component", NAME, component], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*command, "start-component", NAME, component], check=True)
+
+
 def kill_container(shop: Namespace, pod: str, container: str) -> None:
     """SIGKILL every process of a container, as the kernel does when memory is short."""
     states = shop.get("pod", pod)["status"]["containerStatuses"]
@@ -46,16 +57,17 @@ def one_at_a_time() -> Iterator[None]:
         yield
 
 
-def provide_image(context: Path, tag: str) -> str:
-    """Build an image, give it to the cluster, and return its name."""
+def provide_image(context: Path, tag: str, *build_args: str) -> str:
+    """Build an image, give it to the cluster, and return its name; arguments as KEY=VALUE."""
     if is_one_node():
         with one_at_a_time():
-            images.build_image(tag, context, build_args=_base_of(context))
+            images.build_image(tag, context, build_args=[*build_args, *_base_of(context)])
             images.load_image(places.cluster(NAME), tag)
         return tag
     if shutil.which("docker") is None or shutil.which("kind") is None:
         pytest.skip("needs a cluster that an image can be given to: kind or tests/cluster/node")
-    subprocess.run(["docker", "build", "--quiet", "--tag", tag, str(context)], check=True)
+    given = [f"--build-arg={each}" for each in build_args]
+    subprocess.run(["docker", "build", "--quiet", *given, "--tag", tag, str(context)], check=True)
     subprocess.run(["kind", "load", "docker-image", "--name", NAME, tag], check=True)
     return tag
 

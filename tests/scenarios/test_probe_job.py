@@ -9,7 +9,7 @@ import pytest
 from tests.app import App, nasty_server
 from tests.postgres import free_port
 from tests.probe_job import check, checks_of, http, live_lines, probe_job, wait_for_line
-from whimbrel.model.checked import State, Verdict
+from whimbrel.model.release.checked import State, Verdict
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from tests.postgres import free_port
 from tests.probe_job import check, checks_of, probe_job, run_here, text_of
 from tests.prometheus import IN_URL, PASSWORD, Prometheus, running_prometheus
 from tests.runner_process import Answer
-from whimbrel.model.checked import CheckStatus, State
+from whimbrel.model.release.checked import CheckStatus, State
 from whimbrel.runner.probes.prometheus import with_time
 
 LESS = {"op": "LessOrEqual", "value": "0.01"}
@@ -76,7 +76,7 @@ def answer_of(folder: Path, wanted: dict[str, Any], **more: Any) -> tuple[Answer
         pytest.param("shop_queue", ("NotEqual", "many"), State.GREEN, "7", id="texts differ"),
     ],
 )  # fmt: skip
-def test_verdicts(query, expect, state, words, prometheus: Prometheus, tmp_path: Path):
+def test_verdicts(query, expect, state, *, words, prometheus: Prometheus, tmp_path: Path):
     wanted = asks(prometheus.url, query, dict(zip(("op", "value"), expect, strict=True)))
     _, found = answer_of(tmp_path, wanted)
     last = found.last[-1]
@@ -156,7 +156,7 @@ JSON = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\
             "no answer of Prometheus", id="no value",
         ),
         pytest.param(
-            [JSON + b'{"status":"success","data":{"resultType":"vector","result":[', b"{}," * 50000],
+            [JSON, b'{"status":"success","data":{"resultType":"vector","result":[', b"{}," * 50000],
             "more than one series", id="far too much",
         ),
         pytest.param(

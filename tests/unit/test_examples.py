@@ -7,7 +7,9 @@ import yaml
 
 from whimbrel.model.spec import parse_spec
 
-EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
+FOLDER = Path(__file__).parents[2] / "examples"
+RELEASES = sorted(FOLDER.glob("blue-green/**/release-*.yaml"))
+EXAMPLES = [*sorted(FOLDER.glob("*.yaml")), *RELEASES]
 
 
 def objects(path: Path) -> list[dict]:
@@ -19,7 +21,7 @@ def objects(path: Path) -> list[dict]:
 def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
         *("sql-inline", "sql-configmap", "sql-mariadb"),
-        *("alembic", "django", "prisma", "sequelize", "typeorm"),
+        *("alembic", "django", "prisma", "prisma-mariadb", "sequelize", "typeorm"),
         *("approval", "rollback"),
     }
 
@@ -34,3 +36,20 @@ def test_an_example_is_a_manifest(path: Path):
 def test_the_rollback_is_that_of_the_inline_example():
     specs = {path.stem: objects(path)[0]["spec"]["migrations"] for path in EXAMPLES}
     assert specs["rollback"]["inline"] == specs["sql-inline"]["inline"]
+
+
+def test_each_release_of_the_blue_green_example_keeps_the_files_of_the_one_before():
+    files = [objects(path)[0]["spec"]["migrations"]["inline"]["files"] for path in RELEASES]
+    assert [path.stem for path in RELEASES] == ["release-3", "release-1", "release-2"]
+    third, first, second = files
+    assert first.items() < second.items() < third.items()
+
+
+def test_the_active_service_of_the_blue_green_example_has_no_selector_and_names_the_object():
+    for path, name in (("service", "shop-2"), ("next/service", "shop-3")):
+        active, preview = yaml.safe_load_all((FOLDER / f"blue-green/{path}.yaml").read_text())
+        assert "selector" not in active["spec"]
+        assert active["metadata"]["annotations"] == {"whimbrel.dev/managed-by": name}
+        release = FOLDER / "blue-green" / path.replace("service", f"release-{name[-1]}.yaml")
+        green = objects(release)[0]["spec"]["strategy"]["blueGreen"]["green"]
+        assert preview["spec"]["selector"] == green["selector"]

@@ -18,6 +18,23 @@
   resources: [pods/log]
   verbs: [get]
 {{- end }}
+# Health checks, rollouts and the switch of a Service (strategies Rolling and BlueGreen). A Service is
+# only patched where its annotation whimbrel.dev/managed-by names the object.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, patch]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [list]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get]
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [patch]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list]
 - apiGroups: [""]
   resources: [configmaps]
   verbs: [create]

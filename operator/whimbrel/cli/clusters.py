@@ -1,6 +1,7 @@
 """Here or in a cluster? The client library is loaded only when the answer is a cluster."""
 
 import importlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,11 @@ class Cluster(Protocol):
 
     def read(self, name: str) -> dict[str, Any]:
         """Return the object as the API server shows it."""
+
+    def follow(
+        self, name: str, seconds: float, tell: Callable[[str], None]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the object now and at each change, for some seconds."""
 
     def waiting_plan(self, name: str) -> str:
         """Return the text of the plan that waits for approval."""

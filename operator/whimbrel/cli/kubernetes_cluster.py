@@ -1,12 +1,14 @@
 """Objects in a cluster: a person asks by annotations, the operator answers in status."""
 
-from collections.abc import Iterator
+import math
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import urllib3
-from kubernetes import client, config
+from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
@@ -23,9 +25,11 @@ from whimbrel.machine.names import (
     ROLLBACK,
     VERSION,
 )
-from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.model.errors import FailedError, RefusedError, TransientError
 
 _TIMEOUT: Final = 15.0  # seconds
+_STREAM: Final = 60  # seconds; a connection that died without a word is noticed after them
+_PAUSE: Final = 2.0  # seconds between two tries to reach a server that is away
 _config: Final[Any] = config  # without types
 
 
@@ -83,6 +87,80 @@ class KubernetesCluster:
                 GROUP, VERSION, self._namespace, PLURAL, name, _request_timeout=_TIMEOUT
             )
         return dict(found)
+
+    def follow(
+        self, name: str, seconds: float, tell: Callable[[str], None]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the object now and at each change; a server that is away is waited for.
+
+        Args:
+            name: Name of the object.
+            seconds: Ends after them.
+            tell: Gets a sentence when the server is away, and when it is back.
+
+        Raises:
+            RefusedError: There is no such object, or it may not be watched.
+            TransientError: The server is away from the start.
+            FailedError: The object was deleted meanwhile.
+        """
+        give_up = time.monotonic() + seconds
+        found: dict[str, Any] | None = self.read(name)
+        while found is not None:
+            yield found
+            try:
+                yield from self._changes(found, give_up - time.monotonic())
+            except TransientError:  # most often just a connection that broke: look again
+                time.sleep(_PAUSE)
+            found = self._again(name, found["metadata"]["uid"], give_up, tell)
+
+    def _changes(self, found: dict[str, Any], left: float) -> Iterator[dict[str, Any]]:
+        """Yield what the object becomes until the server ends the stream, as it always does."""
+        name, seconds = found["metadata"]["name"], math.ceil(min(_STREAM, max(left, 1.0)))
+        words = {
+            "field_selector": f"metadata.name={name}",
+            "resource_version": found["metadata"]["resourceVersion"],
+            "timeout_seconds": seconds,
+            "_request_timeout": (_TIMEOUT, seconds + _TIMEOUT),
+        }
+        kind = (GROUP, VERSION, self._namespace, PLURAL)
+        listing = self._objects.list_namespaced_custom_object
+        with self._sentences(name):
+            for event in watch.Watch().stream(listing, *kind, **words):
+                if event and event["type"] == "DELETED":
+                    raise _deleted(name, self._namespace)
+                if event:
+                    yield event["raw_object"]
+
+    def _again(
+        self, name: str, uid: str, give_up: float, tell: Callable[[str], None]
+    ) -> dict[str, Any] | None:
+        """Return the object of before as soon as the server answers; None when time is over."""
+        away = False
+        while time.monotonic() < give_up:
+            try:
+                found = self._same(name, uid)
+            except TransientError as error:
+                if not away:
+                    tell(f"{error.message}; asked again every {_PAUSE:.0f} s")
+                away = True
+                time.sleep(_PAUSE)
+            else:
+                if away:
+                    tell("the cluster's API server answers again")
+                return found
+        return None
+
+    def _same(self, name: str, uid: str) -> dict[str, Any]:
+        """Return the object of before, not another one of its name."""
+        try:
+            found = self.read(name)
+        except RefusedError as error:
+            if error.reason != "NotFound":
+                raise
+            raise _deleted(name, self._namespace) from None
+        if found["metadata"]["uid"] != uid:
+            raise _deleted(name, self._namespace)
+        return found
 
     def waiting_plan(self, name: str) -> str:
         """Return the text of the plan that waits for approval."""
@@ -179,10 +257,18 @@ def _refusal(error: ApiException, name: str, namespace: str) -> RefusedError | T
             return RefusedError("NotFound", f"there is no {name} in the namespace {namespace}")
         case 401 | 403:
             return RefusedError("Forbidden", f"you may not do that to {namespace}/{name}")
-        case code if code is None or code >= 500:
+        # Gone: a watch asks for what the server no longer remembers; a fresh look mends that.
+        case code if code in (None, 410, 429) or code >= 500:
             return TransientError("ClusterAway", f"the API server answers {code} {error.reason}")
         case _:
             return RefusedError("ApiRefused", f"the API server refuses: {_message(error)}")
+
+
+def _deleted(name: str, namespace: str) -> FailedError:
+    return FailedError(
+        "Deleted",
+        f"{namespace}/{name} was deleted while it was watched, before its run came to an end",
+    )
 
 
 def _message(error: ApiException) -> str:

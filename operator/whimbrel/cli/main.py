@@ -17,7 +17,8 @@ from whimbrel.model.errors import (
 )
 
 COMMANDS: Final = (
-    "run", "plan", "status", "history", "approve", "rollback", "retry", "resolve", "gc", "new",
+    "run", "plan", "status", "watch", "history", "approve", "rollback", "retry", "resolve", "gc",
+    "new",
 )  # fmt: skip
 
 

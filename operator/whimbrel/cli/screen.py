@@ -2,16 +2,24 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import yaml
 from rich.console import Console
+from rich.live import Live
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from whimbrel.cli.options import Form
+
+_STYLES: Final = {
+    r"(?m)^.*> .*$": "bold", r"\b(Green|Completed)\b": "green",
+    r"\b(Inconclusive|paused)\b": "yellow",
+    r"\b(Red|Failed|Held|RollbackFailed|RolledBack|RollingBack)\b": "red",
+}  # fmt: skip
 
 
 class Report(Protocol):
@@ -44,6 +52,33 @@ def progress() -> Iterator[Report]:
             live.reset(task, description=line.partition("\n")[0])
 
         yield report
+
+
+@contextmanager
+def redrawn(draw: Callable[[], str]) -> Iterator[None]:
+    """Draw a text again and again, in place, while the block lasts; then it is gone."""
+
+    def coloured() -> Text:
+        text = Text(draw())
+        for pattern, style in _STYLES.items():
+            text.highlight_regex(pattern, style)
+        return text
+
+    with Live(get_renderable=coloured, transient=True, redirect_stdout=False):
+        yield
+
+
+def is_alive() -> bool:
+    """Tell whether standard output is a terminal that can be drawn on."""
+    return Console().is_interactive
+
+
+def aligned(rows: Mapping[str, str]) -> str:
+    """Return rows with their names in front, without the empty ones."""
+    shown = {key: value for key, value in rows.items() if value}
+    width = max((len(key) for key in shown), default=0) + 2
+    indented = {key: value.replace("\n", "\n" + " " * width) for key, value in shown.items()}
+    return "\n".join(f"{key + ':':<{width}}{value}" for key, value in indented.items())
 
 
 def answer(form: Form, content: Mapping[str, Any] | Sequence[Any], text: str) -> None:

@@ -7,8 +7,9 @@ from whimbrel.controller import paths
 from whimbrel.controller.client import ConflictError, RejectedError
 from whimbrel.controller.events import tell, tell_transition
 from whimbrel.controller.observe import Snapshot
+from whimbrel.controller.release.effects import scale_workload, switch_service
 from whimbrel.controller.world import World
-from whimbrel.machine.attempts import PHASES, foreign_job, gave_up
+from whimbrel.machine.attempts import foreign_job, gave_up
 from whimbrel.machine.decisions import (
     AddFinalizer,
     CreateJob,
@@ -21,16 +22,21 @@ from whimbrel.machine.decisions import (
     RecordResult,
     ReleaseFinalizer,
     Rest,
+    ScaleWorkload,
     ShowPlan,
     StartRun,
+    SwitchService,
     Wait,
 )
 from whimbrel.machine.jobs import job_body, plan_body
 from whimbrel.machine.names import FINALIZER
 from whimbrel.machine.report import report
+from whimbrel.machine.segments import PHASES
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
+from whimbrel.model.status import Phase
 
+Other = DeleteJob | AddFinalizer | ReleaseFinalizer | ShowPlan | SwitchService | ScaleWorkload
 AT_ONCE: Final = 0.0
 SOON: Final = 30.0  # seconds until a request that the API server refused is tried again
 LEAVING: Final = 10.0  # seconds between two looks at an object that is being deleted
@@ -47,13 +53,23 @@ async def carry_out(world: World, look: Snapshot, decision: Decision) -> float |
             return await _create_job(world, look, decision)
         case Wait() | Hold() | Done() | Ignore():
             return await _rest(world, look, decision)
+        case SwitchService() | ScaleWorkload():
+            return await _in_the_application(world, look, decision)
         case _:
             return await _effect(world, look, decision)
 
 
-async def _effect(
-    world: World, look: Snapshot, effect: DeleteJob | AddFinalizer | ReleaseFinalizer | ShowPlan
-) -> float:
+async def _in_the_application(
+    world: World, look: Snapshot, effect: SwitchService | ScaleWorkload
+) -> float | None:
+    try:
+        return await _effect(world, look, effect)
+    except RejectedError as error:
+        said = f"the API server refuses {effect.name}: {error.message}"
+        return await _rest(world, look, _refused_change(look.seen, said))
+
+
+async def _effect(world: World, look: Snapshot, effect: Other) -> float:
     match effect:
         case DeleteJob(name, uid, _):
             await world.client.delete(f"{paths.jobs(look.seen.namespace)}/{name}", uid)
@@ -63,6 +79,11 @@ async def _effect(
             await _release(world, look, left)
         case ShowPlan():
             await _show_plan(world, look, effect)
+        case SwitchService():
+            await switch_service(world.client, look.seen.namespace, effect)
+            world.metrics.switches.labels(effect.side).inc()
+        case ScaleWorkload():
+            await scale_workload(world.client, look.seen.namespace, effect)
     return AT_ONCE
 
 
@@ -103,6 +124,14 @@ async def _adopt(world: World, look: Snapshot, wanted: CreateJob) -> float | Non
     if raw is None or any(each["uid"] == look.seen.uid for each in owners):
         return 0.5  # made a moment ago, by us before a crash or by another leader
     return await _rest(world, look, foreign_job(look.seen, wanted.name))
+
+
+def _refused_change(seen: Observed, said: str) -> Wait:
+    run = seen.status.run
+    phase = PHASES[run.segment] if run is not None else Phase.PENDING
+    until = seen.now + SOON
+    human = "the platform engineer who may give the operator this right"
+    return Wait(phase, "ChangeRefused", said, until=until, human=human)
 
 
 def _refused(seen: Observed, error: RejectedError) -> Wait:

@@ -5,7 +5,7 @@ The typed API classes stay unused: each costs memory for models that nobody read
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
@@ -20,6 +20,10 @@ from whimbrel.controller.metrics import Metrics
 Body = dict[str, Any]
 log = logging.getLogger(__name__)
 TIMEOUT: Final = 30.0  # seconds for one request
+_KINDS: Final = {
+    "PATCH": ("application/merge-patch+json", "PATCH"),
+    "JSON-PATCH": ("application/json-patch+json", "PATCH"),
+}
 
 
 class ApiError(Exception):
@@ -63,11 +67,14 @@ class Client(Protocol):
     async def patch(self, path: str, body: Body) -> Body:
         """Merge-patch an object."""
 
+    async def change(self, path: str, operations: Sequence[Body]) -> Body:
+        """Change an object by a JSON patch, whose tests must hold."""
+
     async def delete(self, path: str, uid: str) -> None:
         """Delete an object in the background if it still has this uid; gone is fine."""
 
-    async def text(self, path: str) -> str | None:
-        """Return a text (a log), or None where it may not be read or is gone."""
+    async def text(self, path: str, lines: int = 0) -> str | None:
+        """Return a log, or its last lines; None where it may not be read or is gone."""
 
 
 class KubeClient:
@@ -110,6 +117,11 @@ class KubeClient:
         """Merge-patch an object."""
         return _object(await self._request("PATCH", path, body))
 
+    async def change(self, path: str, operations: Sequence[Body]) -> Body:
+        """Change an object by a JSON patch, whose tests must hold."""
+        query = {"fieldManager": "whimbrel"}
+        return _object(await self._request("JSON-PATCH", path, list(operations), query))
+
     async def delete(self, path: str, uid: str) -> None:
         """Delete an object in the background if it still has this uid; gone is fine."""
         options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
@@ -119,19 +131,20 @@ class KubeClient:
             if error.status not in (404, 409):
                 raise
 
-    async def text(self, path: str) -> str | None:
-        """Return a text (a log), or None where it may not be read or is gone."""
+    async def text(self, path: str, lines: int = 0) -> str | None:
+        """Return a log, or its last lines; None where it may not be read or is gone."""
+        query = {"container": "runner"} | ({"tailLines": str(lines)} if lines else {})
         try:
-            return (await self._request("GET", path, query={"container": "runner"})).decode()
+            return (await self._request("GET", path, query=query)).decode()
         except ApiError as error:
             if error.status in (400, 403, 404):
                 return None
             raise
 
     async def _request(
-        self, verb: str, path: str, body: Body | None = None, query: Body | None = None
+        self, verb: str, path: str, body: object = None, query: Body | None = None
     ) -> bytes:
-        kind = "application/merge-patch+json" if verb == "PATCH" else "application/json"
+        kind, verb = _KINDS.get(verb, ("application/json", verb))
         prepared = await self._connection.param_serialize(
             verb,
             path,

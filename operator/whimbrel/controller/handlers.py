@@ -48,6 +48,12 @@ def make_registry(inbox: Inbox) -> kopf.OperatorRegistry:
     async def child(event: kopf.RawEvent, **_: object) -> None:
         inbox.child_seen(event["type"], dict(event["object"]))
 
+    managed = {names.MANAGED_ANNOTATION: kopf.PRESENT}
+
+    @kopf.on.event("", "v1", "services", annotations=managed, registry=registry)
+    async def service(event: kopf.RawEvent, **_: object) -> None:
+        inbox.service_seen(event["type"], dict(event["object"]))
+
     return registry
 
 

@@ -53,6 +53,18 @@ class Inbox:
             return
         self._queue.add(key)
 
+    def service_seen(self, kind: str | None, raw: Body) -> None:
+        """Ask for a turn of the object that may switch a Service; also of one that is at rest.
+
+        At the start, where everything is listed, only a Service that has lost its selector is
+        news to an object at rest.
+        """
+        name = (raw["metadata"].get("annotations") or {}).get(names.MANAGED_ANNOTATION)
+        key = _key(raw, name or "")
+        listed = kind is None and (raw.get("spec") or {}).get("selector")
+        if name and not (listed and self._world.idle.get(key, True)):
+            self._queue.add(key)
+
     def _wake_neighbours(self, kind: str | None, raw: Body) -> None:
         """Whoever waits for its turn at the same Secret need not wait for the clock."""
         meta = raw["metadata"]

@@ -32,6 +32,9 @@ class Metrics:
         self.answers = Counter(
             "whimbrel_job_answers", "Ends of Jobs.", ["segment", "outcome"], registry=known
         )
+        self.switches = Counter(
+            "whimbrel_switches", "Writes of a Service's selector.", ["side"], registry=known
+        )
         self.requests = Counter(
             "whimbrel_api_requests", "Requests to the API server.", ["verb", "code"], registry=known
         )

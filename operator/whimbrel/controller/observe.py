@@ -6,12 +6,16 @@ from typing import Any, Final
 
 from whimbrel.controller import paths
 from whimbrel.controller.client import RejectedError
+from whimbrel.controller.release.measured import with_measurements
+from whimbrel.controller.release.traffic import with_release
 from whimbrel.controller.seen import job_seen, object_seen, pod_seen
 from whimbrel.controller.world import Key, World
 from whimbrel.machine import names
 from whimbrel.machine.neighbours import keeps_us_waiting
+from whimbrel.machine.segments import PROBES
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, read_checks_line
 from whimbrel.model.result import decode_result
 from whimbrel.model.status import RunState
 
@@ -70,8 +74,11 @@ def _with_children(
 
 async def _with_surroundings(world: World, seen: Observed) -> Observed:
     gone, hidden = await _look_for_holder(world, seen)
+    seen = with_measurements(world.measured, await with_release(world.client, seen))
     return replace(
         seen,
+        live=await _live(world, seen),
+        reads_logs=world.settings.pod_logs,
         namespace_leaving=await _namespace_leaves(world, seen),
         holder_gone=gone,
         holder_hidden=hidden,
@@ -112,6 +119,17 @@ async def _neighbours(world: World, seen: Observed) -> tuple[str, ...]:
     pods = [pod for raw in raw_pods if (pod := pod_seen(raw))]
     jobs = [job for raw in raw_jobs if (job := job_seen(raw, pods))]
     return tuple(sorted({job.of for job in jobs if keeps_us_waiting(job, seen)}))
+
+
+async def _live(world: World, seen: Observed) -> tuple[CheckStatus, ...]:
+    """Return the checks as the last line of the probe that runs says."""
+    run, job = seen.status.run, seen.current_job()
+    if run is None or run.segment not in PROBES or not world.settings.pod_logs:
+        return ()
+    if job is None or job.pod is None or not job.pod.working:
+        return ()
+    path = f"{paths.pods(seen.namespace)}/{job.pod.name}/log"
+    return read_checks_line(await world.client.text(path, lines=1) or "")
 
 
 async def _plan_text(world: World, seen: Observed) -> str | None:

@@ -29,6 +29,26 @@ def pods(namespace: str) -> str:
     return f"/api/v1/namespaces/{namespace}/pods"
 
 
+def services(namespace: str) -> str:
+    """Return the path of a namespace's Services."""
+    return f"/api/v1/namespaces/{namespace}/services"
+
+
+def endpoint_slices(namespace: str) -> str:
+    """Return the path of a namespace's EndpointSlices."""
+    return f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
+
+
+def workloads(namespace: str, kind: str) -> str:
+    """Return the path of a namespace's Deployments or StatefulSets."""
+    return f"/apis/apps/v1/namespaces/{namespace}/{kind.lower()}s"
+
+
+def autoscalers(namespace: str) -> str:
+    """Return the path of a namespace's HorizontalPodAutoscalers."""
+    return f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers"
+
+
 def config_maps(namespace: str) -> str:
     """Return the path of a namespace's ConfigMaps; we only create there."""
     return f"/api/v1/namespaces/{namespace}/configmaps"

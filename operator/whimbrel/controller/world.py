@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from whimbrel.controller.client import Client
 from whimbrel.controller.metrics import Metrics
+from whimbrel.controller.release.measured import Memory
 from whimbrel.controller.settings import Settings
 from whimbrel.model.observed import PodSeen
 
@@ -22,6 +23,7 @@ class World:
         clock: Unix seconds; read once a turn.
         ended: Pods of which an event said that all containers have ended, by uid of the Pod.
             The Pod itself may be gone at the next look; without this the proof would be too.
+        measured: What the controller itself measured for health checks.
         idle: Objects that asked for nothing at their last event or turn.
     """
 
@@ -32,6 +34,7 @@ class World:
     clock: Callable[[], float] = time.time
     ended: dict[str, tuple[str, PodSeen]] = field(default_factory=dict)
     idle: dict[Key, bool] = field(default_factory=dict)
+    measured: Memory = field(default_factory=dict)
 
     def remember_end(self, pod_uid: str, label: str, pod: PodSeen) -> None:
         """Keep the kubelet's word that a Pod has ended."""

@@ -12,7 +12,9 @@ from whimbrel.machine.decisions import (
     Wait,
 )
 from whimbrel.machine.orders import create_current, current_name
+from whimbrel.machine.release.probing import POLLING as MEASURING, measuring, probe_answered
 from whimbrel.machine.requests import asked, is_approved
+from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import JobSeen, Observed
@@ -29,13 +31,6 @@ POD_LOGS: Final = (
 )
 POLLING: Final = 15.0  # seconds after which a runner that still works is not waiting for a holder
 STOPPING: Final = 60.0  # seconds that a deleted Pod gets: its grace period of 30 s, twice
-PHASES: Final = {
-    Segment.LOOK: Phase.PREFLIGHT,
-    Segment.APPROVE: Phase.AWAITING_APPROVAL,
-    Segment.MIGRATE: Phase.MIGRATING,
-    Segment.ROLLBACK: Phase.ROLLING_BACK,
-    Segment.ABORT: Phase.MIGRATING,
-}
 
 
 def annotation(seen: Observed, which: str) -> str:
@@ -55,7 +50,13 @@ def answer_arrived(seen: Observed) -> Decision | None:
     if run is None or spec is None or job is None or run.state is RunState.CLOSED:
         return None
     result = _answer(job)
-    return RecordResult(runs.answered(seen, spec, result), result) if result else None
+    if result is None:
+        return None
+    if run.segment in PROBES:
+        return RecordResult(
+            probe_answered(seen, spec, runs.noted(seen, run, result), result), result
+        )
+    return RecordResult(runs.answered(seen, spec, result), result)
 
 
 def _answer(job: JobSeen) -> Result | None:
@@ -92,7 +93,9 @@ def person_approves(seen: Observed) -> Decision | None:
     if run is None or spec is None or run.segment is not Segment.APPROVE or not is_approved(seen):
         return None
     approved = runs.reopened(seen, run, spec, Segment.MIGRATE)
-    return NextAttempt(approved.model_copy(update={"approved": True}), "approved")
+    segment = runs.before_writing(spec, run, seen.status.revision)
+    news = {"approved": True, "segment": segment}
+    return NextAttempt(approved.model_copy(update=news), "approved")
 
 
 def plan_waits(seen: Observed) -> Decision | None:
@@ -210,9 +213,14 @@ def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> W
         message += _past_the_holder(seen, run.holder)
         return Wait(Phase.WAITING, "Waiting", message, until=until)
     phase = PHASES[run.segment]
-    if run.failures:
+    if run.segment in PROBES and seen.spec is not None:
+        soon = seen.now + MEASURING
+        return measuring(seen, seen.spec, run, soon if until is None else min(until, soon))
+    ready = run.segment in AFTER_MIGRATE
+    if run.failures and not ready:
         return Wait(phase, "ProgressingWithRetry", _said(run), until=until)
-    return Wait(phase, "Progressing", working_message(seen, run), until=until)
+    reason = str(phase) if ready else "Progressing"
+    return Wait(phase, reason, working_message(seen, run), until=until, ready=ready)
 
 
 def _past_the_holder(seen: Observed, holder: HolderStatus) -> str:

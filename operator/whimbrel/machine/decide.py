@@ -6,7 +6,12 @@ from typing import Final
 from whimbrel.machine import attempts, housekeeping, leaving, neighbours, runs
 from whimbrel.machine.decisions import Decision, Hold, Ignore, NextAttempt, StartRun, Wait
 from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
+from whimbrel.machine.release.person import keeps_its_window
+from whimbrel.machine.release.rules import release_goes_on, release_is_told
+from whimbrel.machine.release.traffic import end_side_is_lost, service_is_not_ours
+from whimbrel.machine.release.window import changed, in_release, is_open_at
 from whimbrel.machine.requests import resolve_value, wanted_trigger
+from whimbrel.machine.segments import AFTER_MIGRATE
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Spec
@@ -57,10 +62,17 @@ def object_is_suspended(seen: Observed) -> Decision | None:
     stop = housekeeping.delete_unfinished(seen, "suspended")
     if stop is not None:
         return stop
-    ready = run is not None and runs.is_good(run) and run.work == work_digest(spec)
+    if run is not None and in_release(run) and run.release.since:
+        return NextAttempt(changed(run, since=""), "suspended")
+    done = run is not None and runs.is_good(run) and run.work == work_digest(spec)
     message = "suspended: nothing is started until spec.suspend is false"
     return Wait(
-        Phase.SUSPENDED, "Suspended", message, human="whoever sets spec.suspend", ready=ready
+        Phase.SUSPENDED,
+        "Suspended",
+        message,
+        human="whoever sets spec.suspend",
+        ready=done or is_open_at(run, *AFTER_MIGRATE),
+        completed=done,
     )
 
 
@@ -68,6 +80,8 @@ def new_run_is_wanted(seen: Observed) -> Decision | None:
     """Start a run for another spec or an annotation, unless the one before is really working."""
     run, spec = seen.status.run, seen.spec
     if spec is None or seen.leaving_since is not None or attempts.is_working(seen):
+        return None
+    if keeps_its_window(run):
         return None
     trigger = wanted_trigger(seen)
     if run is not None and not trigger and not _is_other_work(seen, run):
@@ -112,14 +126,18 @@ RULES: Final[tuple[Rule, ...]] = (
     attempts.container_end_is_news,
     person_resolves,
     object_is_suspended,
+    release_is_told,
     new_run_is_wanted,
     housekeeping.job_of_before_is_left,
     housekeeping.finalizer_is_missing,
     housekeeping.finalizer_is_left,
     housekeeping.old_job_is_kept,
+    end_side_is_lost,
     attempts.run_is_over,
+    service_is_not_ours,
     attempts.person_approves,
     attempts.plan_waits,
+    release_goes_on,
     attempts.name_is_taken,
     attempts.job_is_there,
     attempts.pod_of_before_still_ends,

@@ -1,8 +1,10 @@
 """What can come next. Data only: `whimbrel.controller.act` carries it out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whimbrel.model.order import Order
+from whimbrel.model.release.strategy import Side
 from whimbrel.model.result import Result
 from whimbrel.model.status import Phase, RunStatus
 
@@ -30,11 +32,13 @@ class NextAttempt:
 
     Attributes:
         resolve: Value of the annotation `whimbrel.dev/resolve` that asked for it, or "".
+        trigger: "rollback:value" or "retry:value" of the annotation that asked for it, or "".
     """
 
     run: RunStatus
     reason: str
     resolve: str = ""
+    trigger: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,29 @@ class ShowPlan:
 
 
 @dataclass(frozen=True)
+class SwitchService:
+    """Give the active Service the selector of a side, if nobody has written it meanwhile.
+
+    Attributes:
+        version: The Service's resourceVersion that the decision was made on.
+    """
+
+    name: str
+    side: Side
+    selector: Mapping[str, str]
+    version: str
+
+
+@dataclass(frozen=True)
+class ScaleWorkload:
+    """Set the number of replicas of a workload; the one before is in status."""
+
+    kind: str
+    name: str
+    replicas: int
+
+
+@dataclass(frozen=True)
 class Wait:
     """Wait until a moment or for a person.
 
@@ -95,6 +122,8 @@ class Wait:
         human: Who ends the wait; "" where time or an event does.
         stalled: True after the deadline: looked at again, but no longer promised.
         ready: True where the schema that was asked for has been read back already.
+        completed: True where nothing of the run is left to do.
+        paused: Reason of the condition Paused, or "".
     """
 
     phase: Phase
@@ -104,6 +133,8 @@ class Wait:
     human: str = ""
     stalled: bool = False
     ready: bool = False
+    completed: bool = False
+    paused: str = ""
 
 
 @dataclass(frozen=True)
@@ -132,6 +163,14 @@ class Ignore:
 
 
 Write = StartRun | RecordResult | NextAttempt
-Effect = CreateJob | DeleteJob | AddFinalizer | ReleaseFinalizer | ShowPlan
+Effect = (
+    CreateJob
+    | DeleteJob
+    | AddFinalizer
+    | ReleaseFinalizer
+    | ShowPlan
+    | SwitchService
+    | ScaleWorkload
+)
 Rest = Wait | Hold | Done | Ignore
 Decision = Write | Effect | Rest

@@ -5,6 +5,8 @@ from typing import Final
 from whimbrel.machine.attempts import annotation, is_working
 from whimbrel.machine.decisions import Decision, NextAttempt, ReleaseFinalizer, StartRun
 from whimbrel.machine.names import work_digest
+from whimbrel.machine.release.traffic import between_sides
+from whimbrel.machine.release.window import in_release
 from whimbrel.machine.requests import wanted_trigger
 from whimbrel.machine.runs import (
     BACK,
@@ -35,9 +37,15 @@ def object_leaves(seen: Observed) -> Decision | None:
         return ReleaseFinalizer(left=_left(seen, run, "the namespace terminates"))
     if seen.spec is None or _time_is_over(seen, run, seen.leaving_since):
         return ReleaseFinalizer(left=_left(seen, run, f"not done in time{_said(run)}"))
+    return _ended(seen, seen.spec, run)
+
+
+def _ended(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
+    if between_sides(seen) or (in_release(run) and run.goal is Segment.ROLLBACK):
+        return None  # the traffic arrives at one side first, and a way back at its end
     if _wants_back(seen):
-        return _take_back(seen, seen.spec, run)
-    return _abort(seen, seen.spec, run)
+        return _take_back(seen, spec, run)
+    return _abort(seen, spec, run)
 
 
 def _abort(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:

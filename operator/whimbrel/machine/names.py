@@ -28,6 +28,7 @@ ATTEMPT: Final = "whimbrel.dev/attempt"
 ORDER: Final = "whimbrel.dev/order"
 
 APPROVE: Final = "whimbrel.dev/approve"
+MANAGED_ANNOTATION: Final = "whimbrel.dev/managed-by"
 RETRY: Final = "whimbrel.dev/retry-requested-at"
 ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
 RESOLVE: Final = "whimbrel.dev/resolve"
@@ -83,8 +84,9 @@ def gate_token(gate: str, plan_digest: str) -> str:
 
 
 def work_digest(spec: Spec) -> str:
-    """Return the digest of all that makes another run: not `suspend`, not `deletionPolicy`."""
-    return digest(spec.model_dump_json(exclude={"suspend", "deletion_policy"}), length=16)
+    """Return the digest of all that makes another run: what is measured and when does not."""
+    besides = {"suspend", "deletion_policy", "health_checks", "soak"}
+    return digest(spec.model_dump_json(exclude=besides), length=16)
 
 
 def asked_digest(spec: Spec) -> str:

@@ -2,11 +2,14 @@
 
 from whimbrel.machine.decisions import CreateJob
 from whimbrel.machine.names import job_name
+from whimbrel.machine.release.window import ends_at
 from whimbrel.machine.requests import resolution, retry_value
 from whimbrel.machine.runs import ended_attempts
+from whimbrel.machine.segments import PROBES, has_release
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.order import Known, Order
+from whimbrel.model.plan import WITHOUT_TOOL, Segment
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import RunStatus
 
@@ -22,8 +25,14 @@ def create_current(seen: Observed, spec: Spec, run: RunStatus) -> CreateJob:
         name=current_name(seen, run),
         order=order(seen, spec, run),
         image=seen.image,
-        tool_image=run.image or spec.migrations.image or "",
+        tool_image=_tool_image(spec, run),
     )
+
+
+def _tool_image(spec: Spec, run: RunStatus) -> str:
+    if run.segment in PROBES or run.segment in WITHOUT_TOOL:
+        return ""
+    return run.image or spec.migrations.image or ""
 
 
 def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
@@ -45,5 +54,8 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         holder_gone=(run.holder.run,) if run.holder and seen.holder_gone else (),
         retry=retry_value(run),
         resolution=resolution(seen, run),
+        release=has_release(spec),
+        since=unix(run.release.changed_at),
+        until=ends_at(spec, run) if run.segment is Segment.SOAK else 0.0,
         spec=spec,
     )

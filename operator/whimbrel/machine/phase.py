@@ -55,7 +55,14 @@ def view(seen: Observed, decision: Decision) -> View:
 
 def _waiting(wait: Wait) -> View:
     if wait.ready:
-        return View(wait.phase, "True", wait.reason, wait.message, completed=True)
+        return View(
+            wait.phase,
+            "True",
+            wait.reason,
+            wait.message,
+            paused=wait.paused,
+            completed=wait.completed,
+        )
     if wait.stalled:
         return View(wait.phase, "False", wait.reason, wait.message, stalled=True)
     ready = "Unknown" if wait.phase in UNKNOWN else "False"

@@ -14,11 +14,14 @@ from whimbrel.machine.decisions import (
 )
 from whimbrel.machine.orders import current_name
 from whimbrel.machine.phase import View, view
+from whimbrel.machine.release.probing import checks_shown
+from whimbrel.machine.release.traffic import active_side
 from whimbrel.machine.requests import resolve_at
 from whimbrel.machine.runs import is_good
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import unpack_checks
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
 
@@ -43,8 +46,11 @@ def _decided(seen: Observed, decision: Decision) -> Status:
             changes: dict[str, Any] = {"run": run, "handled": handled, "gate": None, "progress": ""}
         case RecordResult(run, result):
             changes = {"run": run} | _facts(seen, run, result)
-        case NextAttempt(run, _, resolve):
+        case NextAttempt(run, _, resolve, trigger):
             changes = {"run": run, "gate": _gate_of(run, status)}
+            if trigger:
+                which, _, value = trigger.partition(":")
+                changes["handled"] = status.handled.model_copy(update={which: value})
             if resolve:
                 answered = {"resolve": resolve, "resolve_at": resolve_at(seen)}
                 changes["handled"] = status.handled.model_copy(update=answered)
@@ -70,6 +76,8 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
         facts["applied"] = Applied(
             revision=_short(result.revision), digest=result.plan_digest, at=rfc3339(seen.now)
         )
+    if result.checks:
+        facts["checks"] = unpack_checks(result.checks)
     waits = run.segment is Segment.APPROVE and run.state is RunState.OPEN
     return facts | {"gate": _gate(seen) if waits else None}
 
@@ -101,6 +109,8 @@ def _shown(seen: Observed, shown: View) -> Status:
             "message": shown.message[:LONGEST],
             "strategy": str(seen.spec.strategy.type) if seen.spec else seen.status.strategy,
             "job": current_name(seen, run) if run is not None and running else "",
+            "active": active_side(seen),
+            "checks": checks_shown(seen, run) if run is not None else seen.status.checks,
             "conditions": conditions(seen, shown),
         }
     )

@@ -1,16 +1,29 @@
 """How `status.run` goes from one intent to the next."""
 
-from typing import Final
+from typing import Any, Final
 
 from whimbrel.machine.backoff import AFTER_DEADLINE, delay
 from whimbrel.machine.names import asked_digest, run_id, work_digest
-from whimbrel.machine.segments import segments
+from whimbrel.machine.segments import (
+    AFTER_MIGRATE,
+    PROBES,
+    following,
+    has_release,
+    segments,
+)
 from whimbrel.machine.timestamps import precise, rfc3339, unix
 from whimbrel.model.observed import Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Holder, Outcome, Result, decode_result
 from whimbrel.model.spec import Spec
-from whimbrel.model.status import HolderStatus, LastResult, RunState, RunStatus
+from whimbrel.model.status import (
+    HolderStatus,
+    LastResult,
+    ReleaseStatus,
+    RunState,
+    RunStatus,
+    StepStatus,
+)
 
 GOOD: Final = frozenset({Outcome.DONE, Outcome.NOTHING_TO_DO, Outcome.AHEAD})
 BACK: Final = GOOD | {Outcome.ROLLED_BACK}
@@ -47,7 +60,15 @@ def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatu
         ended=tuple(_foreign_keys(seen, before))[-KEPT:] if before else (),
         database=before.database if before else "",
         epoch=before.epoch if before else 0,
+        release=_release(seen, goal),
     )
+
+
+def _release(seen: Observed, goal: Segment) -> ReleaseStatus:
+    """Return what a run begins with; of one that goes back nobody knows where the traffic is."""
+    if goal is not Segment.ROLLBACK:
+        return ReleaseStatus()
+    return ReleaseStatus(since=precise(seen.now), switched=True, red="a rollback was asked for")
 
 
 def _target(before: RunStatus | None, trigger: str, goal: Segment) -> str:
@@ -132,7 +153,9 @@ def lost(seen: Observed, run: RunStatus) -> RunStatus:
     """Return the intent after an attempt that ended without an answer."""
     # What the database shows now is unknown: look first. A look plans the way up; the way back
     # and the abort look by themselves.
-    segment = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
+    unknown = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
+    # What follows the migration writes nothing but the run's end, which is written once.
+    segment = run.segment if run.segment in {*PROBES, *AFTER_MIGRATE} else unknown
     kept = "" if _used_answer(run, None) else run.answer
     return later(seen, run, segment).model_copy(update={"answer": kept})
 
@@ -176,7 +199,7 @@ def closed(run: RunStatus) -> RunStatus:
 def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
     """Return what follows from the answer of the current Job."""
     assert seen.status.run is not None  # noqa: S101  # only called with a current Job
-    run = _noted(seen, seen.status.run, result)
+    run = noted(seen, seen.status.run, result)
     if result.reason == "NeedsNewerImage" and result.image not in ("", run.image):
         return again(seen, run.model_copy(update={"image": result.image}), run.segment)
     if result.outcome is Outcome.NOT_FINISHED:
@@ -185,16 +208,48 @@ def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
         return _shown_again(seen, run, spec)
     if run.segment is Segment.LOOK and result.outcome not in BAD:
         return _looked(seen, run, spec, result)
-    return closed(run)
+    return advanced(seen, run, spec) if result.goes_on else closed(run)
+
+
+def advanced(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
+    """Return the run at the segment after the one that came to its end now."""
+    return at_segment(seen, run, spec, following(spec, run.goal, run.segment))
+
+
+def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> RunStatus:
+    """Return the run at a later segment, with a deadline of its own."""
+    step = StepStatus(name=run.segment, at=rfc3339(seen.now))
+    news: dict[str, Any] = {
+        "steps": (*run.release.steps, step)[-KEPT:],
+        "since": precise(seen.now),
+        "paused": "",
+        "broken_since": "",
+        "probed": False,
+    }
+    if run.segment in (Segment.MIGRATE, Segment.SWITCH):
+        news["changed_at"] = precise(seen.now)
+    if segment in (Segment.SWITCH, Segment.SWITCH_BACK):
+        news |= {"stable_since": "", "writes": 0, "version": "", "reached": False, "drift": 0}
+    if segment is Segment.SWITCH:
+        service = seen.traffic.service if seen.traffic else None
+        news |= {"switched": True, "before": dict(service.selector) if service else {}}
+    window = spec.soak if segment is Segment.SOAK else 0.0
+    fresh = {
+        "release": run.release.model_copy(update=news),
+        "failures": 0,
+        "deadline": precise(seen.now + window + spec.limits.progress_deadline),
+    }
+    return again(seen, run.model_copy(update=fresh), segment)
 
 
 def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunStatus:
     gated = Segment.APPROVE in segments(spec, run.goal) and not run.approved
     # No approval is involved in a way back: an incident must not wait for one.
     if not gated or result.direction == "down":
-        return again(seen, run, run.goal)
+        goes_up = result.outcome is Outcome.DONE and result.direction != "down"
+        return again(seen, run, before_writing(spec, run, result.revision if goes_up else ""))
     if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
-        return closed(run)
+        return again(seen, run, run.goal) if has_release(spec) else closed(run)
     return run.model_copy(
         update={
             "segment": Segment.APPROVE,
@@ -205,7 +260,21 @@ def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunSt
     )
 
 
-def _noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
+def before_writing(spec: Spec, run: RunStatus, revision: str) -> Segment:
+    """Return the baseline, or the goal where there is none to be made (again).
+
+    Args:
+        spec: Says what is measured.
+        run: Says whether it was.
+        revision: The last applied one; "" for none: then nothing of the application runs yet.
+    """
+    made = any(step.name == Segment.BASELINE for step in run.release.steps)
+    wanted = Segment.BASELINE in segments(spec, run.goal)
+    return Segment.BASELINE if wanted and revision and not made else run.goal
+
+
+def noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
+    """Return the run with what an answer says."""
     last = LastResult(
         segment=result.segment,
         attempt=result.attempt,

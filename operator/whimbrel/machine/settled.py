@@ -13,10 +13,16 @@ def settled(run: RunStatus) -> Done | Hold:
     assert last is not None  # noqa: S101  # only an answer closes a run
     outcome = Outcome(last.outcome)
     if outcome in BACK and (run.goal is not Segment.MIGRATE or outcome is Outcome.ROLLED_BACK):
-        return Hold("RolledBack", last.message, last.command, Phase.ROLLED_BACK)
+        return Hold("RolledBack", _back(run, last.message), last.command, Phase.ROLLED_BACK)
     if outcome in BACK:
         return Done(_good_reason(outcome), last.message)
     return Hold(last.reason, last.message, last.command, _phase(run, outcome))
+
+
+def _back(run: RunStatus, message: str) -> str:
+    release = run.release
+    told = [release.red, "the traffic is at the old side" if release.writes else "", message]
+    return "; ".join(text for text in (*told, release.stays) if text)
 
 
 def _good_reason(outcome: Outcome) -> str:

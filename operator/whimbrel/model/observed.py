@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Measurement
+from whimbrel.model.release.traffic import TrafficSeen, WorkloadSeen
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Status
 
@@ -88,6 +90,11 @@ class Observed:
         holder_hidden: That object is in a namespace that the operator may not read.
         neighbours: Objects of the namespace that work with the same Secret right now.
         plan_text: The plan's text from the log of the look Job, or None.
+        traffic: The two sides of a blue-green release, where the run needs to know.
+        workloads: Workloads that the spec names ("Deployment/shop"), where the run needs to know.
+        measured: What the controller itself measured for checks in the current segment, by name.
+        reads_logs: Whether logs may be read here at all.
+        live: Checks as the last log line of the probe's Pod says, where it may be read.
     """
 
     namespace: str
@@ -110,6 +117,11 @@ class Observed:
     holder_hidden: bool = False
     neighbours: tuple[str, ...] = ()
     plan_text: str | None = None
+    traffic: TrafficSeen | None = None
+    workloads: Mapping[str, WorkloadSeen] = field(default_factory=dict)
+    measured: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
+    reads_logs: bool = False
+    live: tuple[CheckStatus, ...] = ()
 
     def current_job(self) -> JobSeen | None:
         """Return the Job of the attempt that `status.run` speaks of."""

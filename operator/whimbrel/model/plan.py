@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunPieces, RunTool, Step
 
@@ -26,6 +27,10 @@ class Segment(StrEnum):
     DRAIN = "Drain"
     ROLLBACK = "Rollback"
     ABORT = "Abort"
+
+
+# Segments that read no project and start no tool: they only look and write to the ledger.
+WITHOUT_TOOL: Final = frozenset({Segment.FINISH, Segment.ABORT})
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from whimbrel.model.health import CheckType, HealthCheck, HttpCheck, Moment, checks_at
+from whimbrel.model.release.health import CheckType, HealthCheck, HttpCheck, Moment, checks_at
 from whimbrel.model.spec import Spec
 
 IDENTITY: Final = "identity"  # name of the check that nobody writes: whose answers come

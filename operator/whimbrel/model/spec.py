@@ -31,10 +31,10 @@ from whimbrel.model.database import (
     Tls,
 )
 from whimbrel.model.errors import SpecError
-from whimbrel.model.health import HealthChecks, Moment
 from whimbrel.model.job_options import JobOptions, Resources, Toleration
 from whimbrel.model.migrations import Atomicity, EnvVar, Migrations, Tool
-from whimbrel.model.strategy import Strategy, StrategyType
+from whimbrel.model.release.health import HealthChecks, Moment
+from whimbrel.model.release.strategy import Strategy, StrategyType
 
 # Who handles a spec finds the types of its fields here too.
 __all__ = [

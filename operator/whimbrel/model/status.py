@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from whimbrel.model.checked import CheckStatus
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus
 from whimbrel.model.spec import Frozen
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -84,7 +84,12 @@ class ReleaseStatus(Frozen):
     changed_at: Word = Field("", description="When the migration or the switch was done; RFC 3339.")
     stable_since: Word = Field("", description="Since when the switched side holds; RFC 3339.")
     switched: bool = Field(False, description="Whether the Service may show green.")
-    drift: int = Field(0, description="How often a foreign change of the Service was undone.")
+    broken_since: Word = Field("", description="Since when it does not hold; RFC 3339.")
+    writes: int = Field(0, description="How often this run set the selector in this direction.")
+    reached: bool = Field(False, description="Whether it was read back after the last write.")
+    drift: int = Field(0, description="How often a foreign change of it was undone.")
+    probed: bool = Field(False, description="Whether the probe of this segment is through.")
+    version: Word = Field("", description="resourceVersion of the Service before the last write.")
     before: Annotated[dict[str, str], Field(max_length=16)] = Field(
         {}, description="Selector of the Service before the switch."
     )

@@ -3,8 +3,6 @@
 import json
 import math
 import re
-import socket
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -13,11 +11,11 @@ from typing import Any, Final, Self
 
 import pymysql
 
-from whimbrel.model.errors import TransientError
 from whimbrel.planning.dialects import mariadb as words, mariadb_catalog, mariadb_ledger
 from whimbrel.planning.dialects.dialect import Dialect
-from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of_code
-from whimbrel.runner.redact import Redactor
+from whimbrel.planning.dialects.fates import Fate
+from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of, fate_of_code
+from whimbrel.runner.mariadb_wire import CONNECT_SECONDS, connect_error, wire_to
 from whimbrel.runner.server_errors import read_error
 from whimbrel.runner.session import Manners, Row, Theirs, Value, Waits, Watched
 from whimbrel.runner.target import Target
@@ -32,16 +30,6 @@ MARIADB: Final = Dialect(
     commits_ddl=True,
 )
 
-_CONNECT_SECONDS: Final = 5
-# A dead peer is noticed within 5 + 3 * 3 s when idle, and within 15 s with data in flight.
-_SOCKET: Final = (
-    (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),
-)
 # Ours never pause: the heartbeat speaks every 5 s. So a session whose runner is lost with its
 # node goes away by itself.
 _OURS: Final = {"wait_timeout": 30, "idle_transaction_timeout": 15}
@@ -88,22 +76,35 @@ class MariadbSession:
             self._wire.close()
 
     def ask(self, statement: str, values: Sequence[Value]) -> list[Row]:
-        """Run one of our own statements, or several with THEN between them: the last answers."""
+        """Run one of our own statements, or several with THEN between them: the last answers.
+
+        Raises:
+            MySQLError: Also where the server only warns that somebody's lock hid a part.
+        """
         found: list[Row] = []
         with self._turn:
             for part in statement.split(words.THEN):
-                found = self._send(_PARAMETER.sub(lambda match: self._value(values, match), part))
+                text = _PARAMETER.sub(lambda match: self._value(values, match), part)
+                found, warnings = self._send(text)
+                self._refuse_a_part(self._wire.show_warnings() if warnings else ())
         return found
+
+    def _refuse_a_part(self, warnings: Sequence[Row]) -> None:
+        """A look into information_schema leaves out what is locked; the next one may see it."""
+        for _, number, text in warnings:
+            if fate_of(number) is Fate.HEALS:
+                raise pymysql.OperationalError(number, text)
 
     def _value(self, values: Sequence[Value], match: re.Match[str]) -> str:
         value = values[int(match[1]) - 1]
         plain = json.dumps(value) if isinstance(value, list) else value
         return str(self._wire.escape(plain, self._wire.encoders))
 
-    def _send(self, text: str) -> list[Row]:
+    def _send(self, text: str) -> tuple[list[Row], int]:
         with closing(self._wire.cursor()) as cursor:
             cursor.execute(text)
-            return list(cursor.fetchall()) if cursor.description else []
+            found = list(cursor.fetchall()) if cursor.description else []
+            return found, cursor.warning_count
 
     def run(self, text: str) -> None:
         """Send a statement as its author wrote it; the driver sends one, never several."""
@@ -130,6 +131,11 @@ class MariadbSession:
         """Return the server's number of the session."""
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
+
+    def home(self) -> str | None:
+        """Return the database that is connected to."""
+        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
+        return found
 
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""
@@ -162,7 +168,7 @@ class MariadbSession:
             self.ask(words.set_setting(setting), (value,))
         self.refuse_writes()
         with self.transaction():
-            return self._send(query)
+            return self._send(query)[0]
 
     def pin(self) -> None:
         """Nothing can be planted between us and a name here."""
@@ -171,7 +177,7 @@ class MariadbSession:
         """End the running statement, over a connection of its own."""
         if self.closed:
             return
-        with closing(_wire(self._target, "whimbrel", timeout)) as wire, wire.cursor() as cursor:
+        with closing(wire_to(self._target, "whimbrel", timeout)) as wire, wire.cursor() as cursor:
             _ignoring_gone(lambda: cursor.execute(words.kill(self.handshake_id, hard=False)))
 
     def terminate(self, theirs: Theirs) -> None:
@@ -256,7 +262,7 @@ def connect(target: Target, name: str) -> MariadbSession:
         TransientError: It cannot be had now; the sentence says why, without the password.
     """
     try:
-        wire = _wire(target, name, _CONNECT_SECONDS)
+        wire = wire_to(target, name, CONNECT_SECONDS)
         session = MariadbSession(wire, target)
         session.ask(f"SELECT {words.TAKE_NAME}", (name,))
     except (pymysql.MySQLError, OSError) as error:
@@ -288,109 +294,3 @@ def tool_options(manners: Manners) -> str:
     name = "'" + manners.application_name.replace("\\", "").replace("'", "") + "'"
     seconds = max(1, math.ceil(manners.lock_timeout))
     return words.TOOL_SESSION.replace("$1", name).replace("$2", str(seconds))
-
-
-def _wire(target: Target, name: str, seconds: float) -> "pymysql.Connection[Any]":
-    given = dict(target.parameters)
-    wire = pymysql.connect(
-        host=target.host,
-        port=target.port,
-        user=target.user,
-        password=target.password,
-        database=target.dbname,
-        charset="utf8mb4",
-        autocommit=True,
-        read_timeout=max(1, math.ceil(seconds)),
-        program_name=name,
-        local_infile=False,
-        defer_connect=True,
-        **_tls(given),
-    )
-    wire.connect(_socket(target, seconds))
-    # Who accepts and says nothing must not hang us; a statement of ours may take hours. The driver
-    # has no public way to say both.
-    vars(wire)["_read_timeout"] = None
-    return wire
-
-
-def _socket(target: Target, seconds: float) -> socket.socket:
-    if target.host.startswith("/"):
-        return _local_socket(target.host, seconds)
-    remote = socket.create_connection((target.host, target.port), seconds)
-    for level, option, value in _SOCKET:
-        remote.setsockopt(level, option, value)
-    return remote
-
-
-def _local_socket(path: str, seconds: float) -> socket.socket:
-    local = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        local.settimeout(seconds)
-        local.connect(path)
-    except OSError:
-        local.close()
-        raise
-    return local
-
-
-def _tls(given: dict[str, str]) -> dict[str, Any]:
-    """Return the driver's words for `sslmode`; without any it takes TLS where it is offered."""
-    mode = given.get("sslmode", "prefer")
-    if mode in ("disable", "prefer"):
-        return {"ssl_disabled": True} if mode == "disable" else {}
-    context = ssl.create_default_context(cafile=given.get("sslrootcert"))
-    context.check_hostname = mode == "verify-full"
-    context.verify_mode = ssl.CERT_NONE if mode == "require" else ssl.CERT_REQUIRED
-    return {"ssl": context}
-
-
-# What an error number of a login means.
-_CAUSES: Final = {
-    1045: (
-        "WrongPassword",
-        "login or password is wrong; mend the Secret, every try reads it again",
-    ),
-    1698: (
-        "WrongPassword",
-        "login or password is wrong; mend the Secret, every try reads it again",
-    ),
-    1044: ("LoginRefused", "the login may not use that database"),
-    1130: ("LoginRefused", "the server does not let this host in"),
-    1049: ("DatabaseMissing", "there is no such database yet"),
-    1040: ("TooManyConnections", "it has no connection left for us"),
-    1203: ("TooManyConnections", "it has no connection left for us"),
-    1226: ("TooManyConnections", "it has no connection left for us"),
-    1053: ("DatabaseStarting", "it is shutting down"),
-    2026: ("TLSFailed", "the server has no TLS, and sslmode asks for it"),
-    1251: ("LoginRefused", "the server's way to log in is not known to this client"),
-}
-
-
-def connect_error(target: Target, error: Exception) -> TransientError:
-    """Return why a session cannot be had; all of these heal, with the Secret or the server."""
-    number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
-    if isinstance(error, pymysql.MySQLError) and number in _CAUSES:
-        return _cannot_connect(target, *_CAUSES[number])
-    text = str(error)
-    if "certificate" in text.lower() or "hostname" in text.lower():
-        told = "the server's certificate is not accepted (authority, name or date)"
-        return _cannot_connect(target, "TLSFailed", told)
-    return _cannot_connect(target, "DatabaseUnreachable", _unreachable(target, text))
-
-
-def _unreachable(target: Target, text: str) -> str:
-    for mark, sentence in (
-        ("refused", "nothing listens there"),
-        ("timed out", "it does not answer"),
-        ("not known", "the host name is not known"),
-        ("resolution", "the host name is not known"),
-    ):
-        if mark in text:
-            return sentence
-    return Redactor([target.password]).clean(text.strip().splitlines()[-1] if text.strip() else "")
-
-
-def _cannot_connect(target: Target, reason: str, sentence: str) -> TransientError:
-    return TransientError(
-        reason, f"cannot connect to {target} as {target.user}: {sentence}", retry_after=5.0
-    )

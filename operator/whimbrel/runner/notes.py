@@ -7,7 +7,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.ledger import Ledger, read_tables
 from whimbrel.runner.sessions import as_json
 
 
@@ -17,20 +17,21 @@ class Kind(StrEnum):
     Attributes:
         DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
         IMAGE: By object: what its last good run saw of its image.
+        RELEASE: By Service: object and spec of the release that it was switched for last.
         SHAPE: The catalogue at the end of the last run; none while a run changes it.
         TOUCHED: By start of a tool: what the relations that it changed were like before.
     """
 
     DIGESTS = "digests"
     IMAGE = "image"
+    RELEASE = "release"
     SHAPE = "shape"
     TOUCHED = "touched"
 
 
 def has_notes(ledger: Ledger) -> bool:
     """Tell whether there is a ledger, and not one of an older Whimbrel that nobody upgraded yet."""
-    found = ledger.rows(ledger.words.HAS_LEDGER, ledger.schema)[0][0]
-    return bool(found and ledger.rows(ledger.words.HAS_NOTES)[0][0])
+    return "note" in read_tables(ledger)
 
 
 def read_note(ledger: Ledger, kind: Kind, key: str = "") -> Any:  # noqa: ANN401 - JSON

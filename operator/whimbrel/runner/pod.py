@@ -11,7 +11,7 @@ from typing import Final
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
-from whimbrel.model.plan import Segment
+from whimbrel.model.plan import WITHOUT_TOOL
 from whimbrel.runner import mounts
 from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.surroundings import Surroundings
@@ -49,7 +49,7 @@ def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Ite
 
 
 def _tool(order: Order, root: Path) -> LauncherTool | None:
-    if not order.spec.migrations.tool.is_foreign or order.segment is Segment.ABORT:
+    if not order.spec.migrations.tool.is_foreign or order.segment in WITHOUT_TOOL:
         return None
     return LauncherTool(root / SOCKET)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
-from whimbrel.model.plan import Segment
+from whimbrel.model.plan import WITHOUT_TOOL
 from whimbrel.planning.build import Source
 from whimbrel.planning.tools.foreign import scheme_for
 from whimbrel.planning.tools.registry import foreign_tool
@@ -25,7 +25,7 @@ def read_source(
     """
     if place.files is not None:
         return place.files
-    if order.segment is Segment.ABORT:
+    if order.segment in WITHOUT_TOOL:
         return {}
     return read_project(reading_place(order, place, clean, manners))
 

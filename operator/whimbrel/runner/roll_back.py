@@ -10,7 +10,7 @@ from whimbrel.model.errors import (
     TransientError,
     WhimbrelError,
 )
-from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import OnFailure
 from whimbrel.model.steps import Direction
@@ -40,6 +40,13 @@ def roll_back(bench: Bench) -> Result:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
     order, findings = bench.order, bench.findings
+    begun = read_run(bench.holding.ledger, order.run)
+    if begun is not None and begun.purpose == Segment.MIGRATE and not begun.target:
+        # The window of a run that migrated: nothing of the runs before it is taken back.
+        if not applied_by_this_run(bench):
+            return _nothing_back(bench)
+        target = _before_this_run(bench) or NOTHING
+        set_run_target(bench.holding.ledger, order.run, target)
     try:
         plan = _take_back(bench, {"": None, "base": ""}.get(order.to, order.to))
     except FailedError as error:
@@ -56,6 +63,13 @@ def roll_back(bench: Bench) -> Result:
     )
 
 
+def _nothing_back(bench: Bench) -> Result:
+    findings = bench.findings
+    findings.revision = verify(None, bench)
+    told = f"this run had applied nothing; the database is at {findings.revision or 'nothing'}"
+    return findings.result(Outcome.ROLLED_BACK, "RolledBack", told)
+
+
 def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> Result:
     """Return the end of a run of which a later transaction failed.
 
@@ -68,7 +82,7 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
     if plan.direction is Direction.DOWN:
         return findings.failure(_stuck(error, bench))
     findings.revision = verify(None, bench)
-    applied = _applied_by_this_run(bench)
+    applied = applied_by_this_run(bench)
     if not applied:
         return findings.failure(_as_before(error))
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
@@ -177,7 +191,8 @@ def _remember(bench: Bench) -> None:
         )
 
 
-def _applied_by_this_run(bench: Bench) -> tuple[str, ...]:
+def applied_by_this_run(bench: Bench) -> tuple[str, ...]:
+    """Return what this run has applied and nobody has taken back."""
     facts, order = bench.facts(), bench.order
     if not order.spec.migrations.tool.is_foreign:
         return tuple(row.version for row in facts.applied if row.run == order.run)

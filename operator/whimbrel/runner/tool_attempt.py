@@ -31,6 +31,7 @@ from whimbrel.runner.half_done import (
     part_stays,
     refuse_half_done,
 )
+from whimbrel.runner.ledger import expect_ledger
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
@@ -91,6 +92,7 @@ def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog)
     def read(*, answered: bool) -> tuple[str, ...]:
         _await_no_session(bench, login, watchdog, answered=answered)
         bench.tool_lives.clear()
+        expect_ledger(bench.holding.ledger, bench.findings.database_uuid)
         return _read_back(bench)
 
     place = tool_place(bench, login)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
+from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
@@ -18,16 +19,18 @@ from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
+from whimbrel.runner.release import release_goes_on, remember_release
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
-from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
+from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
 from whimbrel.runner.unchanged import (
@@ -121,7 +124,8 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
         result = _SEGMENTS[bench.order.segment](bench)
         if result.outcome in _SETTLED:
             settle_digests(bench)
-            remember_image(bench, seen)
+            if bench.order.segment is not Segment.FINISH:
+                remember_image(bench, seen)
         return result.model_copy(update={"warnings": tuple(bench.findings.warnings)})
     except RefusedError as error:
         return _with_image(error, bench)
@@ -161,15 +165,15 @@ def _closed(result: Result, bench: Bench) -> Result:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
     closed = cleaned.model_copy(update={"attempt_open": False})
+    state = None if result.goes_on else RUN_STATES.get(result.outcome)
     try:
+        shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
             close_attempt(ledger, order, text)
             if result.outcome not in _SETTLED:
                 distrust_image(bench)
-            state = RUN_STATES.get(result.outcome)
-            if state not in (None, "held"):
-                remember_shape(bench)
+            remember_shape(ledger, shape)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
     except SERVER_ERRORS as error:
@@ -179,7 +183,8 @@ def _closed(result: Result, bench: Bench) -> Result:
     return closed
 
 
-_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
+# Nor can it be recorded where the ledger is not whole.
+_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "LedgerDamaged"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset(
     {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
@@ -209,7 +214,7 @@ def _migrate(bench: Bench) -> Result:
         return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
-    _let_go_of_half(plan, bench)
+    _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
@@ -224,15 +229,19 @@ def _migrate(bench: Bench) -> Result:
         return take_back_this_run(error, bench, plan)
     findings.revision = verify(plan, bench)
     _drop_expired(bench)
-    return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
+    told = _done_sentence(plan, findings)
+    return findings.result(Outcome.DONE, _reason(plan), told, goes_on=order.release)
 
 
-def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
+def _let_go_of_half(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
     """Forget files that were carried out in part and are in no plan, once a person says so."""
     if bench.order.retry:
         planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
-        history = bench.order.spec.migrations.history
-        forget_half(bench.holding.ledger, history, besides=frozenset(planned))
+        spec, ledger = bench.order.spec, bench.holding.ledger
+        forget_half(ledger, spec.migrations.history, besides=frozenset(planned))
+        ours = [each for each in facts.unfinished if each.is_ours and each.version not in planned]
+        if ours:
+            resolve(find_kept(ledger.session, spec), ledger.session, ours)
 
 
 def _drop_expired(bench: Bench) -> None:
@@ -253,9 +262,9 @@ def _nothing(plan: RunnerPlan, bench: Bench) -> Result:
             "DatabaseAhead",
             f"the database is at {findings.revision}, newer than these migrations; nothing ran",
         )
-    return findings.result(
-        Outcome.NOTHING_TO_DO, "NoChange", f"the database is at {findings.revision or 'nothing'}"
-    )
+    told = f"the database is at {findings.revision or 'nothing'}"
+    goes_on = release_goes_on(bench)
+    return findings.result(Outcome.NOTHING_TO_DO, "NoChange", told, goes_on=goes_on)
 
 
 def _reason(plan: RunnerPlan) -> str:
@@ -275,8 +284,18 @@ def _abort(bench: Bench) -> Result:
     )
 
 
+def _finish(bench: Bench) -> Result:
+    """Close the run whose release has stood its checks; what it ended with is remembered."""
+    findings = bench.findings
+    findings.revision = verify(None, bench)
+    remember_release(bench)
+    told = f"the release is complete; read back: the database is at {findings.revision or '-'}"
+    return findings.result(Outcome.DONE, "Completed", told)
+
+
 _SEGMENTS: Final[dict[Segment, Callable[[Bench], Result]]] = {
     Segment.MIGRATE: _migrate,
+    Segment.FINISH: _finish,
     Segment.ROLLBACK: roll_back,
     Segment.ABORT: _abort,
 }

@@ -16,13 +16,20 @@ from whimbrel.cli.main import app
 from whimbrel.model.errors import WhimbrelError
 
 TOKEN = "Start:0123456789ab"
+MOMENT = "2026-01-01T00:00:00Z"
 STATUS = {
     "phase": "Held",
     "message": "a human decides",
-    "gate": {"name": "Start", "token": TOKEN, "plan": "shop-plan-0123456789ab"},
-    "run": {"id": "run-1", "segment": "Migrate", "attempt": 2, "state": "Open"},
+    "gate": {"name": "Start", "token": TOKEN, "plan": "shop-plan-0123456789ab", "since": MOMENT},
+    "run": {"id": "run-1", "segment": "Migrate", "attempt": 2, "state": "Open"}
+    | {"generation": 1, "startedAt": MOMENT},
     "salvage": ["salvage_run-1_1"],
-    "conditions": [{"type": "Ready", "status": "False", "reason": "Held"}],
+    "conditions": [
+        {"type": "Ready", "status": "False", "reason": "Held"}
+        | {"observedGeneration": 1, "lastTransitionTime": MOMENT}
+    ],
+    "active": "green",
+    "checks": [{"name": "api", "moment": "Soak"}],
 }
 
 
@@ -162,7 +169,9 @@ def test_rollback_to_base_asks_for_nothing_applied(server: Server):
 
 
 def test_status_and_history_show_what_the_object_says(server: Server):
-    assert "Ready:   False (Held)" in ask(server, "status", "shop")
+    shown = ask(server, "status", "shop").splitlines()
+    for row in ("Ready: False (Held)", "traffic: green", "checks: api Soak Open"):
+        assert row in [" ".join(line.split()) for line in shown]
     assert json.loads(ask(server, "status", "shop", "-o", "json"))["status"] == STATUS
     assert "salvage_run-1_1" in ask(server, "history", "shop")
 

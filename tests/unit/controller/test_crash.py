@@ -1,10 +1,12 @@
 """The operator is killed before and after each of its writes: nothing runs twice, same end."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from tests.blue_green import deploy
 from tests.fake_api import FakeApi
 from tests.fake_cluster import KEY, PATH, FakeCluster, Killed
 from whimbrel.controller.client import Client
@@ -28,8 +30,11 @@ class DyingClient:
     async def list(self, path: str, selector: str = "") -> list[Body]:
         return await self.api.list(path, selector)
 
-    async def text(self, path: str) -> str | None:
-        return await self.api.text(path)
+    async def text(self, path: str, lines: int = 0) -> str | None:
+        return await self.api.text(path, lines)
+
+    async def change(self, path: str, operations: Sequence[Body]) -> Body:
+        return await self._dying(self.api.change, path, operations)
 
     async def create(self, path: str, body: Body) -> Body:
         return await self._dying(self.api.create, path, body)
@@ -102,18 +107,40 @@ async def suspend(cluster: FakeCluster) -> None:
     await cluster.run()
 
 
+async def release(cluster: FakeCluster) -> None:
+    """Traffic, application and schema: the same end, and no side but one."""
+    await deploy(cluster)
+    await cluster.run()
+
+
+async def release_and_back(cluster: FakeCluster) -> None:
+    cluster.ledger.health = {"Soak": ["red"]}
+    await release(cluster)
+
+
 STORIES = {
     story.__name__: story
-    for story in (migrate, vanish, approve, fail_and_fix, take_back, delete, suspend)
+    for story in (
+        migrate,
+        vanish,
+        approve,
+        fail_and_fix,
+        take_back,
+        delete,
+        suspend,
+        release,
+        release_and_back,
+    )
 }
-MOST_WRITES = 40
+MOST_WRITES = 60
 
 
 def ending(cluster: FakeCluster) -> tuple[Any, ...]:
     """What must be the same however often the operator died."""
     status = cluster.status()
     applied = status.get("applied", {}).get("revision")
-    return (status.get("phase"), applied, cluster.ledger.done, PATH in cluster.api.objects)
+    sides = cluster.application.sides
+    return (status.get("phase"), applied, cluster.ledger.done, PATH in cluster.api.objects, sides)
 
 
 async def told(story: str, client: Client | None = None, cluster: FakeCluster | None = None) -> Any:

@@ -20,10 +20,10 @@ def seen(status: Status | None = None) -> Observed:
     return Observed("shop", "shop", "uid", 3, parse_spec(SPEC), status or Status(), NOW)
 
 
-def body(status: Status, *, suspend: bool = False) -> dict:
+def body(status: Status) -> dict:
     return {
         "metadata": {"generation": 3},
-        "spec": {"suspend": suspend},
+        "spec": {"suspend": status.phase is Phase.SUSPENDED},
         "status": status.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
 
@@ -63,16 +63,49 @@ ROWS = pytest.mark.parametrize(
             id="Suspended before the schema is there",
         ),
         pytest.param(
-            wait(Phase.SUSPENDED, "Suspended", ready=True),
+            wait(Phase.SUSPENDED, "Suspended", ready=True, completed=True),
             "True Completed",
             "Current Healthy",
             id="Suspended afterwards",
+        ),
+        pytest.param(
+            wait(Phase.SUSPENDED, "Suspended", ready=True),
+            "True",
+            "Current Healthy",
+            id="Suspended in the release, with the schema there",
+        ),
+        pytest.param(
+            wait(Phase.VERIFYING, "Verifying", ready=True),
+            "True",
+            "Current Healthy",
+            id="Verifying: the wave that deploys green goes on",
+        ),
+        pytest.param(
+            wait(Phase.SWITCHING, "Switching", ready=True),
+            "True",
+            "Current Healthy",
+            id="Switching",
+        ),
+        pytest.param(
+            wait(Phase.SOAKING, "Soaking", ready=True), "True", "Current Healthy", id="Soaking"
+        ),
+        pytest.param(
+            wait(Phase.VERIFYING, "HealthCheckUnknown", ready=True, paused="HealthCheckUnknown"),
+            "True Paused",
+            "Current Healthy",
+            id="paused by checks without an answer: no wave waits for them",
         ),
         pytest.param(
             wait(Phase.ROLLING_BACK),
             "False Reconciling",
             "InProgress Progressing",
             id="RollingBack",
+        ),
+        pytest.param(
+            wait(Phase.ROLLING_BACK, "RollbackBlocked"),
+            "False Reconciling",
+            "InProgress Progressing",
+            id="RollingBack, and somebody has to scale the old side",
         ),
         pytest.param(
             wait(Phase.FAILED, "DeadlineExceeded", stalled=True),
@@ -103,6 +136,18 @@ ROWS = pytest.mark.parametrize(
             "False Stalled",
             "Failed Degraded",
             id="RollbackFailed",
+        ),
+        pytest.param(
+            Hold("HealthCheckFailed", "red, and onFailure is Manual", "whimbrel rollback shop"),
+            "False Stalled",
+            "Failed Degraded",
+            id="Held by a red check",
+        ),
+        pytest.param(
+            Hold("TrafficDrift", "somebody else switches", "whimbrel retry shop"),
+            "False Stalled",
+            "Failed Degraded",
+            id="Held by somebody who switches too",
         ),
         pytest.param(
             Hold("FenceUnproven", "no", "do this"), "False Stalled", "Failed Degraded", id="Held"

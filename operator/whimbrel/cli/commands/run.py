@@ -1,6 +1,6 @@
 """`whimbrel run FILE`: carry out a manifest without a cluster."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -11,11 +11,13 @@ from whimbrel.cli.options import Connection, Consent, Place, command_app, groupe
 from whimbrel.cli.outcome import show_result, state_dir_option
 from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import say
+from whimbrel.machine.segments import segments
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.plan import Segment
-from whimbrel.model.spec import Gate
+from whimbrel.model.spec import Gate, Spec
 
 app = command_app()
+HERE: Final = frozenset({Segment.LOOK, Segment.APPROVE, Segment.MIGRATE})
 
 
 @app.command()
@@ -30,12 +32,24 @@ def run(
     found = found_object(place, file, connection, consent)
     if found.manifest.spec.suspend:
         raise RefusedError("Suspended", "spec.suspend is true: nothing is started")
+    refuse_release(found.manifest.spec)
     with desk_for(place, connection, found) as desk:
         if Gate.START in found.manifest.spec.approval.before:
             refuse_unapproved(place, desk, found.record)
         errand = new_errand(Segment.MIGRATE)
         record, result = carry_through(desk, found.record, errand)
     show_result(place, record, result)
+
+
+def refuse_release(spec: Spec) -> None:
+    """Refuse what only a cluster can carry out: checks, rollouts and the switch of a Service."""
+    beyond = [str(each) for each in segments(spec) if each not in HERE]
+    if beyond:
+        raise RefusedError(
+            "NeedsCluster",
+            f"{', '.join(beyond)} need a cluster; nothing was done: apply this manifest there, or "
+            "run a copy of it without strategy, healthChecks and soak here",
+        )
 
 
 def refuse_unapproved(place: Place, desk: Desk, record: Record) -> None:

@@ -1,15 +1,17 @@
 """`whimbrel status NAME`: where the object stands."""
 
+import time
 from typing import Annotated, Any
 
 import typer
 
 from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.gate import token_of
-from whimbrel.cli.options import Place, command_app, grouped
+from whimbrel.cli.object_view import conditions, observed, rows as rows_of
+from whimbrel.cli.options import Form, Place, command_app, grouped
 from whimbrel.cli.outcome import command_here, going_on, say_reminder
 from whimbrel.cli.record import Record
-from whimbrel.cli.screen import answer
+from whimbrel.cli.screen import aligned, answer
 from whimbrel.model.result import Outcome
 from whimbrel.model.status import RunState
 
@@ -30,8 +32,8 @@ def status(
         content = record.model_dump(mode="json", by_alias=True, exclude_defaults=True)
     else:
         content = connect_cluster(place).read(name)
-        rows = object_rows(content)
-    answer(place.form, content, _aligned(rows))
+        rows = object_rows(content) if place.form is Form.TABLE else {}
+    answer(place.form, content, aligned(rows))
     if record is not None and rows["go on with"]:
         say_reminder(record)
 
@@ -55,23 +57,9 @@ def record_rows(place: Place, record: Record, command: str) -> dict[str, str]:
 
 def object_rows(found: dict[str, Any]) -> dict[str, str]:
     """Return what an object of the cluster says, line by line."""
-    seen: dict[str, Any] = found.get("status") or {}
-    metadata = found["metadata"]
-    rows = {"object": f"{metadata.get('namespace', '')}/{metadata['name']}"}
-    for key in ("phase", "database", "revision", "progress", "message", "job", "fence"):
-        rows[key] = str(seen.get(key, ""))
-    for condition in seen.get("conditions", []):
-        rows[condition["type"]] = f"{condition['status']} ({condition['reason']})"
-    rows["do"] = str(((seen.get("run") or {}).get("last") or {}).get("command", ""))
-    rows["token"] = str((seen.get("gate") or {}).get("token", ""))
-    return rows
+    seen = observed(found, time.time())
+    return rows_of(seen) | conditions(seen)
 
 
 def _goes_on(record: Record) -> bool:
     return record.run is not None and record.run.state is RunState.OPEN
-
-
-def _aligned(rows: dict[str, str]) -> str:
-    shown = {key: value for key, value in rows.items() if value}
-    width = max(len(key) for key in shown) + 2
-    return "\n".join(f"{key + ':':<{width}}{value}" for key, value in shown.items())

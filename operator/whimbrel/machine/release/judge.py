@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from whimbrel.model.checked import KEPT, CheckStatus, Measurement, State, Verdict
-from whimbrel.model.health import HealthCheck, Moment, OnFail
+from whimbrel.model.release.checked import KEPT, CheckStatus, Measurement, State, Verdict
+from whimbrel.model.release.health import HealthCheck, Moment, OnFail
 
 # Failures among the last measurements that are red although a pass came in between each time.
 FLAPPING: Final = KEPT // 2

@@ -47,10 +47,16 @@ WHO_AM_I: Final = (
     "SELECT LEFT(USER(), CHAR_LENGTH(USER()) - LOCATE('@', REVERSE(USER()))),"
     " CURRENT_USER(), DATABASE()"
 )
+# Whether it belongs to a cluster (a node may have wsrep_on turned off and still be in it), and
+# whether it gets rows from another server; any login may ask.
 SERVER: Final = (
     "SELECT VERSION(), @@global.read_only, DATABASE(), CONNECTION_ID(),"
-    " (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
-    " WHERE VARIABLE_NAME = 'WSREP_ON')"
+    " EXISTS (SELECT 1 FROM information_schema.GLOBAL_VARIABLES"
+    " WHERE VARIABLE_NAME = 'WSREP_ON' AND VARIABLE_VALUE = 'ON')"
+    " OR EXISTS (SELECT 1 FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'WSREP_CONNECTED' AND VARIABLE_VALUE = 'ON'),"
+    " EXISTS (SELECT 1 FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'SLAVES_RUNNING' AND VARIABLE_VALUE <> '0')"
 )
 
 # $1 name, $2 login, $3 login of the run or "".

@@ -7,9 +7,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from whimbrel.model.checked import Verdict
-from whimbrel.model.health import Comparison, Expect, HealthCheck
 from whimbrel.model.order import Order
+from whimbrel.model.release.checked import Verdict
+from whimbrel.model.release.health import Comparison, Expect, HealthCheck
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Final
 
 from yarl import URL
 
-from whimbrel.model.health import HealthCheck, HttpCheck, Scheme, TcpCheck
+from whimbrel.model.release.health import HealthCheck, HttpCheck, Scheme, TcpCheck
 from whimbrel.runner.probes.connections import ERRORS, asked, read_body, told
 from whimbrel.runner.probes.found import Found, Measure, Probe, failed, passed
 

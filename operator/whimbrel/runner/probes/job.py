@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel.machine.release.judge import why
-from whimbrel.model.checked import CheckStatus, State, checks_line, pack_checks
-from whimbrel.model.health import HealthCheck, Moment
 from whimbrel.model.order import Order
 from whimbrel.model.probed import asked_outside, identity_check
+from whimbrel.model.release.checked import CheckStatus, State, checks_line, pack_checks
+from whimbrel.model.release.health import HealthCheck, Moment
+from whimbrel.model.release.strategy import Side
 from whimbrel.model.result import Outcome, Result
-from whimbrel.model.strategy import Side
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.probes.found import Place, Probe
 from whimbrel.runner.probes.http import http_probe, identity_probe, tcp_probe

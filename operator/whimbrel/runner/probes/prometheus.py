@@ -8,8 +8,8 @@ from urllib.parse import unquote
 
 from yarl import URL
 
-from whimbrel.model.checked import Verdict
-from whimbrel.model.health import HealthCheck, PrometheusCheck
+from whimbrel.model.release.checked import Verdict
+from whimbrel.model.release.health import HealthCheck, PrometheusCheck
 from whimbrel.runner.probes.connections import BODY_LIMIT, ERRORS, asked, read_body, told
 from whimbrel.runner.probes.found import Found, Probe, compared, unknown
 from whimbrel.runner.redact import Redactor

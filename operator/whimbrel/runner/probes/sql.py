@@ -5,9 +5,9 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
-from whimbrel.model.checked import Verdict
 from whimbrel.model.errors import WhimbrelError
-from whimbrel.model.health import HealthCheck, SqlCheck
+from whimbrel.model.release.checked import Verdict
+from whimbrel.model.release.health import HealthCheck, SqlCheck
 from whimbrel.runner.mounts import read_target
 from whimbrel.runner.probes.found import Found, Place, Probe, compared, unknown
 from whimbrel.runner.redact import Redactor

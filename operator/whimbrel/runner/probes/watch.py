@@ -12,8 +12,8 @@ from typing import Final
 from whimbrel.machine.release.judge import Tally, counted, patience, shown, state_of, together
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.bounds import format_duration
-from whimbrel.model.checked import CheckStatus, Measurement, State, measured
-from whimbrel.model.health import HealthCheck, Moment
+from whimbrel.model.release.checked import CheckStatus, Measurement, State, measured
+from whimbrel.model.release.health import HealthCheck, Moment
 from whimbrel.runner.probes.found import Found, Probe
 
 _TICK: Final = 0.2  # seconds between two looks at the clock and at SIGTERM

@@ -243,6 +243,7 @@ def test_the_environment_keeps_what_the_user_set():
         "PGAPPNAME": "whimbrel:1:shop/schema",
         "PGOPTIONS": "-c a=b -c lock_timeout=1s",
         "PYTHONUNBUFFERED": "1",
+        "WHIMBREL_LEDGER": "whimbrel",
     }
 
 

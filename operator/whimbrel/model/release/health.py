@@ -14,7 +14,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
-from whimbrel.model.workloads import WorkloadRef
+from whimbrel.model.release.workloads import WorkloadRef
 
 MOST_CHECKS: Final = 10  # their last measurements fit into one termination message
 _MEMBERS: Final = {

@@ -15,7 +15,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
-from whimbrel.model.workloads import WorkloadRef
+from whimbrel.model.release.workloads import WorkloadRef
 
 _OPTIONS: Final = (
     "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, "

@@ -1,0 +1,56 @@
+"""What a person may say while a release goes on, and what another generation means then."""
+
+from whimbrel.machine.decisions import Decision, NextAttempt
+from whimbrel.machine.names import work_digest
+from whimbrel.machine.release.window import changed, in_release, is_open_at, once_more, way_back
+from whimbrel.machine.requests import wanted_trigger
+from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
+from whimbrel.model.status import RunStatus
+
+
+def person_speaks(seen: Observed) -> Decision | None:
+    """Go back, or measure again, in the same run: traffic and schema belong together."""
+    run, spec, trigger = seen.status.run, seen.spec, wanted_trigger(seen)
+    if run is None or spec is None or not trigger or not in_release(run):
+        return None
+    if is_open_at(run, Segment.FINISH) and seen.current_job() is not None:
+        return None  # its end is a moment away, and then the answer is another run
+    forward = run.goal is Segment.MIGRATE
+    if trigger.startswith("rollback:") and forward:
+        back = changed(run, red=run.release.red or "a person asked for the way back")
+        return NextAttempt(way_back(seen, spec, back), "asked for", trigger=trigger)
+    red = "" if forward else run.release.red
+    anew = once_more(seen, run, red=red, paused="", writes=0, drift=0, reached=False, version="")
+    return NextAttempt(anew, "asked for", trigger=trigger)
+
+
+def checks_were_edited(seen: Observed) -> Decision | None:
+    """Measure anew by the newest spec, where nothing else of it has changed."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or not in_release(run) or run.generation == seen.generation:
+        return None
+    if run.work != work_digest(spec) or is_open_at(run, Segment.FINISH):
+        return None
+    newest = run.model_copy(update={"generation": seen.generation})
+    return NextAttempt(once_more(seen, newest, red="", paused=""), "the checks were edited")
+
+
+def release_was_suspended(seen: Observed) -> Decision | None:
+    """Begin a segment anew after a suspension: what was not watched does not count."""
+    run = seen.status.run
+    if run is None or not in_release(run) or run.release.since:
+        return None
+    return NextAttempt(once_more(seen, run), "resumed")
+
+
+def keeps_its_window(run: RunStatus | None) -> bool:
+    """Tell whether another spec has to wait for the end of this run.
+
+    Before the switch it need not: nothing shows the new version yet, and the ledger hands the
+    database over. After it only a run that waits for a person anyway gives way.
+    """
+    if run is None or not in_release(run):
+        return False
+    waits = bool(run.release.red or run.release.paused) and run.goal is Segment.MIGRATE
+    return run.goal is not Segment.MIGRATE or (run.release.switched and not waits)

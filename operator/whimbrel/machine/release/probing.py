@@ -1,0 +1,159 @@
+"""Moments at which health checks are made: by a probe Job, by the controller, or both."""
+
+from typing import Final
+
+from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
+from whimbrel.machine.release.judge import (
+    Tally,
+    counted,
+    patience,
+    shown,
+    state_of,
+    together,
+    why,
+)
+from whimbrel.machine.release.window import changed, ends_at, once_more, turned_back
+from whimbrel.machine.runs import advanced, again, later
+from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
+from whimbrel.machine.timestamps import precise, unix
+from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
+from whimbrel.model.release.checked import CheckStatus, Measurement, State
+from whimbrel.model.release.health import HealthCheck, checks_at
+from whimbrel.model.result import Outcome, Result
+from whimbrel.model.spec import Spec
+from whimbrel.model.status import RunState, RunStatus
+
+AGAIN: Final = 30.0  # seconds until an inconclusive moment is measured again
+POLLING: Final = 5.0  # seconds between two looks of the controller; events wake it earlier
+
+
+def probe_answered(seen: Observed, spec: Spec, run: RunStatus, result: Result) -> RunStatus:
+    """Return what follows from the answer of a probe Job."""
+    match result.outcome:
+        case Outcome.DONE:
+            through = run.model_copy(update={"failures": 0})
+            return again(seen, changed(through, probed=True), run.segment)
+        case Outcome.FAILED:
+            return turned_back(seen, spec, run, result.message)
+        case Outcome.NOT_FINISHED if result.reason == "HealthCheckUnknown":
+            return _paused(seen, spec, run, result.message)
+        case _:
+            return later(seen, run, run.segment, result.retry_after)
+
+
+def _paused(seen: Observed, spec: Spec, run: RunStatus, what: str) -> RunStatus:
+    """Measure again after a while: nobody is promoted by time, and nobody is taken back by it."""
+    patient = run.model_copy(
+        update={"deadline": precise(seen.now + spec.limits.progress_deadline), "failures": 0}
+    )
+    return later(seen, changed(patient, paused=what[:4096]), run.segment, AGAIN)
+
+
+def moment_goes_on(seen: Observed) -> Decision | None:
+    """Decide at a moment of checks what the answer of a probe Job does not decide."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or run.state is RunState.CLOSED or run.segment not in PROBES:
+        return None
+    if run.release.red:
+        return _held(seen, run)
+    state, checks = own_checks(seen, spec, run)
+    if state is State.RED:
+        return NextAttempt(turned_back(seen, spec, run, why(checks, State.RED)), "red")
+    if state is State.INCONCLUSIVE and not run.release.paused:
+        told = why(checks, State.INCONCLUSIVE)
+        return NextAttempt(_paused(seen, spec, run, told), "inconclusive")
+    if needs_probe(spec, run.segment) and not run.release.probed:
+        return None
+    return _passed_or_waits(seen, spec, run, state)
+
+
+def _passed_or_waits(seen: Observed, spec: Spec, run: RunStatus, state: State) -> Decision:
+    end = ends_at(spec, run) if run.segment is Segment.SOAK else 0.0
+    if state is State.GREEN and run.release.paused:
+        return NextAttempt(once_more(seen, run, paused=""), "answers again")
+    if state is State.GREEN and seen.now >= end:
+        return NextAttempt(advanced(seen, run, spec), "green")
+    until = min(end, seen.now + POLLING) if end > seen.now else seen.now + POLLING
+    return measuring(seen, spec, run, until)
+
+
+def measuring(seen: Observed, spec: Spec, run: RunStatus, until: float) -> Wait:
+    """Return what a moment of checks shows while it goes on."""
+    if run.release.paused:
+        told = _paused_message(seen, run)
+        return _wait(run, "HealthCheckUnknown", told, until, paused="HealthCheckUnknown")
+    names = ", ".join(check.name for check in checks_at(spec.health_checks, PROBES[run.segment]))
+    told = f"{run.segment}: {f'measures {names}' if names else 'watches'}"
+    if run.segment is Segment.SOAK:
+        told += f", until {precise(ends_at(spec, run))}"
+    if names and needs_probe(spec, run.segment) and not seen.reads_logs:
+        told += "; the values appear at its end, since pods/log is not allowed"
+    return _wait(run, str(PHASES[run.segment]), told, until)
+
+
+def _wait(run: RunStatus, reason: str, told: str, until: float, paused: str = "") -> Wait:
+    ready = run.segment in AFTER_MIGRATE
+    return Wait(PHASES[run.segment], reason, told, until=until, ready=ready, paused=paused)
+
+
+def _paused_message(seen: Observed, run: RunStatus) -> str:
+    return (
+        f"paused, and nothing is taken back: no answer from {run.release.paused}; it is measured "
+        f"again by itself; to go back: whimbrel rollback {seen.name} -n {seen.namespace}"
+    )
+
+
+def _held(seen: Observed, run: RunStatus) -> Hold:
+    """Rest while rollback.onFailure is Manual."""
+    side = f", the traffic is at {seen.status.active}" if seen.status.active else ""
+    again_ = f"whimbrel retry {seen.name} -n {seen.namespace}"
+    return Hold(
+        "HealthCheckFailed",
+        f"{run.release.red}; rollback.onFailure is Manual: the schema is migrated{side}, and "
+        f"nothing is changed until a person decides; to measure again: {again_}; to go back",
+        command=f"whimbrel rollback {seen.name} -n {seen.namespace}",
+    )
+
+
+def own_checks(seen: Observed, spec: Spec, run: RunStatus) -> tuple[State, tuple[CheckStatus, ...]]:
+    """Return what the checks say that the controller itself makes at this moment."""
+    moment = PROBES[run.segment]
+    mine = [each for each in checks_at(spec.health_checks, moment) if each.type.asks_the_cluster]
+    states = [(check, _state(seen, spec, run, check)) for check in mine]
+    told = tuple(
+        shown(check, moment, tally_of(seen.measured.get(check.name, ())), state)
+        for check, state in states
+    )
+    return together(states), told
+
+
+def _state(seen: Observed, spec: Spec, run: RunStatus, check: HealthCheck) -> State:
+    soaks = run.segment is Segment.SOAK
+    over = not soaks or seen.now >= ends_at(spec, run)
+    state = state_of(check, tally_of(seen.measured.get(check.name, ())), over=over)
+    late = seen.now > max(ends_at(spec, run) if soaks else 0.0, unix(run.release.since)) + patience(
+        check
+    )
+    return State.INCONCLUSIVE if late and state is State.OPEN else state
+
+
+def tally_of(measurements: tuple[Measurement, ...]) -> Tally:
+    """Return the tally of measurements, oldest first."""
+    tally = Tally()
+    for each in measurements:
+        tally = counted(tally, each)
+    return tally
+
+
+def checks_shown(seen: Observed, run: RunStatus) -> tuple[CheckStatus, ...]:
+    """Return the checks of the current moment, with the values that are known so far."""
+    if seen.spec is None or run.segment not in PROBES:
+        return seen.status.checks
+    own = own_checks(seen, seen.spec, run)[1]
+    kept = seen.live or tuple(
+        check
+        for check in seen.status.checks
+        if check.moment == run.segment and check.name not in {each.name for each in own}
+    )
+    return (*kept, *own)

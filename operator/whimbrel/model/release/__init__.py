@@ -1,0 +1,1 @@
+"""The words of a release: checks, sides, workloads, and what is measured."""
