@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.app import App, nasty_server
 from tests.postgres import free_port
-from whimbrel.model.release.checked import Verdict
-from whimbrel.model.release.health import HealthCheck, HttpCheck, TcpCheck
+from whimbrel.model.release.checked import State, Verdict, pack_checks, unpack_checks
+from whimbrel.model.release.health import HealthCheck, HttpCheck, Moment, TcpCheck
 from whimbrel.runner.probes import watch as watching
 from whimbrel.runner.probes.found import Found, Probe
 from whimbrel.runner.probes.http import http_probe, identity_probe, tcp_probe, url_of
@@ -230,6 +230,17 @@ def test_identity_wants_every_answer_over_new_connections(app: App):
     app.headers = {}
     assert "5 x no header X-Track" in measured(identity(app.port)).message
     assert "nothing listens there" in measured(identity(free_port())).message
+
+
+def test_what_others_write_travels_as_one_plain_line():
+    """A header of bytes that are no text, with what would colour a terminal."""
+    with nasty_server(OK + b"X-Track: \xff\x1b[31m\tgreen\r\n\r\n") as port:
+        ending = watching.watch(
+            [identity(port)], watching.Window(Moment.POST_SWITCH), threading.Event(), lambda _: None
+        )
+    (check,) = unpack_checks(pack_checks(ending.checks))
+    assert check.state is State.RED
+    assert check.last[-1].value == "5 x ??[31m green"
 
 
 def test_one_answer_of_the_other_side_is_enough_to_fail(app: App):
