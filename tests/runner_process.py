@@ -22,6 +22,7 @@ class Attempt:
     url: str
     files: tuple[tuple[str, str], ...]
     project: Path | None = None
+    resolver: Path | None = None  # what stands in /etc/resolv.conf there
     machine: str = ""  # host name of another machine, where the runner seems to run
     run: str = "run1"
     attempt: int = 1
@@ -87,6 +88,9 @@ class Attempt:
         if self.machine:
             script = 'hostname "$0" && exec "$@"'
             command = ["unshare", "--uts", "sh", "-c", script, self.machine, *command]
+        if self.resolver is not None:
+            script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", script, str(self.resolver), *command]
         process = subprocess.Popen(
             command,
             env=environment,
