@@ -12,7 +12,7 @@ from whimbrel.model.spec import Frozen
 MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
 _TEXT_LIMIT: Final = 1400
 _TARGET_LIMIT: Final = 1000
-_NOT_PLAIN: Final = re.compile(r'[^ !#-\[\]-~]')  # what JSON writes as more than one byte
+_NOT_PLAIN: Final = re.compile(r"[^ !#-\[\]-~]")  # what JSON writes as more than one byte
 
 
 class Outcome(StrEnum):
