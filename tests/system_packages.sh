@@ -14,8 +14,9 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, with certificates and with Node"
-        wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm)
+        why="the tests run against PostgreSQL 15, MariaDB and Prometheus, through PgBouncer, with certificates and with Node"
+        wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm
+            prometheus)
         ;;
     soak)
         why="PostgreSQL 14 and 17 come from Maven Central"
@@ -37,6 +38,7 @@ is_installed() {
         galera-4) test -e /usr/lib/galera/libgalera_smm.so ;;
         mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
+        prometheus) command -v prometheus >/dev/null ;;
         maven) command -v mvn >/dev/null ;;
         *) false ;;
     esac
