@@ -160,6 +160,11 @@ class Release:
         ends = [each for part in slices for each in part.get("endpoints") or ()]
         return [each["targetRef"]["name"] for each in ends if each["conditions"].get("ready")]
 
+    def jobs(self) -> list[str]:
+        """Return the names of the object's Jobs; those of release 1 are there too."""
+        names = [each["metadata"]["name"] for each in self.shop.get("jobs")["items"]]
+        return [each for each in names if each.startswith(f"{self.name}-")]
+
     def replicas(self, track: str) -> int:
         """Return the number that a Deployment asks for."""
         return self.shop.get("deploy", f"shop-{track}")["spec"]["replicas"]
@@ -211,7 +216,8 @@ class Release:
     def complaints(self) -> list[str]:
         """Return where a version of the object's status is not what Flux and Argo CD take."""
         found = []
-        for body in (each.body for each in self.seen if each.status):
+        touched = (each.body for each in self.seen if each.status.get("observedGeneration", -1) > 0)
+        for body in touched:
             named = (body["status"].get("phase"), kstatus(body), argo_health(body))
             agreed = {"Failed": ("Degraded",), "Current": ("Healthy", "Suspended")}
             if named[2] not in agreed.get(named[1], ("Progressing", "Suspended")):

@@ -21,7 +21,7 @@ from whimbrel.model.spec import Spec
 # Where the fields are declared, checked and generated from; an access there reads nothing.
 DECLARING = {
     "spec.py", "migrations.py", "bounds.py", "database.py", "job_options.py", "crd.py",
-    "reference.py",
+    "reference.py", "health.py", "strategy.py", "workloads.py",
 }  # fmt: skip
 # `Migrations.files` hands them on: who reads it reads the one of the tool.
 HANDED_ON = {("Migrations", "sql"), ("Migrations", "prisma")}

@@ -24,8 +24,9 @@ def prometheus_probe(check: HealthCheck, wanted: PrometheusCheck, since: float) 
     clean = Redactor(_secrets(wanted.url)).clean
 
     async def measure() -> Found:
-        asks = with_time(wanted.query, since, time.time())
-        query = {"query": asks, "timeout": str(check.timeout)}
+        # Whole milliseconds: Prometheus takes no fraction of a second ("2.0s" is refused).
+        limit = f"{max(1, round(check.timeout * 1000))}ms"
+        query = {"query": with_time(wanted.query, since, time.time()), "timeout": limit}
         try:
             url = URL(wanted.url) / "api/v1/query"
             async with asked(url, query=query) as response:
