@@ -8,7 +8,8 @@ import pymysql
 
 from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.planning.dialects import mariadb as words
-from whimbrel.runner.mariadb_session import connect, connect_error
+from whimbrel.runner.mariadb_login import connect_error
+from whimbrel.runner.mariadb_session import connect
 from whimbrel.runner.preflight import Server
 from whimbrel.runner.session import Session
 from whimbrel.runner.target import Target
