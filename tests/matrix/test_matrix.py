@@ -24,7 +24,7 @@ SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 # What is carried on each kind of server.
 CARRIED = {
     "postgresql": tuple(PROJECTS),
-    "mariadb": ("sql", "alembic", "prisma", "sequelize", "typeorm"),
+    "mariadb": tuple(PROJECTS),
 }
 Key = tuple[str, str, str]
 ROWS = [(tool, kind) for tool in PROJECTS for kind in CARRIED if tool in CARRIED[kind]]

@@ -136,6 +136,19 @@ def quote_account(account: str) -> str:
     return "@".join("'" + part.replace("'", "''") + "'" for part in (login, host))
 
 
+RENEW_LOGIN: Final = "SET PASSWORD = $1"
+
+
+def prepare_account(database: str) -> str:
+    """Return the sentence that says what a DBA prepares for a tool's runs."""
+    return (
+        "database.runRole must be an account of its own, which no application and no other object "
+        "uses and which may change its password; a database administrator runs: CREATE USER "
+        f"'{database[:59]}_runs'@'%' IDENTIFIED BY 'choose-one'; "
+        f"GRANT ALL ON {quote_identifier(database)}.* TO '{database[:59]}_runs'@'%'"
+    )
+
+
 def first_words(query: str, limit: int = 6) -> str:
     """Return how a query begins, without any value of it: it goes into messages and status."""
     plain = re.split(r"['\"0-9]|--|/\*|#", query, maxsplit=1)[0]
