@@ -14,14 +14,11 @@ _WRONG_PASSWORD: Final = (
 )
 # What an error number of a login means.
 _CAUSES: Final = {
-    1045: _WRONG_PASSWORD,
-    1698: _WRONG_PASSWORD,
+    **dict.fromkeys((1045, 1698), _WRONG_PASSWORD),
     1044: ("LoginRefused", "the login may not use that database"),
     1130: ("LoginRefused", "the server does not let this host in"),
     1049: ("DatabaseMissing", "there is no such database yet"),
-    1040: ("TooManyConnections", "it has no connection left for us"),
-    1203: ("TooManyConnections", "it has no connection left for us"),
-    1226: ("TooManyConnections", "it has no connection left for us"),
+    **dict.fromkeys((1040, 1203, 1226), ("TooManyConnections", "it has no connection left for us")),
     1053: ("DatabaseStarting", "it is shutting down"),
     2026: ("TLSFailed", "the server has no TLS, and sslmode asks for it"),
     1251: ("LoginRefused", "the server's way to log in is not known to this client"),
@@ -53,6 +50,5 @@ def _unreachable(target: Target, text: str) -> str:
 
 
 def _cannot_connect(target: Target, reason: str, sentence: str) -> TransientError:
-    return TransientError(
-        reason, f"cannot connect to {target} as {target.user}: {sentence}", retry_after=5.0
-    )
+    told = f"cannot connect to {target} as {target.user}: {sentence}"
+    return TransientError(reason, told, retry_after=5.0)
