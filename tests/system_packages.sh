@@ -18,7 +18,7 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm)
         ;;
     soak)
-        why="PostgreSQL 14 and 17 come from Maven Central"
+        why="PostgreSQL 14 and 17 and MariaDB 11.4 come from Maven Central"
         wanted=(maven)
         ;;
     *)

@@ -16,7 +16,7 @@ from whimbrel.model.errors import SpecError
 
 MAX_IDENTIFIER: Final = 64  # characters
 OLDEST_SERVER: Final = (10, 6)
-NEWEST_SERVER: Final = (10, 11)
+NEWEST_SERVER: Final = (11, 4)
 THEN: Final = "\n;\n"
 
 
