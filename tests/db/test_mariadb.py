@@ -2,7 +2,7 @@
 
 import socket
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 
 import pymysql
@@ -11,11 +11,16 @@ import pytest
 from tests.db.orders import RUN, an_order, until
 from tests.mariadb import MariaDB, server_version
 from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.model.facts import Applied
+from whimbrel.planning.dialects import mariadb_ledger as statements
+from whimbrel.planning.dialects.fates import Fate
 from whimbrel.runner import mariadb_session
 from whimbrel.runner.catalog import fingerprint, read_catalog
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.lock import Heartbeat, assert_step_may_run, release_lock, take_lock
+from whimbrel.runner.records import insert_applied, read_applied
+from whimbrel.runner.server_errors import read_error
 from whimbrel.runner.servers import server_of
 from whimbrel.runner.session import Manners, Session, Theirs, Watched
 from whimbrel.runner.sessions import application_name, connect, open_session, own
@@ -73,6 +78,48 @@ def test_a_step_keeps_its_epoch_until_its_transaction_ends(mariadb):
             assert_step_may_run(ledger, epoch + 1)
 
 
+@contextmanager
+def hidden_by_ddl(database: MariaDB):
+    """Make a table that DDL of somebody else holds, because it waits for a reader of another."""
+    for name in ("held", "read_by_others"):
+        database.run(f"CREATE TABLE {name} (id int PRIMARY KEY)")
+
+    def rename() -> None:
+        database.run("RENAME TABLE held TO a, read_by_others TO b")
+
+    waits = "SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting%'"
+    with database.connect() as reader:
+        reader.begin()
+        reader.cursor().execute("SELECT * FROM read_by_others")
+        thread = threading.Thread(target=rename)
+        thread.start()
+        until(lambda: database.run(waits))
+        try:
+            yield
+        finally:
+            reader.rollback()
+            thread.join()
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["by itself", "inside a transaction"])
+@pytest.mark.parametrize("read", [read_catalog, fingerprint])
+def test_a_catalogue_without_what_somebody_holds_is_no_catalogue(mariadb, read, inside):
+    with a_ledger(mariadb) as ledger, hidden_by_ddl(mariadb):
+
+        def look() -> None:
+            with ledger.session.transaction() if inside else nullcontext():
+                raise_epoch(ledger)
+                read(ledger.session, "whimbrel")
+
+        # Whether the server waits for the lock at all is its own affair.
+        told = "skipped since its definition|Lock wait timeout"
+        with pytest.raises(pymysql.MySQLError, match=told) as hidden:
+            look()
+        assert read_error(hidden.value).fate is Fate.HEALS
+    with a_session(mariadb) as session:
+        assert {"a", "b"} <= {each.name for each in read_catalog(session, "whimbrel")}
+
+
 def test_installing_twice_at_once_makes_one_ledger(mariadb):
     ids = []
 
@@ -86,6 +133,26 @@ def test_installing_twice_at_once_makes_one_ledger(mariadb):
     for each in threads:
         each.join()
     assert (len(ids), len(set(ids))) == (3, 1)
+
+
+@pytest.mark.parametrize("version", range(statements.LEDGER_VERSION))
+def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(mariadb, version):
+    row = Applied("default", "001", "001_a.up.sql", "0", "a/b", "run", "", None, frozenset())
+    with a_session(mariadb) as session:
+        ledger = Ledger(session, "whimbrel")
+        ledger.rows(statements.CREATE_META)
+        ledger.rows(statements.FIRST_META)
+        for older in range(version):
+            for statement in statements.UPGRADES[older]:
+                ledger.rows(statement)
+        ledger.rows(statements.SET_VERSION, version)
+        if version:
+            insert_applied(ledger, row)
+        after = open_ledger(ledger, an_order()).meta
+        assert after.version == statements.LEDGER_VERSION
+        assert read_applied(ledger, "default") == ((row,) if version else ())
+        insert_applied(ledger, replace(row, version="x" * 255))
+        assert install_ledger(ledger) == after
 
 
 def test_a_login_that_may_not_gets_the_exact_grants(mariadb, mariadb_server):

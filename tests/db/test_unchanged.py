@@ -17,12 +17,12 @@ from tests.db.tool_shop import opened_shop
 from tests.postgres import Postgres, create_database
 from tests.processes import ROOT
 from whimbrel.model.errors import RefusedError, TransientError
-from whimbrel.model.migrations import EnvVar
+from whimbrel.model.migrations import EnvVar, Tool as Named
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.spec import Spec
 from whimbrel.planning.tools.project import Project
-from whimbrel.runner.bench import Bench
+from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
@@ -31,7 +31,13 @@ from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.project import reading_place
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool import Tool, ToolEnd
-from whimbrel.runner.unchanged import Found, digest_now, find_source, still_unchanged
+from whimbrel.runner.unchanged import (
+    Found,
+    digest_now,
+    distrust_image,
+    find_source,
+    still_unchanged,
+)
 
 KEY = "cluster-1/shop/schema/uid-1"
 # It reads a file that is neither below the working directory nor a part of a package.
@@ -93,6 +99,12 @@ class Image:
         spec = self.order.spec
         wanted = spec.migrations.model_copy(update=migrations)
         return spec.model_copy(update={"migrations": wanted})
+
+    def bench(self, known: SeenImage | None = None, **migrations: Any) -> Bench:
+        """Return an attempt at work, with another spec."""
+        order = self.order.model_copy(update={"spec": self.other(**migrations)})
+        held = Holding(order, self.ledger, self.place.target, manners(), None, None, None)
+        return Bench(order, self.place, held, Findings(order), {}, str, known)
 
     def remember(self) -> None:
         """Record what a good run would, whatever the age of the files."""
@@ -251,8 +263,7 @@ def test_files_that_change_meanwhile_are_not_remembered(image: Image):
 
 def test_what_changes_before_the_lock_is_taken_is_seen_under_it(image: Image):
     known = image.find().unchanged
-    held = Holding(image.order, image.ledger, image.place.target, manners(), None, None, None)
-    bench = Bench(image.order, image.place, held, Findings(image.order), {}, str, known)
+    bench = image.bench(known)
     plan = still_unchanged(bench, known)
     assert (plan.to, plan.steps) == ("0003", ())
     for change in ("UPDATE alembic_version SET version_num = '1'", "DELETE FROM whimbrel.note"):
@@ -261,3 +272,9 @@ def test_what_changes_before_the_lock_is_taken_is_seen_under_it(image: Image):
             still_unchanged(bench, known)
         assert error.value.reason == "DatabaseChanged"
         image.ledger.session.execute("UPDATE alembic_version SET version_num = '0003'")
+
+
+@pytest.mark.parametrize("tool", Named)
+def test_only_of_a_tool_that_is_started_an_image_is_distrusted(image: Image, tool: Named):
+    distrust_image(image.bench(tool=tool))
+    assert (read_note(image.ledger, Kind.IMAGE, KEY) is None) is tool.is_foreign

@@ -66,6 +66,37 @@ def test_changes_by_others_are_told_by_name_once_and_block_nobody(
     assert "warnings" not in ran(sql, 4).result  # of another version: not known
 
 
+def test_a_lock_of_somebody_else_on_a_view_keeps_no_run_open(database: Postgres, tmp_path: Path):
+    files = {"001_a.up.sql": "CREATE TABLE things (id int)"}
+    database.run("CREATE VIEW seen AS SELECT 1 AS one")
+    with database.connect() as other, other.transaction():
+        # The server waits for it before it tells what the view says.
+        other.execute("LOCK TABLE seen IN ACCESS EXCLUSIVE MODE")
+        first = ran(attempt_on(database, tmp_path, files), 1)
+    assert (first.result["outcome"], first.result.get("attemptOpen", False)) == ("Done", False)
+    assert database.run("SELECT state FROM whimbrel.run") == [("done",)]
+    assert database.run("SELECT count(*) FROM whimbrel.note WHERE kind = 'shape'") == [(0,)]
+    # Unknown, so nothing is foreign; the next run without a lock knows.
+    assert "warnings" not in ran(attempt_on(database, tmp_path, files), 2).result
+    assert database.run("SELECT count(*) FROM whimbrel.note WHERE kind = 'shape'") == [(1,)]
+
+
+def test_a_catalogue_that_may_not_be_read_is_said_and_not_taken_for_unchanged(
+    database: Postgres, tmp_path: Path
+):
+    sql = attempt_on(database, tmp_path, {"001_a.up.sql": "CREATE TABLE things (id int)"})
+    ran(sql, 1)
+    word = "pg_catalog.pg_get_ruledef(oid)"
+    admin = replace(database, user="postgres", password="postgres")
+    admin.run(f"REVOKE EXECUTE ON FUNCTION {word} FROM PUBLIC")
+    second = replace(sql, run=f"{RUN}-second", order=(("number", 2),))
+    refused = second.run_to_end()
+    assert (refused.code, refused.result["reason"]) == (75, "LedgerError"), refused
+    assert "permission denied for function pg_get_ruledef" in refused.result["message"]
+    admin.run(f"GRANT EXECUTE ON FUNCTION {word} TO PUBLIC")
+    assert second.next().run_to_end().code == 0
+
+
 @pytest.mark.parametrize(
     ("back", "warnings"),
     [

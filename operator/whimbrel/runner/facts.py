@@ -12,9 +12,9 @@ from whimbrel.planning.tools.edited import key_of
 from whimbrel.planning.tools.registry import file_tool, foreign_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
+from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, has_notes, read_note
-from whimbrel.runner.postgresql_kept_table import find_kept, with_kept
 from whimbrel.runner.records import (
     ToolRun,
     half_applied,
@@ -24,6 +24,7 @@ from whimbrel.runner.records import (
     steps_started,
 )
 from whimbrel.runner.runs import read_runs, same_object
+from whimbrel.runner.ways import before_newest_run, ways_up
 
 
 def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool) -> Facts:
@@ -50,10 +51,13 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     )
     if not spec.migrations.tool.is_foreign:
         rows = read_applied(ledger, history) if has_ledger else ()
-        half = half_applied(ledger, history) if has_ledger and not order.retry else ()
+        half = half_applied(ledger, history) if has_ledger else ()
         kept = find_kept(ledger.session, spec)
         known = replace(known, applied=rows, half=half)
-        return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
+        known = with_kept(known, kept, ledger.session, order)
+        # A retry lifts what would be held for a part that stays: a person has looked at it.
+        known = replace(known, half=() if order.retry else half)
+        return _with_last_run(known, order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     # A retry lifts what would be refused for an edited file: a person has looked at it.
@@ -84,7 +88,7 @@ def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))
     ended = [each for each in read_tool_runs(ledger, history) if each.after is not None]
-    return files or any(way.run == run for way in _ways(ended))
+    return files or any(way.run == run for way in ways_up(ended))
 
 
 def revision_of(facts: Facts, order: Order) -> str:
@@ -107,7 +111,7 @@ def _with_added(
 
     And under the old ones: in a database that was restored from a dump nobody is who he was.
     """
-    ways = _ways(ended)
+    ways = ways_up(ended)
     added: dict[str, frozenset[CatalogObject]] = {}
     gone: dict[str, frozenset[CatalogObject]] = {}
     for run in ended:
@@ -117,51 +121,8 @@ def _with_added(
             added[revision] = added.get(revision, frozenset()) | today | frozenset(run.added)
             if run in ways:
                 gone[revision] = gone.get(revision, frozenset()) | (lost - known.catalog)
-    last = _before(ways, known.revisions)
+    last = before_newest_run(ways, known.revisions)
     return replace(known, added=added, gone=gone, last_run=last)
-
-
-def _before(ways: list[ToolRun], rows: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the revisions before the newest run that nobody took back; () where there is none."""
-    if not ways or set(ways[-1].after or ()) != set(rows):
-        return ()
-    first = next(way for way in ways if way.run == ways[-1].run)
-    return first.before or ("base",)
-
-
-def _ways(ended: list[ToolRun]) -> list[ToolRun]:
-    """Return the runs that nobody took back.
-
-    An adoption ran nothing, so a way back never leads below it. Several starts of one run (a kill
-    between two transactions of the tool) are one way.
-    """
-    ways: list[ToolRun] = []
-    for run in ended:
-        first = _first_taken_back(ways, run)
-        if first is not None:
-            del ways[first:]
-        elif run.step.startswith("up:") and set(run.after or ()) != set(run.before):
-            ways.append(run)
-    return ways
-
-
-def _first_taken_back(ways: list[ToolRun], run: ToolRun) -> int | None:
-    """Return the number of the oldest way before which a start led back, or None."""
-    left = set(run.after or ())
-    places = [left]
-    if run.step.startswith("down:"):
-        # A tool may record something new even on a way back, such as a squash.
-        places.append(left & set(run.before))
-    return next(
-        (
-            number
-            for place in places
-            if place or place is left
-            for number, way in enumerate(ways)
-            if set(way.before) == place
-        ),
-        None,
-    )
 
 
 def has_moved(ledger: Ledger, order: Order) -> bool:

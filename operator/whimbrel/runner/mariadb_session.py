@@ -16,7 +16,8 @@ import pymysql
 from whimbrel.model.errors import TransientError
 from whimbrel.planning.dialects import mariadb as words, mariadb_catalog, mariadb_ledger
 from whimbrel.planning.dialects.dialect import Dialect
-from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of_code
+from whimbrel.planning.dialects.fates import Fate
+from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of, fate_of_code
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.server_errors import read_error
 from whimbrel.runner.session import Manners, Row, Theirs, Value, Waits, Watched
@@ -88,22 +89,35 @@ class MariadbSession:
             self._wire.close()
 
     def ask(self, statement: str, values: Sequence[Value]) -> list[Row]:
-        """Run one of our own statements, or several with THEN between them: the last answers."""
+        """Run one of our own statements, or several with THEN between them: the last answers.
+
+        Raises:
+            MySQLError: Also where the server only warns that somebody's lock hid a part.
+        """
         found: list[Row] = []
         with self._turn:
             for part in statement.split(words.THEN):
-                found = self._send(_PARAMETER.sub(lambda match: self._value(values, match), part))
+                text = _PARAMETER.sub(lambda match: self._value(values, match), part)
+                found, warnings = self._send(text)
+                self._refuse_a_part(self._wire.show_warnings() if warnings else ())
         return found
+
+    def _refuse_a_part(self, warnings: Sequence[Row]) -> None:
+        """A look into information_schema leaves out what is locked; the next one may see it."""
+        for _, number, text in warnings:
+            if fate_of(number) is Fate.HEALS:
+                raise pymysql.OperationalError(number, text)
 
     def _value(self, values: Sequence[Value], match: re.Match[str]) -> str:
         value = values[int(match[1]) - 1]
         plain = json.dumps(value) if isinstance(value, list) else value
         return str(self._wire.escape(plain, self._wire.encoders))
 
-    def _send(self, text: str) -> list[Row]:
+    def _send(self, text: str) -> tuple[list[Row], int]:
         with closing(self._wire.cursor()) as cursor:
             cursor.execute(text)
-            return list(cursor.fetchall()) if cursor.description else []
+            found = list(cursor.fetchall()) if cursor.description else []
+            return found, cursor.warning_count
 
     def run(self, text: str) -> None:
         """Send a statement as its author wrote it; the driver sends one, never several."""
@@ -130,6 +144,11 @@ class MariadbSession:
         """Return the server's number of the session."""
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
+
+    def home(self) -> str | None:
+        """Return the database that is connected to."""
+        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
+        return found
 
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""
@@ -336,16 +355,14 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     return {"ssl": context}
 
 
+_WRONG_PASSWORD: Final = (
+    "WrongPassword",
+    "login or password is wrong; mend the Secret, every try reads it again",
+)
 # What an error number of a login means.
 _CAUSES: Final = {
-    1045: (
-        "WrongPassword",
-        "login or password is wrong; mend the Secret, every try reads it again",
-    ),
-    1698: (
-        "WrongPassword",
-        "login or password is wrong; mend the Secret, every try reads it again",
-    ),
+    1045: _WRONG_PASSWORD,
+    1698: _WRONG_PASSWORD,
     1044: ("LoginRefused", "the login may not use that database"),
     1130: ("LoginRefused", "the server does not let this host in"),
     1049: ("DatabaseMissing", "there is no such database yet"),

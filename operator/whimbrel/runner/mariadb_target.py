@@ -16,6 +16,8 @@ _MODES: Final = {
     "required": "require",
     "verify_ca": "verify-ca",
     "verify_identity": "verify-full",
+    "accept_invalid_certs": "prefer",
+    "strict": "verify-full",
 }
 _KNOWN_MODES: Final = frozenset(_MODES.values())
 # How each of them checks the name in the server's certificate.
@@ -23,7 +25,12 @@ _PYTHON_DRIVERS: Final = {
     "pymysql": ("ssl_verify_identity", "true"),
     "mysqldb": ("ssl_mode", "VERIFY_IDENTITY"),
 }
-_ALLOWED: Final = frozenset({"sslmode", "ssl-mode", "charset", "unix_socket"})
+_ALLOWED: Final = frozenset({"sslmode", "ssl-mode", "sslaccept", "charset", "unix_socket"})
+# Words of other clients for a pool or a cache, of which we have none.
+_IGNORED: Final = frozenset({
+    "connection_limit", "pool_timeout", "socket_timeout", "connect_timeout",
+    "statement_cache_size",
+})  # fmt: skip
 
 
 def parse_mariadb(text: str, *, ca_file: str | None = None) -> Target:
@@ -130,6 +137,8 @@ def _for_driver(driver: str, given: dict[str, str], options: str) -> dict[str, s
 def _parameters(parts: SplitResult) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _IGNORED:
+            continue
         if name not in _ALLOWED:
             # The name may be a part of a password with a stray "?".
             raise refused(f"a parameter in it is not allowed; allowed are {_allowed()}")

@@ -1,8 +1,8 @@
 """The shape of the catalogue around runs and starts of a tool: what is kept, what is said of it."""
 
-import contextlib
 from collections.abc import Sequence
 
+from whimbrel.planning.dialects.fates import Fate
 from whimbrel.planning.shape import Parts, Shape, changed, named, not_as_before, touched
 from whimbrel.planning.tools.foreign import relations
 from whimbrel.planning.tools.registry import foreign_tool
@@ -11,7 +11,8 @@ from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.records import ToolRun, read_tool_runs, record_tool_run
-from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
+from whimbrel.runner.ways import taken_back
 
 
 def warn_of_foreign_change(bench: Bench) -> None:
@@ -28,17 +29,28 @@ def warn_of_foreign_change(bench: Bench) -> None:
     forget_note(ledger, Kind.SHAPE)
 
 
-def remember_shape(bench: Bench) -> None:
-    """Keep what the catalogue is like at the end of a run, if it may have changed in it."""
+def new_shape(bench: Bench) -> Shape | None:
+    """Return what the catalogue is like at the end of a run, if it may have changed in it.
+
+    Not to be asked inside a transaction: what stops the reading would end that too.
+    """
     ledger = bench.holding.ledger
-    if read_note(ledger, Kind.SHAPE) is None and (shape := _readable_shape(ledger)):
+    return _readable_shape(ledger) if read_note(ledger, Kind.SHAPE) is None else None
+
+
+def remember_shape(ledger: Ledger, shape: Shape | None) -> None:
+    """Keep what the catalogue is like at the end of a run, where that is new and known."""
+    if shape is not None:
         write_note(ledger, Kind.SHAPE, "", [shape.version, shape.whole, shape.parts])
 
 
 def _readable_shape(ledger: Ledger) -> Shape | None:
-    """Return the shape; None where somebody else's lock or DDL is in the way of reading it."""
-    with contextlib.suppress(*SERVER_ERRORS):
+    """Return the shape; None where somebody else's lock is in the way of reading it."""
+    try:
         return read_shape(ledger.session, ledger.schema)
+    except SERVER_ERRORS as error:
+        if read_error(error).fate is not Fate.HEALS:
+            raise
     return None
 
 
@@ -94,17 +106,3 @@ def tool_shape(bench: Bench) -> Shape:
     spec = bench.order.spec
     besides = relations(foreign_tool(spec.migrations.tool), spec)
     return read_shape(ledger.session, ledger.schema, besides)
-
-
-def taken_back(ended: Sequence[ToolRun]) -> Sequence[ToolRun]:
-    """Return the newest start, which led back, and all since the one that it took back."""
-    ways: list[int] = []
-    first = len(ended)
-    for number, run in enumerate(ended):
-        begun = [way for way in ways if set(ended[way].before) == set(run.after or ())]
-        first = begun[0] if begun else len(ended)
-        if begun:
-            ways = [way for way in ways if way < first]
-        elif not run.step.startswith("adopt:"):
-            ways.append(number)
-    return ended[first:]

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from whimbrel.model.errors import TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
-from whimbrel.model.spec import Tool
 from whimbrel.model.steps import Direction
 from whimbrel.planning.build import Source, shown
 from whimbrel.planning.tools.image_digest import ImageDigest, words
@@ -97,7 +96,7 @@ def remember_image(bench: Bench, seen: SeenImage | None) -> None:
 
 def distrust_image(bench: Bench) -> None:
     """Let the next run start the tool, whatever becomes of this one."""
-    if bench.order.spec.migrations.tool is not Tool.SQL:
+    if bench.order.spec.migrations.tool.is_foreign:
         forget_note(bench.holding.ledger, Kind.IMAGE, _key(bench.order))
 
 

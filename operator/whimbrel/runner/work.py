@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
+from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
@@ -18,6 +19,7 @@ from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
@@ -27,7 +29,7 @@ from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_pla
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
-from whimbrel.runner.shapes import remember_shape, warn_of_foreign_change
+from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
 from whimbrel.runner.unchanged import (
@@ -161,15 +163,15 @@ def _closed(result: Result, bench: Bench) -> Result:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
     closed = cleaned.model_copy(update={"attempt_open": False})
+    state = RUN_STATES.get(result.outcome)
     try:
+        shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
             close_attempt(ledger, order, text)
             if result.outcome not in _SETTLED:
                 distrust_image(bench)
-            state = RUN_STATES.get(result.outcome)
-            if state not in (None, "held"):
-                remember_shape(bench)
+            remember_shape(ledger, shape)
             if state is not None:
                 close_run(ledger, order.run, _state(result, state, bench))
     except SERVER_ERRORS as error:
@@ -210,7 +212,7 @@ def _migrate(bench: Bench) -> Result:
         return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
-    _let_go_of_half(plan, bench)
+    _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
@@ -228,12 +230,15 @@ def _migrate(bench: Bench) -> Result:
     return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
 
 
-def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
+def _let_go_of_half(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
     """Forget files that were carried out in part and are in no plan, once a person says so."""
     if bench.order.retry:
         planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
-        history = bench.order.spec.migrations.history
-        forget_half(bench.holding.ledger, history, besides=frozenset(planned))
+        spec, ledger = bench.order.spec, bench.holding.ledger
+        forget_half(ledger, spec.migrations.history, besides=frozenset(planned))
+        ours = [each for each in facts.unfinished if each.is_ours and each.version not in planned]
+        if ours:
+            resolve(find_kept(ledger.session, spec), ledger.session, ours)
 
 
 def _drop_expired(bench: Bench) -> None:

@@ -22,6 +22,15 @@ def test_a_url_is_read(scheme: str):
     assert there == replace(PLAIN, port=3307)
 
 
+def test_the_words_of_prismas_urls():
+    pool = "connection_limit=5&pool_timeout=10&socket_timeout=5&connect_timeout=5"
+    assert parse_target(f"mysql://ann:s3cret@db/shop?{pool}&statement_cache_size=0") == PLAIN
+    strict = parse_target("mysql://ann:s3cret@db/shop?sslaccept=strict")
+    assert strict.parameters == (("sslmode", "verify-full"),)
+    with pytest.raises(RefusedError, match="not allowed"):
+        parse_target("mysql://ann:s3cret@db/shop?sslcert=/etc/passwd")
+
+
 PARTS = {"host": "db", "port": "3306", "dbname": "shop", "user": "ann", "password": "s3cret"}
 
 

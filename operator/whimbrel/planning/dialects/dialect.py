@@ -20,6 +20,9 @@ class ServerWords(Protocol):
     LOCK_HOLDER: str
     WHO_AM_I: str
 
+    def quote_name(self, schema: str, name: str) -> str:
+        """Return both, quoted, with a point between them."""
+
     def first_words(self, query: str, limit: int = 6) -> str:
         """Return how a query begins, without any value of it."""
 

@@ -30,6 +30,7 @@ FATES: Final[dict[int, Fate]] = {
     1213: Fate.HEALS,  # dead-lock
     1290: Fate.HEALS,  # --read-only: a replica, until the fail-over is through
     1317: Fate.HEALS,  # query interrupted: by our watchdog or a person
+    1684: Fate.HEALS,  # information_schema left a table out: somebody changes its definition
     1836: Fate.HEALS,  # read-only mode
     1927: Fate.UNKNOWN,  # connection was killed
     1969: Fate.HEALS,  # max_statement_time

@@ -10,7 +10,7 @@ from typing import Final
 
 from whimbrel.planning.dialects.mariadb import HELD_HERE, THEN, quote_identifier
 
-LEDGER_VERSION: Final = 2
+LEDGER_VERSION: Final = 3
 
 _NOW: Final = "UTC_TIMESTAMP(6)"
 _AT: Final = f"DATETIME(6) NOT NULL DEFAULT ({_NOW})"
@@ -176,8 +176,14 @@ CREATE TABLE IF NOT EXISTS {{s}}.note (
     PRIMARY KEY (kind, `key`)
 {_TABLE}""",
 )
+_VERSION_3: Final = (
+    # Folders of migrations have longer names than numbers of files.
+    "ALTER TABLE {s}.applied MODIFY version VARCHAR(255) NOT NULL",
+    "ALTER TABLE {s}.piece MODIFY version VARCHAR(255) NOT NULL",
+    "ALTER TABLE {s}.step MODIFY step VARCHAR(500) NOT NULL",
+)
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2, 2: _VERSION_3}
 
 READ_META: Final = "SELECT version, `database`, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
