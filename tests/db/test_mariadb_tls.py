@@ -1,11 +1,8 @@
 """TLS to a real MariaDB: nobody but the server that is meant is talked to."""
 
-import os
-import pwd
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -14,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NUMBERS
-from tests.db.test_tls import NAME, openssl
+from tests.db.certificates import NAME, certificates
 from tests.mariadb import MariaDB, create_database, running_mariadb
 from tests.mysqlclient import django_with_mysqlclient
 from tests.processes import ROOT
@@ -38,18 +35,11 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def secured() -> Iterator[Secured]:
-    # Not tmp_path: the server runs as another user, who must reach its key.
-    with tempfile.TemporaryDirectory(prefix="whimbrel-tls-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        authority, stranger = openssl(folder, "authority"), openssl(folder, "stranger")
-        signed = ("-CA", authority, "-CAkey", folder / "authority.key")
-        mine = openssl(folder, "server", *signed, "-addext", f"subjectAltName=DNS:{NAME}")
-        key = folder / "server.key"
-        if os.geteuid() == 0:
-            os.chown(key, pwd.getpwnam("nobody").pw_uid, -1)
-        with running_mariadb(f"--ssl-cert={mine}", f"--ssl-key={key}") as server:
-            yield Secured(create_database(server, f"tls{next(NUMBERS)}"), authority, stranger)
+    with certificates() as made:
+        tls = (f"--ssl-cert={made.server}", f"--ssl-key={made.key}")
+        with running_mariadb(*tls) as server:
+            database = create_database(server, f"tls{next(NUMBERS)}")
+            yield Secured(database, made.authority, made.stranger)
 
 
 def url(secured: Secured, host: str = NAME, query: str = "") -> str:
