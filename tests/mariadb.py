@@ -5,7 +5,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.postgres import free_port
+from tests.postgres import free_port, server_home
 
 PASSWORD = "p%40w#1"  # with the characters that break careless code
 IN_URL = "p%2540w%231"
@@ -64,11 +63,9 @@ def _as_nobody(home: Path) -> dict[str, object]:
 
 
 @contextmanager
-def running_mariadb(*settings: str) -> Iterator[MariaDB]:
+def running_mariadb(*settings: str, folder: Path | None = None) -> Iterator[MariaDB]:
     """Start a server with `--name=value` settings; delete it afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="whimbrel-mariadb-"))
-    if os.geteuid() == 0:
-        os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
+    home = server_home("mariadb", folder)
     data = home / "data"
     install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
     words = [*install, "--auth-root-authentication-method=normal"]
