@@ -11,8 +11,8 @@ from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.planning.dialects import postgresql_ledger
 from whimbrel.runner.catalog import read_catalog
 from whimbrel.runner.ledger import Ledger, install_ledger
+from whimbrel.runner.postgresql_run_alone import run_alone
 from whimbrel.runner.records import read_applied
-from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
 from whimbrel.runner.session import Manners

@@ -11,12 +11,15 @@ import pytest
 from tests.db.orders import RUN, an_order, until
 from tests.mariadb import MariaDB
 from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.model.facts import Applied
+from whimbrel.planning.dialects import mariadb_ledger as statements
 from whimbrel.planning.dialects.fates import Fate
 from whimbrel.runner import mariadb_session
 from whimbrel.runner.catalog import fingerprint, read_catalog
 from whimbrel.runner.known import open_ledger
 from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.lock import Heartbeat, assert_step_may_run, release_lock, take_lock
+from whimbrel.runner.records import insert_applied, read_applied
 from whimbrel.runner.server_errors import read_error
 from whimbrel.runner.servers import server_of
 from whimbrel.runner.session import Manners, Session, Theirs, Watched
@@ -130,6 +133,26 @@ def test_installing_twice_at_once_makes_one_ledger(mariadb):
     for each in threads:
         each.join()
     assert (len(ids), len(set(ids))) == (3, 1)
+
+
+@pytest.mark.parametrize("version", range(statements.LEDGER_VERSION))
+def test_an_older_ledger_is_upgraded_and_keeps_what_it_says(mariadb, version):
+    row = Applied("default", "001", "001_a.up.sql", "0", "a/b", "run", "", None, frozenset())
+    with a_session(mariadb) as session:
+        ledger = Ledger(session, "whimbrel")
+        ledger.rows(statements.CREATE_META)
+        ledger.rows(statements.FIRST_META)
+        for older in range(version):
+            for statement in statements.UPGRADES[older]:
+                ledger.rows(statement)
+        ledger.rows(statements.SET_VERSION, version)
+        if version:
+            insert_applied(ledger, row)
+        after = open_ledger(ledger, an_order()).meta
+        assert after.version == statements.LEDGER_VERSION
+        assert read_applied(ledger, "default") == ((row,) if version else ())
+        insert_applied(ledger, replace(row, version="x" * 255))
+        assert install_ledger(ledger) == after
 
 
 def test_a_login_that_may_not_gets_the_exact_grants(mariadb, mariadb_server):

@@ -22,7 +22,10 @@ from tests.scenarios.terminal import Terminal
 
 SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 # What is carried on each kind of server.
-CARRIED = {"postgresql": tuple(PROJECTS), "mariadb": ("sql", "alembic", "sequelize", "typeorm")}
+CARRIED = {
+    "postgresql": tuple(PROJECTS),
+    "mariadb": tuple(PROJECTS),
+}
 Key = tuple[str, str, str]
 ROWS = [(tool, kind) for tool in PROJECTS for kind in CARRIED if tool in CARRIED[kind]]
 ALL: list[Key] = [(*row, case) for row in ROWS for case in CASES]

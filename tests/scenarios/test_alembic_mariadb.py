@@ -83,6 +83,23 @@ def test_up_again_and_back(attempt: Attempt, mariadb: MariaDB):
     assert mariadb.run("SELECT version_num FROM alembic_version") == [("0001",)]
 
 
+def test_the_parts_of_the_connection_as_another_operator_writes_them(
+    attempt: Attempt, mariadb: MariaDB
+):
+    """The names of the keys are those that mariadb-operator gives."""
+    named = {"secretRef": {"name": "db"}, "name": "database", "engine": "MariaDB"}
+    mounted = attempt.folder / f"shop-{RUN}-Migrate-1/database"
+    mounted.mkdir(parents=True)
+    parts = {"host": "127.0.0.1", "port": str(mariadb.port), "name": mariadb.dbname}
+    parts |= {"user": mariadb.user, "password": mariadb.password}
+    for name, value in parts.items():
+        (mounted / name).write_text(value)
+    given = (("database", {"partsFrom": named}),)
+    up = replace(attempt, url="", spec=given).run_to_end()
+    assert (up.code, up.result.get("revision")) == (0, "0002"), up
+    assert mariadb.password not in up.log
+
+
 def test_half_a_migration_is_held_and_not_called_rolled_back(
     attempt: Attempt, project: Path, mariadb: MariaDB
 ):

@@ -1,7 +1,8 @@
 """Kill the runner at every word it says to MariaDB: nothing runs twice, nothing is left half.
 
 The server goes on with a statement whose client is dead, and commits what DDL it was at; the next
-attempt finds out. `make test` draws a seeded sample, `make soak` takes every point.
+attempt finds out. `make test` draws a seeded sample, `make soak` takes every point. The same files
+run as those of tool `sql` and as a directory of Prisma's, whose table must be true as well.
 """
 
 import itertools
@@ -14,7 +15,7 @@ import pytest
 from tests.conftest import NUMBERS
 from tests.mariadb import MariaDB, create_database
 from tests.proxy import Moment, Proxy, Strike
-from tests.runner_process import Answer, attempt_on
+from tests.runner_process import Answer, Attempt
 from tests.scenarios.test_runner_crashes import finish, through
 
 FILES = {
@@ -35,66 +36,86 @@ POINTS = 100  # of each moment
 SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 SAMPLE = 1  # crash points of each moment and story in `make test`
 MOMENTS = (Moment.BEFORE, Moment.AFTER)
+STORIES = tuple(itertools.product(("sql", "prisma"), ("up", "back")))
+Story = tuple[str, str]  # tool and way
+KEPT = (
+    "SELECT migration_name, COUNT(*), SUM(finished_at IS NOT NULL AND rolled_back_at IS NULL)"
+    " FROM _prisma_migrations GROUP BY migration_name ORDER BY migration_name"
+)
 
 
-def points() -> list[tuple[str, Moment, int]]:
+def points() -> list[tuple[Story, Moment, int]]:
     """Return the crash points of this session: all of them, or a seeded sample."""
-    every = list(itertools.product(("up", "back"), MOMENTS, range(1, POINTS + 1)))
+    every = list(itertools.product(STORIES, MOMENTS, range(1, POINTS + 1)))
     if os.environ.get("WHIMBREL_SOAK"):
         return every
     draw = random.Random(SEED)
     groups = [[each for each in every if each[:2] == key] for key in
-              itertools.product(("up", "back"), MOMENTS)]  # fmt: skip
+              itertools.product(STORIES, MOMENTS)]  # fmt: skip
     return [point for group in groups for point in draw.sample(group, SAMPLE)]
 
 
-def assert_exactly_once(database: MariaDB, answer: Answer) -> None:
+def assert_exactly_once(database: MariaDB, answer: Answer, tool: str) -> None:
     """Look at what the database shows after everything is over."""
     assert database.run("SELECT n FROM counted") == [(EXPECTED,)]
     versions = [each for (each,) in database.run("SELECT version FROM whimbrel_applied")]
     assert sorted(versions) == ["001", "002", "003"]
     assert database.run("SELECT COUNT(*) FROM whimbrel_piece") == [(0,)]
     theirs = {name for (name,) in database.run("SHOW TABLES") if "whimbrel_" not in name}
-    assert theirs == {"counted", "most", "seen"}
+    assert theirs - {"_prisma_migrations"} == {"counted", "most", "seen"}
+    if tool == "prisma":
+        assert database.run(KEPT) == [("001", 1, 1), ("002", 1, 1), ("003", 1, 1)]
     columns = [row[0] for row in database.run("SHOW COLUMNS FROM counted")]
     assert columns == ["n", "b"]
     assert answer.result["revision"] == "003"
 
 
-def files_of(story: str) -> dict[str, str]:
-    return FILES if story == "up" else FILES | BROKEN
+def attempt_at(
+    database: MariaDB, folder: Path, tool: str, files: dict[str, str], run: str = "run1"
+) -> Attempt:
+    """Return the first attempt at applying files, under the names that the tool gives them."""
+    if tool == "prisma":
+        words = ((name[:3], name.partition(".")[2], text) for name, text in files.items())
+        files = {f"{no}.{end.replace('up', 'migration')}": text for no, end, text in words}
+    spec = (("migrations", {"tool": tool, "inline": {"files": files}}),)
+    return Attempt(folder, database.url, (), spec=spec, run=run)
 
 
-def ready(database: MariaDB, story: str, folder: Path) -> None:
-    """Apply what the story of a way back begins with."""
-    if story == "back":
-        attempt_on(database, folder, FILES, run="run0").run_to_end()
+def attempt_of(database: MariaDB, story: Story, folder: Path) -> Attempt:
+    """Return the attempt that a story is about, after what a way back begins with."""
+    tool, way = story
+    if way == "up":
+        return attempt_at(database, folder, tool, FILES)
+    attempt_at(database, folder, tool, FILES, run="run0").run_to_end()
+    return attempt_at(database, folder, tool, FILES | BROKEN)
 
 
 @pytest.fixture(scope="module")
-def requests_of(mariadb_server, tmp_path_factory) -> dict[str, int]:
+def requests_of(mariadb_server, tmp_path_factory) -> dict[Story, int]:
     """Count the requests of runs without faults."""
     found = {}
-    for story, code in (("up", 0), ("back", 1)):
+    for story in STORIES:
         database = create_database(mariadb_server, f"calm{next(NUMBERS)}")
-        folder = tmp_path_factory.mktemp("calm")
-        ready(database, story, folder)
-        attempt = attempt_on(database, folder, files_of(story))
+        attempt = attempt_of(database, story, tmp_path_factory.mktemp("calm"))
         with Proxy(database.port, speaks_mysql=True) as proxy:
             answer = through(attempt, proxy, database).run_to_end()
-            assert answer.code == code, answer
-            assert_exactly_once(database, answer)
+            assert answer.code == (0 if story[1] == "up" else 1), answer
+            assert_exactly_once(database, answer, story[0])
             found[story] = proxy.requests
     return found
 
 
-@pytest.mark.parametrize("point", points(), ids=lambda it: f"{it[0]}, point {it[2]}, {it[1].value}")
+@pytest.mark.parametrize(
+    "point", points(), ids=lambda it: f"{' '.join(it[0])}, point {it[2]}, {it[1].value}"
+)
 def test_killed_at(
-    point: tuple[str, Moment, int], requests_of: dict[str, int], mariadb: MariaDB, tmp_path: Path
+    point: tuple[Story, Moment, int],
+    requests_of: dict[Story, int],
+    mariadb: MariaDB,
+    tmp_path: Path,
 ):
     story, moment, number = point
-    ready(mariadb, story, tmp_path)
-    attempt = attempt_on(mariadb, tmp_path, files_of(story))
+    attempt = attempt_of(mariadb, story, tmp_path)
     with Proxy(mariadb.port, speaks_mysql=True) as proxy:
 
         def kill() -> None:
@@ -104,5 +125,5 @@ def test_killed_at(
         running = through(attempt, proxy, mariadb).start()
         running.finish()
         answer = finish(attempt)
-    assert answer.code == (0 if story == "up" else 1), answer
-    assert_exactly_once(mariadb, answer)
+    assert answer.code == (0 if story[1] == "up" else 1), answer
+    assert_exactly_once(mariadb, answer, story[0])

@@ -126,11 +126,12 @@ def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
 
 
 SERVERS = re.compile(r"mariadb|mysql", re.IGNORECASE)
-# Where a kind of server is chosen: by the URL, by the driver's exception, by a file's name, and
-# the step that only it has.
+# Where a kind of server is chosen: by the URL, by a word of the resource, by the driver's
+# exception, by a file's name; the step that only it has, and how a login is lent to a tool.
 NAMES_SERVERS = {
-    "planning/sql_dialects.py", "planning/sql_files.py", "runner/carry.py",
-    "runner/server_errors.py", "runner/servers.py", "runner/target.py", "runner/urls.py",
+    "model/database.py", "planning/sql_dialects.py", "planning/sql_files.py", "runner/carry.py",
+    "runner/prepared_login.py", "runner/server_errors.py", "runner/servers.py", "runner/target.py",
+    "runner/urls.py",
 }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Which database, and the keys of Secrets and ConfigMaps in the object's namespace."""
 
+from enum import StrEnum
 from typing import Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
@@ -56,9 +57,19 @@ class Tls(Frozen):
     ca_from: KeySource = Field(description="The certificate authority that signed the server.")
 
 
+class Engine(StrEnum):
+    """The kind of server; a URL says it itself."""
+
+    POSTGRESQL = "PostgreSQL"
+    MARIADB = "MariaDB"
+
+
 class PartsFrom(Frozen):
     """The parts of the connection as keys of one Secret."""
 
+    engine: Engine = Field(
+        Engine.POSTGRESQL, description="Kind of the server, which no key of the Secret tells."
+    )
     secret_ref: NameRef = Field(description="The Secret that holds the parts.")
     host: DataKey = Field("host", description="Key that holds the host.")
     port: DataKey = Field("port", description="Key that holds the port.")

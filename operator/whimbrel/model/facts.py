@@ -31,17 +31,19 @@ class Applied:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A migration that the tool itself began, and of which its own table shows no end.
+    """A migration of which the tool's own table shows a beginning and no end.
 
     Attributes:
         since: When it began, as the database says it.
-        said: What the tool wrote down of its failure; "" where nobody knows how it ended.
+        said: What was written down of its failure; "" where nobody knows how it ended.
+        is_ours: We began it, and the ledger knows how far it came; else the tool itself did.
     """
 
     id: str
     version: str
     since: str
     said: str
+    is_ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Facts:
 
     Attributes:
         applied: What is applied of this history, oldest first (tools whose files we run).
-        unfinished: What the tool itself began and did not finish (the same tools).
+        unfinished: What its own table shows as begun and not finished (the same tools).
         revisions: What the tool's bookkeeping table shows (foreign tools).
         digests: sha256 (hex) by revision of the files that were applied, as far as it is known.
         last_run: Versions that the newest finished run of this object applied, oldest first.

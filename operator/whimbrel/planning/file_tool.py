@@ -1,7 +1,7 @@
 """What differs between the tools whose SQL files Whimbrel runs itself."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from whimbrel.model.facts import Applied, Facts
 from whimbrel.model.spec import Tool
@@ -13,9 +13,10 @@ BEFORE_ALL: Key = (-1, "")
 
 @dataclass(frozen=True)
 class KeptTable:
-    """The tool's own table, which we keep as the tool would, in the transaction of each file.
+    """The tool's own table on one kind of server, which we keep as the tool would.
 
-    In every statement `{t}` is the quoted name of the table.
+    The row of a file is written in its transaction, or, where a file runs statement by statement,
+    before and after it. In every statement `{t}` is the quoted name of the table.
 
     Attributes:
         name: Where the project does not say otherwise.
@@ -23,12 +24,17 @@ class KeptTable:
         create: What the tool creates it with.
         read: Rows (id, revision, its file's name, checksum, "applied" or "unfinished", when it
             began, what was said), oldest first.
-        apply: Writes the row of a file that ran ($1 revision, $2 checksum) and returns it; returns
-            nothing where the tool has written one meanwhile.
+        begin: Writes the row of a file that begins ($1 revision, $2 checksum) and returns it, or
+            nothing where there is one; "" where a file is one transaction.
+        apply: Writes the row of a file that ran (the same values) or ends the one that began, and
+            returns it; returns nothing where the tool has written one meanwhile.
         adopt: The same for a file that did not run.
         remove: Deletes the rows of a revision ($1) and returns those that said "applied".
         undo: Says of unfinished rows ($1 ids) what the tool says of one that was rolled back.
-        try_lock: Takes the tool's own lock until the end of the transaction; returns whether.
+        fail: Writes why a file that began ($1 revision) failed and left a part ($2).
+        forget: Deletes the row of a file that began ($1 revision) and left nothing.
+        try_lock: Takes the tool's own lock until the end of the transaction, or of the
+            session; returns whether.
         is_locked: Returns whether another session has that lock.
     """
 
@@ -42,6 +48,9 @@ class KeptTable:
     undo: str
     try_lock: str
     is_locked: str
+    begin: str = ""
+    fail: str = ""
+    forget: str = ""
 
 
 Choose = Callable[[Mapping[str, str], Sequence[str]], Mapping[str, str]]
@@ -67,7 +76,7 @@ class FileTool:
         later: What makes a file run after those that are applied.
         unfinished: Notes on what the tool itself began and did not finish, where the facts prove
             that nothing of it stayed; else the error that holds.
-        table: Its own table, or None where the ledger is all it has.
+        tables: Its own table by kind of server; none where the ledger is all it has.
         choose: What of the files is meant for a kind of server, by words for it.
     """
 
@@ -81,7 +90,7 @@ class FileTool:
     no_down: str
     later: str
     unfinished: Callable[[str, Facts, tuple[MigrationFile, ...]], tuple[str, ...]]
-    table: KeptTable | None = None
+    tables: Mapping[str, KeptTable] = field(default_factory=dict)
     choose: Choose = _all
 
     def newest(self, rows: tuple[Applied, ...]) -> str:

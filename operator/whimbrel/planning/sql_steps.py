@@ -20,10 +20,15 @@ from whimbrel.planning.syntax import Parsed
 
 @dataclass(frozen=True)
 class Work:
-    """A file and the text of it that runs."""
+    """A file and the text of it that runs.
+
+    Attributes:
+        down_name: Name of the file with its way back, or "".
+    """
 
     file: MigrationFile
     text: SqlText
+    down_name: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from whimbrel.planning.tools.project import Look
 from whimbrel.runner.facts import read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding
+from whimbrel.runner.kept_table import enter, find_kept
 from whimbrel.runner.lock import assert_step_may_run
-from whimbrel.runner.postgresql_kept_table import enter, find_kept
 from whimbrel.runner.session import Session
 from whimbrel.runner.step_work import Work
 from whimbrel.runner.surroundings import Surroundings
@@ -65,10 +65,16 @@ class Bench:
         """Return what the steps with SQL files need."""
         holding, spec = self.holding, self.order.spec
         kept = None if spec.migrations.tool.is_foreign else find_kept(holding.session, spec)
+        commits = holding.session.dialect.commits_ddl
 
         def guard(session: Session) -> None:
             assert_step_may_run(holding.ledger, holding.attempt.epoch)
-            enter(kept, session)
+            enter(kept, session, may_create=not commits)
+
+        if commits and kept is not None:
+            with holding.session.transaction():
+                guard(holding.session)
+            enter(kept, holding.session)
 
         return Work(
             ledger=holding.ledger,

@@ -22,9 +22,9 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.mariadb_pieces import run_pieces
 from whimbrel.runner.mariadb_undo import taken_back
 from whimbrel.runner.notes import Kind, forget_note
+from whimbrel.runner.postgresql_run_alone import run_alone
 from whimbrel.runner.records import finish_step
 from whimbrel.runner.resolutions import record_consent
-from whimbrel.runner.run_alone import run_alone
 from whimbrel.runner.run_files import run_files
 from whimbrel.runner.salvage import run_salvage
 from whimbrel.runner.step_failure import SALVAGE_TOO_LARGE, TryAgainError, raise_meaning

@@ -12,9 +12,9 @@ from whimbrel.planning.tools.edited import key_of
 from whimbrel.planning.tools.registry import file_tool, foreign_tool
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
+from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, has_notes, read_note
-from whimbrel.runner.postgresql_kept_table import find_kept, with_kept
 from whimbrel.runner.records import (
     ToolRun,
     half_applied,
@@ -51,10 +51,13 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
     )
     if not spec.migrations.tool.is_foreign:
         rows = read_applied(ledger, history) if has_ledger else ()
-        half = half_applied(ledger, history) if has_ledger and not order.retry else ()
+        half = half_applied(ledger, history) if has_ledger else ()
         kept = find_kept(ledger.session, spec)
         known = replace(known, applied=rows, half=half)
-        return _with_last_run(with_kept(known, kept, ledger.session, order), order.owner())
+        known = with_kept(known, kept, ledger.session, order)
+        # A retry lifts what would be held for a part that stays: a person has looked at it.
+        known = replace(known, half=() if order.retry else half)
+        return _with_last_run(known, order.owner())
     runs = read_tool_runs(ledger, history) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     # A retry lifts what would be refused for an edited file: a person has looked at it.

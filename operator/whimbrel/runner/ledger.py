@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -62,8 +62,11 @@ def read_meta(ledger: Ledger) -> Meta | None:
 
 
 def _find_meta(ledger: Ledger) -> Meta | None:
-    if not ledger.rows(ledger.words.HAS_LEDGER, ledger.schema)[0][0]:
+    there = read_tables(ledger)
+    if not there:
         return None
+    if "meta" not in there:
+        raise _damaged(ledger, {"meta"})
     found = ledger.rows(ledger.words.READ_META)
     if not found:
         raise HeldError(
@@ -77,7 +80,35 @@ def _find_meta(ledger: Ledger) -> Meta | None:
             f"the ledger in schema {ledger.schema} has version {meta.version}, this Whimbrel knows "
             f"{ledger.words.LEDGER_VERSION}: run the newer Whimbrel that wrote it, then retry",
         )
+    if lost := ledger.words.tables(meta.version) - there:
+        raise _damaged(ledger, lost)
     return meta
+
+
+def read_tables(ledger: Ledger) -> frozenset[str]:
+    """Return the names of those of the ledger's tables that are there."""
+    found = {name for (name,) in ledger.rows(ledger.words.READ_TABLES, ledger.schema)}
+    return ledger.words.tables(ledger.words.LEDGER_VERSION) & found
+
+
+def expect_ledger(ledger: Ledger, database: str) -> None:
+    """Check that no migration has taken the ledger away.
+
+    Raises:
+        HeldError: Tables of it are gone, or it is not that of the database with this UUID.
+    """
+    meta = read_meta(ledger)
+    if meta is None or meta.database != database:
+        raise _damaged(ledger, ledger.words.tables(ledger.words.LEDGER_VERSION))
+
+
+def _damaged(ledger: Ledger, lost: Iterable[str]) -> HeldError:
+    return HeldError(
+        "LedgerDamaged",
+        f"the ledger (schema {ledger.schema}) has lost its tables {', '.join(sorted(lost))}, which "
+        "a migration or a person has dropped: what ran since then is in the database and is not "
+        "recorded; restore these tables from a dump, then retry",
+    )
 
 
 def install_ledger(ledger: Ledger, *, patience: float = _INSTALL_SECONDS) -> Meta:

@@ -13,6 +13,7 @@ from whimbrel.model.steps import CatalogObject, Commits, Direction, Piece, RunPi
 from whimbrel.planning.dialects.mariadb import read_setting, set_setting
 from whimbrel.planning.dialects.mariadb_catalog import ENGINES
 from whimbrel.runner.catalog import fingerprint, read_catalog
+from whimbrel.runner.kept_table import refuse_changed, resolve
 from whimbrel.runner.mariadb_journal import (
     BROKEN,
     UNDO,
@@ -67,6 +68,8 @@ def run_pieces(step: RunPieces, work: Work) -> PiecesDone:
         done = settled(step.pieces, journal, step.repeatable)
         if not journal.entries():
             _begin(step, work, journal, place)
+        elif step.direction is Direction.UP:
+            _write_begun(step, work)
         if step.salvage and not done:
             place.between("the copy of what would be lost (salvage)")
             salvaged = salvage_objects(work, step.salvage)
@@ -99,6 +102,20 @@ def _begin(step: RunPieces, work: Work, journal: Journal, place: Place) -> None:
     with session.transaction():
         work.guard(session)
         journal.open(shape, known)
+        if step.direction is Direction.UP and work.kept is not None:
+            resolve(work.kept, session, work.unfinished_of(step.file))
+            values = (step.file.version, step.file.checksum)
+            begun = work.kept.run(session, work.kept.table.begin, *values)
+            refuse_changed(work.kept, step.file, begun)
+
+
+def _write_begun(step: RunPieces, work: Work) -> None:
+    """Write the row of a file that goes on, where somebody has resolved it meanwhile."""
+    session, kept = work.ledger.session, work.kept
+    if kept is not None:
+        with session.transaction():
+            work.guard(session)
+            kept.run(session, kept.table.begin, step.file.version, step.file.checksum)
 
 
 def _refuse_bad_syntax(session: Session, piece: Piece) -> None:

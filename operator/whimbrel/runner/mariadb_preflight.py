@@ -22,32 +22,41 @@ def check_server(target: Target, name: str) -> Server:
 
     Raises:
         RefusedError: Not a MariaDB, one that is too old, a Galera cluster, a proxy.
-        TransientError: Not reachable, or a replica.
+        TransientError: Not reachable, read-only, or a replica.
     """
     with closing(connect(target, name)) as session:
         try:
-            ((version, read_only, database, number, cluster),) = session.ask(words.SERVER, ())
+            (found,) = session.ask(words.SERVER, ())
         except pymysql.MySQLError as error:
             raise _not_mariadb(target, error) from None
         told = session.handshake_id
-    found = checked_version(str(version))
+    version, read_only, database, number, cluster, replica = found
+    known = checked_version(str(version))
     if number != told:
         raise RefusedError(
             "ProxyBetween",
             f"a proxy (MaxScale, ProxySQL) stands before the database at {target}: give the "
             "direct address of the server, since a lock belongs to one session of it",
         )
-    if str(cluster or "OFF").upper() in ("ON", "1"):
+    if cluster:
         raise RefusedError(
             "GaleraCluster",
             f"{target} is a node of a Galera cluster, where a lock of one node is not known to "
             "the others: give a server that replicates in another way",
         )
+    if read_only or replica:
+        raise TransientError("ReadOnly", f"{target} {_behind(read_only=bool(read_only))}")
+    return Server(known[0], str(database), (*target.warnings, *_warnings(known)))
+
+
+def _behind(*, read_only: bool) -> str:
+    """Return why nothing is written there, and what helps."""
     if read_only:
-        raise TransientError(
-            "ReadOnly", f"{target} is read-only, a replica it seems; give the primary's URL"
-        )
-    return Server(found[0], str(database), (*target.warnings, *_warnings(found)))
+        return "is read-only, a replica it seems; give the primary's URL"
+    return (
+        "gets rows from another server (START SLAVE): it is a replica, or both are written to, and "
+        "a lock of one is not known to the other; give the server that gets rows from nobody"
+    )
 
 
 def _not_mariadb(target: Target, error: pymysql.MySQLError) -> RefusedError | TransientError:

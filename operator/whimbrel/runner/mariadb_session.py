@@ -145,6 +145,11 @@ class MariadbSession:
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
 
+    def home(self) -> str | None:
+        """Return the database that is connected to."""
+        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
+        return found
+
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""
         return self.backend() != self.handshake_id
@@ -350,20 +355,15 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     return {"ssl": context}
 
 
-_WRONG_PASSWORD: Final = (
-    "WrongPassword",
-    "login or password is wrong; mend the Secret, every try reads it again",
-)
+_WRONG: Final = "login or password is wrong; mend the Secret, every try reads it again"
+_FULL: Final = ("TooManyConnections", "it has no connection left for us")
 # What an error number of a login means.
 _CAUSES: Final = {
-    1045: _WRONG_PASSWORD,
-    1698: _WRONG_PASSWORD,
+    **dict.fromkeys((1045, 1698), ("WrongPassword", _WRONG)),
+    **dict.fromkeys((1040, 1203, 1226), _FULL),
     1044: ("LoginRefused", "the login may not use that database"),
     1130: ("LoginRefused", "the server does not let this host in"),
     1049: ("DatabaseMissing", "there is no such database yet"),
-    1040: ("TooManyConnections", "it has no connection left for us"),
-    1203: ("TooManyConnections", "it has no connection left for us"),
-    1226: ("TooManyConnections", "it has no connection left for us"),
     1053: ("DatabaseStarting", "it is shutting down"),
     2026: ("TLSFailed", "the server has no TLS, and sslmode asks for it"),
     1251: ("LoginRefused", "the server's way to log in is not known to this client"),

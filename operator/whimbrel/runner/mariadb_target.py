@@ -4,10 +4,11 @@ import re
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-from whimbrel.runner.target import ENCODE, Login, Target, refused, with_tls
+from whimbrel.runner.target import ENCODE, Login, Target, read_port, refused, with_tls
 
 SCHEME: Final = re.compile(r"(?:mysql|mariadb)(?:\+([a-z0-9_]+))?://", re.IGNORECASE)
-_DEFAULT_PORT: Final = 3306
+_DEFAULT_PORT: Final = "3306"
+_NEEDED: Final = (("host", "a host"), ("user", "a login"), ("dbname", "a database"))
 # The words of MySQL's own clients for libpq's.
 _MODES: Final = {
     "disabled": "disable",
@@ -15,6 +16,8 @@ _MODES: Final = {
     "required": "require",
     "verify_ca": "verify-ca",
     "verify_identity": "verify-full",
+    "accept_invalid_certs": "prefer",
+    "strict": "verify-full",
 }
 _KNOWN_MODES: Final = frozenset(_MODES.values())
 # How each of them checks the name in the server's certificate.
@@ -22,7 +25,12 @@ _PYTHON_DRIVERS: Final = {
     "pymysql": ("ssl_verify_identity", "true"),
     "mysqldb": ("ssl_mode", "VERIFY_IDENTITY"),
 }
-_ALLOWED: Final = frozenset({"sslmode", "ssl-mode", "charset", "unix_socket"})
+_ALLOWED: Final = frozenset({"sslmode", "ssl-mode", "sslaccept", "charset", "unix_socket"})
+# Words of other clients for a pool or a cache, of which we have none.
+_IGNORED: Final = frozenset({
+    "connection_limit", "pool_timeout", "socket_timeout", "connect_timeout",
+    "statement_cache_size",
+})  # fmt: skip
 
 
 def parse_mariadb(text: str, *, ca_file: str | None = None) -> Target:
@@ -37,26 +45,45 @@ def parse_mariadb(text: str, *, ca_file: str | None = None) -> Target:
     """
     try:
         parts = urlsplit(text.strip())
-        port = parts.port or _DEFAULT_PORT
+        port = str(parts.port or _DEFAULT_PORT)
     except ValueError:
         # The parser quotes what it could not read, and that may be the password.
         raise refused("it cannot be read" + ENCODE) from None
     given = _parameters(parts)
-    place = given.pop("unix_socket", "") or (parts.hostname or "")
-    database = unquote(parts.path.removeprefix("/"))
-    needed = ((place, "a host"), (parts.username, "a login"), (database, "a database"))
-    for value, word in needed:
-        if not value:
+    found = {
+        "host": given.pop("unix_socket", "") or (parts.hostname or ""),
+        "port": port,
+        "user": unquote(parts.username or ""),
+        "password": unquote(parts.password or ""),
+        "dbname": unquote(parts.path.removeprefix("/")),
+    }
+    return _checked(found, given, ca_file)
+
+
+def mariadb_from_parts(parts: dict[str, str], *, ca_file: str | None = None) -> Target:
+    """Return the target of the keys host, port, dbname, user and password, taken literally.
+
+    Raises:
+        RefusedError: A part is missing or wrong.
+    """
+    return _checked({key: value.strip("\r\n") for key, value in parts.items()}, {}, ca_file)
+
+
+def _checked(parts: dict[str, str], given: dict[str, str], ca_file: str | None) -> Target:
+    for name, word in _NEEDED:
+        if not parts[name]:
             raise refused(f"{word} is missing" + ENCODE)
-    if "/" in database or re.search(r"[@\s?#]", place):
+    if any("\0" in value for value in parts.values()):
+        raise refused("it holds a NUL character")
+    if "/" in parts["dbname"] or re.search(r"[@\s?#]", parts["host"]):
         raise refused("the host or the database holds a character that none has" + ENCODE)
     secured, warnings = with_tls(given, ca_file)
     return Target(
-        host=place,
-        port=port,
-        dbname=database,
-        user=unquote(parts.username or ""),
-        password=unquote(parts.password or ""),
+        host=parts["host"],
+        port=read_port(parts["port"] or _DEFAULT_PORT),
+        dbname=parts["dbname"],
+        user=parts["user"],
+        password=parts["password"],
         parameters=tuple(sorted(secured.items())),
         warnings=warnings,
         server="mariadb",
@@ -110,6 +137,8 @@ def _for_driver(driver: str, given: dict[str, str], options: str) -> dict[str, s
 def _parameters(parts: SplitResult) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _IGNORED:
+            continue
         if name not in _ALLOWED:
             # The name may be a part of a password with a stray "?".
             raise refused(f"a parameter in it is not allowed; allowed are {_allowed()}")

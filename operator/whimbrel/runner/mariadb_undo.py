@@ -31,10 +31,22 @@ def taken_back(step: RunPieces, work: Work, error: FailedError, bench: Bench) ->
         TransientError: The way back was stopped or could not be had now; the next attempt goes on
             with it.
     """
+    meaning = _meant(step, work, error, bench)
+    kept, session = work.kept, work.ledger.session
+    if kept is not None and isinstance(meaning, HeldError) and step.direction is Direction.UP:
+        with session.transaction():
+            work.guard(session)
+            kept.run(session, kept.table.fail, step.file.version, meaning.message)
+    return meaning
+
+
+def _meant(step: RunPieces, work: Work, error: FailedError, bench: Bench) -> WhimbrelError:
     journal = journal_of(step, work)
     first, *entries = journal.entries() or (None,)
-    if first is None or not entries:
-        journal.clear()
+    if first is None:
+        return error
+    if not entries:
+        _close(step, work, journal)
         return error
     if step.direction is Direction.DOWN:
         return _half(error, entries, bench, "a way back has no way back")
@@ -67,11 +79,19 @@ def _take_back(step: RunPieces, work: Work, journal: Journal, error: FailedError
     _run(step, undo.pieces, work, back)
     if fingerprint(session, schema) != first.shape:
         return "after it was taken back the schema is not as before the file"
+    _close(step, work, journal, back)
+    return ""
+
+
+def _close(step: RunPieces, work: Work, *journals: Journal) -> None:
+    """Record that nothing is left of a file, in the tool's own table too."""
+    session, kept = work.ledger.session, work.kept
     with session.transaction():
         work.guard(session)
-        back.clear()
-        journal.clear()
-    return ""
+        for journal in journals:
+            journal.clear()
+        if kept is not None and step.direction is Direction.UP:
+            kept.run(session, kept.table.forget, step.file.version)
 
 
 def _run(step: RunPieces, chosen: tuple[object, ...], work: Work, back: Journal) -> None:

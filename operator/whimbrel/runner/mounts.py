@@ -8,8 +8,8 @@ from whimbrel.model.order import Order
 from whimbrel.model.spec import PartsFrom, Spec
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.files import read_directory
-from whimbrel.runner.target import Target, target_from_parts
-from whimbrel.runner.urls import parse_target
+from whimbrel.runner.target import Target
+from whimbrel.runner.urls import FROM_PARTS, parse_target
 
 ROOT: Final = Path("/whimbrel")
 # A ConfigMap has keys and no folders. Its mount has links to the files, and a hidden folder.
@@ -35,7 +35,8 @@ def read_target(spec: Spec, root: Path = ROOT) -> Target:
         url = _value(root / "database/url", f"Secret {reference.name!r}", reference.key)
         return parse_target(url, ca_file=ca_file)
     assert source.parts_from is not None  # noqa: S101  # parse_spec allows exactly one of them
-    return target_from_parts(_parts(source.parts_from, root), ca_file=ca_file)
+    parts = _parts(source.parts_from, root)
+    return FROM_PARTS[source.parts_from.engine](parts, ca_file=ca_file)
 
 
 def read_run_target(spec: Spec, root: Path = ROOT) -> Target | None:

@@ -7,7 +7,7 @@ import json
 from enum import StrEnum
 from typing import Any
 
-from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.ledger import Ledger, read_tables
 from whimbrel.runner.sessions import as_json
 
 
@@ -29,8 +29,7 @@ class Kind(StrEnum):
 
 def has_notes(ledger: Ledger) -> bool:
     """Tell whether there is a ledger, and not one of an older Whimbrel that nobody upgraded yet."""
-    found = ledger.rows(ledger.words.HAS_LEDGER, ledger.schema)[0][0]
-    return bool(found and ledger.rows(ledger.words.HAS_NOTES)[0][0])
+    return "note" in read_tables(ledger)
 
 
 def read_note(ledger: Ledger, kind: Kind, key: str = "") -> Any:  # noqa: ANN401 - JSON

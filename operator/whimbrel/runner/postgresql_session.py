@@ -76,6 +76,11 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         pid: int = self.ask(words.BACKEND_PID, ())[0][0]
         return pid
 
+    def home(self) -> str | None:
+        """Return the first schema of the author's search path that there is."""
+        found: str | None = self.execute(words.HOME_SCHEMA).fetchall()[0][0]
+        return found
+
     def is_pooled(self) -> bool:
         """Return whether a pooler stands before the server."""
         return self.backend() != self.info.backend_pid

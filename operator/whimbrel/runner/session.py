@@ -93,6 +93,9 @@ class Session(Protocol):
     def backend(self) -> int:
         """Return the server's number of the session, asked of the server itself."""
 
+    def home(self) -> str | None:
+        """Return where a file's unqualified names go, None where there is no such place."""
+
     def is_pooled(self) -> bool:
         """Return whether a pooler stands before the server."""
 

@@ -8,8 +8,8 @@ from typing import Final
 from whimbrel.model.facts import Applied, Unfinished
 from whimbrel.model.steps import CatalogObject, Direction, MigrationFile, Statement
 from whimbrel.planning.dialects.fates import Fate, Said, Trouble
+from whimbrel.runner.kept_table import Kept, record, resolve
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.postgresql_kept_table import Kept, record
 from whimbrel.runner.records import delete_applied, insert_applied
 from whimbrel.runner.server_errors import ServerError, read_error
 from whimbrel.runner.session import Session
@@ -37,7 +37,7 @@ class Work:
         guard: Raises unless epoch and lock are ours; called inside each transaction, first.
         prove: Returns how a transaction ended, asked on another session.
         kept: The tool's own table, or None where it has none.
-        unfinished: What stands in it as begun and not finished, of which nothing stayed.
+        unfinished: What stands in it as begun and not finished.
         started: Ids of steps outside a transaction that an earlier attempt began.
         patiently: Entered around statements that wait for old transactions but block nobody.
         tell: Takes a line about what is being done.
@@ -56,6 +56,10 @@ class Work:
     started: frozenset[str] = frozenset()
     patiently: Callable[[], AbstractContextManager[None]] = nullcontext
     tell: Callable[[str], None] = _ignore
+
+    def unfinished_of(self, file: MigrationFile) -> list[Unfinished]:
+        """Return what stands in the tool's own table of a file that is to run (again)."""
+        return [each for each in self.unfinished if each.version == file.version]
 
 
 class StepFailedError(Exception):
@@ -154,9 +158,8 @@ def record_file(
     """
     session, kept = work.ledger.session, work.kept
     if kept is not None:
-        ended = [each.id for each in work.unfinished if each.version == file.version]
-        if ended and direction is Direction.UP:
-            kept.run(session, kept.table.undo, ended)
+        if direction is Direction.UP and not kept.table.begin:
+            resolve(kept, session, work.unfinished_of(file))
         record(kept, session, direction, file, kept.table.apply)
         added = kept.without(added)
     if direction is Direction.DOWN:

@@ -136,7 +136,7 @@ def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
     parameters, warnings = with_tls(extra, ca_file)
     return Target(
         host=host,
-        port=_port(parts.get("port", "")),
+        port=read_port(parts.get("port", "") or "5432"),
         dbname=parts["dbname"],
         user=parts["user"],
         password=parts.get("password", ""),
@@ -145,11 +145,16 @@ def _checked(parts: dict[str, str], ca_file: str | None) -> Target:
     )
 
 
-def _port(text: str) -> int:
-    ports = set(text.split(",")) or {""}
+def read_port(text: str) -> int:
+    """Return the port that is the same for all hosts.
+
+    Raises:
+        RefusedError: It is none.
+    """
+    ports = set(text.split(","))
     if len(ports) > 1:
         raise refused("several hosts must have the same port")
-    only = ports.pop() or "5432"
+    only = ports.pop()
     if not re.fullmatch(r"[0-9]{1,5}", only) or not 0 < int(only) < 65536:
         raise refused("the port is not a number from 1 to 65535" + ENCODE)
     return int(only)

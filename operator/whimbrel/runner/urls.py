@@ -1,7 +1,12 @@
-"""The URL of a database: what it begins with says which kind of server it is."""
+"""The URL of a database, whose beginning says which kind of server it is; or its parts."""
 
-from whimbrel.runner.mariadb_target import SCHEME, parse_mariadb
-from whimbrel.runner.target import Target, parse_postgresql
+from typing import Final
+
+from whimbrel.model.database import Engine
+from whimbrel.runner.mariadb_target import SCHEME, mariadb_from_parts, parse_mariadb
+from whimbrel.runner.target import Target, parse_postgresql, target_from_parts
+
+FROM_PARTS: Final = {Engine.POSTGRESQL: target_from_parts, Engine.MARIADB: mariadb_from_parts}
 
 
 def parse_target(url: str, *, ca_file: str | None = None) -> Target:

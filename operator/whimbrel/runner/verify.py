@@ -5,6 +5,7 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Direction, RunTool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import revision_of
+from whimbrel.runner.ledger import expect_ledger
 from whimbrel.runner.records import steps_done
 from whimbrel.runner.run_tool import same
 from whimbrel.runner.shapes import warn_of_what_is_left
@@ -16,6 +17,7 @@ def verify(plan: RunnerPlan | None, bench: Bench) -> str:
     Raises:
         HeldError: It shows something else than the plan leads to.
     """
+    expect_ledger(bench.holding.ledger, bench.findings.database_uuid)
     facts = bench.facts()
     shown = revision_of(facts, bench.order)
     if plan is None or plan.ahead:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
+from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.result import Outcome, Result, decode_result
@@ -18,6 +19,7 @@ from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
@@ -179,7 +181,8 @@ def _closed(result: Result, bench: Bench) -> Result:
     return closed
 
 
-_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost"})
+# Nor can it be recorded where the ledger is not whole.
+_UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "LedgerDamaged"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset(
     {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
@@ -209,7 +212,7 @@ def _migrate(bench: Bench) -> Result:
         return _nothing(plan, bench)
     facts = bench.facts()
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
-    _let_go_of_half(plan, bench)
+    _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
@@ -227,12 +230,15 @@ def _migrate(bench: Bench) -> Result:
     return findings.result(Outcome.DONE, _reason(plan), _done_sentence(plan, findings))
 
 
-def _let_go_of_half(plan: RunnerPlan, bench: Bench) -> None:
+def _let_go_of_half(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
     """Forget files that were carried out in part and are in no plan, once a person says so."""
     if bench.order.retry:
         planned = {step.file.version for step in plan.steps if isinstance(step, RunPieces)}
-        history = bench.order.spec.migrations.history
-        forget_half(bench.holding.ledger, history, besides=frozenset(planned))
+        spec, ledger = bench.order.spec, bench.holding.ledger
+        forget_half(ledger, spec.migrations.history, besides=frozenset(planned))
+        ours = [each for each in facts.unfinished if each.is_ours and each.version not in planned]
+        if ours:
+            resolve(find_kept(ledger.session, spec), ledger.session, ours)
 
 
 def _drop_expired(bench: Bench) -> None:

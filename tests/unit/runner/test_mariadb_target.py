@@ -7,7 +7,7 @@ from hypothesis import given, strategies as st
 from sqlalchemy import make_url
 
 from whimbrel.model.errors import RefusedError
-from whimbrel.runner.mariadb_target import render_mariadb
+from whimbrel.runner.mariadb_target import mariadb_from_parts, render_mariadb
 from whimbrel.runner.target import Login, Target
 from whimbrel.runner.urls import parse_target
 
@@ -20,6 +20,42 @@ def test_a_url_is_read(scheme: str):
     assert parse_target(f" {scheme}://ann:s3cret@db/shop\n") == PLAIN
     there = parse_target(f"{scheme}://ann:s3cret@db:3307/shop?charset=latin1")
     assert there == replace(PLAIN, port=3307)
+
+
+def test_the_words_of_prismas_urls():
+    pool = "connection_limit=5&pool_timeout=10&socket_timeout=5&connect_timeout=5"
+    assert parse_target(f"mysql://ann:s3cret@db/shop?{pool}&statement_cache_size=0") == PLAIN
+    strict = parse_target("mysql://ann:s3cret@db/shop?sslaccept=strict")
+    assert strict.parameters == (("sslmode", "verify-full"),)
+    with pytest.raises(RefusedError, match="not allowed"):
+        parse_target("mysql://ann:s3cret@db/shop?sslcert=/etc/passwd")
+
+
+PARTS = {"host": "db", "port": "3306", "dbname": "shop", "user": "ann", "password": "s3cret"}
+
+
+def test_parts_are_taken_literally():
+    assert mariadb_from_parts({**PARTS, "port": ""}) == PLAIN
+    found = mariadb_from_parts({**PARTS, "password": "p%40#/?\n", "port": "3307"}, ca_file="/ca")
+    assert (found.password, found.port) == ("p%40#/?", 3307)
+    assert dict(found.parameters) == {"sslmode": "verify-full", "sslrootcert": "/ca"}
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "words"),
+    [
+        ("host", "", "a host is missing"),
+        ("user", "", "a login is missing"),
+        ("dbname", "", "a database is missing"),
+        ("host", "ann:hunter2@db", "holds a character that none has"),
+        ("port", "hunter2", "the port is not a number"),
+        ("password", "hunter2\0", "NUL"),
+    ],
+)
+def test_a_wrong_part_is_refused_without_telling_a_secret(part: str, value: str, words: str):
+    with pytest.raises(RefusedError, match=words) as refused:
+        mariadb_from_parts({**PARTS, part: value})
+    assert "hunter2" not in str(refused.value)
 
 
 def test_a_unix_socket_is_a_host():

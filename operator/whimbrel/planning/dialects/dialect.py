@@ -20,6 +20,9 @@ class ServerWords(Protocol):
     LOCK_HOLDER: str
     WHO_AM_I: str
 
+    def quote_name(self, schema: str, name: str) -> str:
+        """Return both, quoted, with a point between them."""
+
     def first_words(self, query: str, limit: int = 6) -> str:
         """Return how a query begins, without any value of it."""
 
@@ -36,7 +39,7 @@ class LedgerWords(Protocol):
     UPGRADES: dict[int, tuple[str, ...]]
     HAS_SCHEMA: str
     CREATE_SCHEMA: str
-    HAS_LEDGER: str
+    READ_TABLES: str
     CREATE_META: str
     FIRST_META: str
     READ_META: str
@@ -79,10 +82,12 @@ class LedgerWords(Protocol):
     READ_ROLLED_BACK: str
     RECORD_RESOLUTION: str
     READ_RESOLUTIONS: str
-    HAS_NOTES: str
     READ_NOTE: str
     WRITE_NOTE: str
     FORGET_NOTE: str
+
+    def tables(self, version: int) -> frozenset[str]:
+        """Return the names of the tables of a ledger of a version."""
 
     def in_schema(self, statement: str, schema: str) -> str:
         """Return a statement of the module for the ledger in a schema."""
@@ -138,7 +143,8 @@ class Dialect:
         title: As its makers write it.
         fate_of: What an error means, by its code as a tool tells it.
         commits_ddl: Whether DDL commits by itself.
-        own_logins: Whether a foreign tool can be given a login of its own.
+        own_logins: Whether a login can be made for a foreign tool; where not, one sees only its own
+            sessions.
     """
 
     name: str

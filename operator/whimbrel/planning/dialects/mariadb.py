@@ -47,10 +47,16 @@ WHO_AM_I: Final = (
     "SELECT LEFT(USER(), CHAR_LENGTH(USER()) - LOCATE('@', REVERSE(USER()))),"
     " CURRENT_USER(), DATABASE()"
 )
+# Whether it belongs to a cluster (a node may have wsrep_on turned off and still be in it), and
+# whether it gets rows from another server; any login may ask.
 SERVER: Final = (
     "SELECT VERSION(), @@global.read_only, DATABASE(), CONNECTION_ID(),"
-    " (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES"
-    " WHERE VARIABLE_NAME = 'WSREP_ON')"
+    " EXISTS (SELECT 1 FROM information_schema.GLOBAL_VARIABLES"
+    " WHERE VARIABLE_NAME = 'WSREP_ON' AND VARIABLE_VALUE = 'ON')"
+    " OR EXISTS (SELECT 1 FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'WSREP_CONNECTED' AND VARIABLE_VALUE = 'ON'),"
+    " EXISTS (SELECT 1 FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'SLAVES_RUNNING' AND VARIABLE_VALUE <> '0')"
 )
 
 # $1 name, $2 login, $3 login of the run or "".
@@ -128,6 +134,19 @@ def quote_account(account: str) -> str:
     """Return an account as CURRENT_USER() says it (app@%) for GRANT."""
     login, _, host = account.rpartition("@")
     return "@".join("'" + part.replace("'", "''") + "'" for part in (login, host))
+
+
+RENEW_LOGIN: Final = "SET PASSWORD = $1"
+
+
+def prepare_account(database: str) -> str:
+    """Return the sentence that says what a DBA prepares for a tool's runs."""
+    return (
+        "database.runRole must be an account of its own, which no application and no other object "
+        "uses and which may change its password; a database administrator runs: CREATE USER "
+        f"'{database[:59]}_runs'@'%' IDENTIFIED BY 'choose-one'; "
+        f"GRANT ALL ON {quote_identifier(database)}.* TO '{database[:59]}_runs'@'%'"
+    )
 
 
 def first_words(query: str, limit: int = 6) -> str:

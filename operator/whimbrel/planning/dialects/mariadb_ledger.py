@@ -10,7 +10,7 @@ from typing import Final
 
 from whimbrel.planning.dialects.mariadb import HELD_HERE, THEN, quote_identifier
 
-LEDGER_VERSION: Final = 2
+LEDGER_VERSION: Final = 3
 
 _NOW: Final = "UTC_TIMESTAMP(6)"
 _AT: Final = f"DATETIME(6) NOT NULL DEFAULT ({_NOW})"
@@ -20,9 +20,9 @@ _TABLE: Final = ") ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
 
 HAS_SCHEMA: Final = "SELECT 1 WHERE $1 IS NOT NULL"
 CREATE_SCHEMA: Final = "DO 0"  # there is always a place
-HAS_LEDGER: Final = (
-    "SELECT COUNT(*) FROM information_schema.TABLES"
-    " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = CONCAT($1, '_meta')"
+READ_TABLES: Final = (
+    "SELECT SUBSTRING(TABLE_NAME, CHAR_LENGTH($1) + 2) FROM information_schema.TABLES"
+    " WHERE TABLE_SCHEMA = DATABASE() AND LEFT(TABLE_NAME, CHAR_LENGTH($1) + 1) = CONCAT($1, '_')"
 )
 CREATE_META: Final = f"""
 CREATE TABLE IF NOT EXISTS {{s}}.meta (
@@ -176,9 +176,14 @@ CREATE TABLE IF NOT EXISTS {{s}}.note (
     PRIMARY KEY (kind, `key`)
 {_TABLE}""",
 )
+_VERSION_3: Final = (
+    # Folders of migrations have longer names than numbers of files.
+    "ALTER TABLE {s}.applied MODIFY version VARCHAR(255) NOT NULL",
+    "ALTER TABLE {s}.piece MODIFY version VARCHAR(255) NOT NULL",
+    "ALTER TABLE {s}.step MODIFY step VARCHAR(500) NOT NULL",
+)
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
-HAS_NOTES: Final = "SELECT version >= 2 FROM {s}.meta"
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2, 2: _VERSION_3}
 
 READ_META: Final = "SELECT version, `database`, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -336,3 +341,15 @@ _OURS: Final = re.compile(r"\{s\}\.(\w+)")
 def in_schema(statement: str, schema: str) -> str:
     """Return a statement of this module for the ledger whose tables begin with `schema`."""
     return _OURS.sub(lambda match: quote_identifier(f"{schema}_{match[1]}"), statement)
+
+
+def tables(version: int) -> frozenset[str]:
+    """Return the names of the tables of a ledger of a version."""
+    made = (each for older in range(version) for each in UPGRADES[older])
+    return frozenset(re.findall(r"EXISTS \{s\}\.(\w+)", "".join((CREATE_META, *made))))
+
+
+def naming(schema: str) -> str:
+    """Return a pattern for a table of the ledger in any code; `schema` is a pattern itself."""
+    names = "|".join(sorted(tables(LEDGER_VERSION)))
+    return rf"(?:(?<![\w$])|(?<=\\[nrt])){schema}_(?:{names}|salvage_\w+)(?![\w$])"

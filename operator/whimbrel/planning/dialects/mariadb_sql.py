@@ -32,7 +32,6 @@ from whimbrel.planning.dialects.mariadb_words import (
     refuse,
     settings_of,
 )
-from whimbrel.planning.sql_files import down_name
 from whimbrel.planning.sql_steps import Group
 from whimbrel.planning.statements import SqlText, known_directives
 from whimbrel.planning.syntax import Parsed
@@ -85,7 +84,7 @@ def step(spec: Spec, direction: Direction, group: Group) -> RunPieces:
     name = StepId(f"{direction}:{spec.migrations.history}:{work.file.version}")
     undo = None
     if direction is Direction.UP and work.file.down is not None:
-        back = read_sql(down_name(work.file.name), work.file.down, spec.database.ledger_schema)
+        back = read_sql(work.down_name, work.file.down, spec.database.ledger_schema)
         undo = tuple(each.tree for each in back.parsed)
     pieces = tuple(each.tree for each in work.text.parsed)
     repeatable = work.text.is_marked_repeatable

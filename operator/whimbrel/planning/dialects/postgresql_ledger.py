@@ -4,6 +4,7 @@
 runner before and the runner after may stand side by side.
 """
 
+import re
 from typing import Final
 
 from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quote_identifier
@@ -12,9 +13,9 @@ LEDGER_VERSION: Final = 2
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
 CREATE_SCHEMA: Final = "CREATE SCHEMA {s}"
-HAS_LEDGER: Final = (
-    "SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
-    " ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relname = 'meta')"
+READ_TABLES: Final = (
+    "SELECT c.relname::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+    " ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relkind = 'r'"
 )
 
 # `one_row` allows one row. The row is locked FOR SHARE by every step, FOR UPDATE by whoever raises
@@ -156,7 +157,6 @@ CREATE TABLE {s}.note (
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
 UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
-HAS_NOTES: Final = "SELECT version >= 2 FROM {s}.meta"
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -307,3 +307,23 @@ READ_RESOLUTIONS: Final = "SELECT run, verdict, by, reason, at FROM {s}.resoluti
 def in_schema(statement: str, schema: str) -> str:
     """Return a statement of this module for the ledger in a schema."""
     return statement.replace("{s}", quote_identifier(schema))
+
+
+def tables(version: int) -> frozenset[str]:
+    """Return the names of the tables of a ledger of a version."""
+    made = (each for older in range(version) for each in UPGRADES[older])
+    return frozenset(re.findall(r"TABLE \{s\}\.(\w+)", "".join((CREATE_META, *made))))
+
+
+def naming(schema: str) -> str:
+    """Return a pattern for the ledger's schema in any code; `schema` is a pattern itself.
+
+    Its name alone may be anything: with it stands a table of the ledger, or the word schema.
+    """
+    quote, names = r"""(?:\\?["'`])?""", "|".join(sorted(tables(LEDGER_VERSION)))
+    return (
+        rf"""(?:(?<![\w$.])|(?<=\\[nrt])){schema}{quote}\s*\.\s*{quote}(?:{names}|salvage_\w+)\b"""
+        rf"""|\bschema["'`]?\s*[:=]\s*["'`]{schema}["'`]"""
+        rf"""|\bschema\s+(?:if\s+(?:not\s+)?exists\s+)?{quote}{schema}(?!\w)"""
+        rf"""|schema\(\s*["'`]{schema}["'`]"""
+    )

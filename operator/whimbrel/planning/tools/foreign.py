@@ -244,6 +244,7 @@ def environment(spec: Spec, url: str, application_name: str, options: str) -> di
     return {
         **given,
         spec.migrations.database_url.env: url,
+        "WHIMBREL_LEDGER": spec.database.ledger_schema,
         "PGAPPNAME": application_name,
         "PGOPTIONS": f"{own_options(spec)} {options}".strip(),
         "PYTHONUNBUFFERED": "1",

@@ -9,6 +9,7 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects, Step, StepId
 from whimbrel.planning.tools.foreign import ForeignTool, Start, relations, way
+from whimbrel.planning.tools.ledger_in_code import refuse_ledger
 from whimbrel.planning.tools.project import (
     BASE,
     Project,
@@ -58,6 +59,7 @@ def plan_down(tool: ForeignTool, spec: Spec, facts: Facts, project: Project, to:
     stays = starts[-1].stays if starts else have
     back = tuple(reversed(project.in_order(have - stays)))
     _refuse_without_way_back(tool, back)
+    refuse_ledger(spec, facts, back)
     kept = books.after(project, rows, stays)
     after = books.shown(kept)
     if not back:

@@ -8,6 +8,7 @@ from whimbrel.model.steps import Direction, RunTool, StepId
 from whimbrel.planning.tools.edited import refuse_edited
 from whimbrel.planning.tools.foreign import ForeignTool, way
 from whimbrel.planning.tools.foreign_down import needs_newer_image, notes_on_way_back, plan_down
+from whimbrel.planning.tools.ledger_in_code import refuse_ledger
 from whimbrel.planning.tools.project import HEAD, Project, content, named, pieces
 
 
@@ -52,6 +53,7 @@ def _upward(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> Ru
     to = books.shown(after)
     if set(after) == set(start):
         return RunnerPlan(Direction.UP, to, stamp)
+    refuse_ledger(spec, facts, pending)
     run = RunTool(
         id=StepId(f"up:{tool.tool}:{to}:{content(pending)}"),
         direction=Direction.UP,

@@ -29,7 +29,9 @@ def parse_project(tool: ForeignTool, lines: Iterable[str]) -> Project:
             f"{tool.title} ended without telling its revisions; the log of the container has its "
             "words",
         )
-    revisions = (_revision(message) for message in told if message["kind"] == "revision")
+    texts = _texts(told)
+    found = (message for message in told if message["kind"] == "revision")
+    revisions = (_revision(each, texts.get(each["sha256"], "")) for each in found)
     heads = tuple(sorted(ends[-1]["heads"]))
     return Project({each.id: each for each in revisions}, heads, _look(told, ends[-1]))
 
@@ -66,6 +68,15 @@ def _messages(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
                 yield json.loads(line.removeprefix(MARK))
 
 
+def _texts(told: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the texts of files, by their digests."""
+    pieces = {(each["sha256"], each["start"]): each["text"] for each in told if "start" in each}
+    texts: dict[str, str] = {}
+    for (sha256, _), text in sorted(pieces.items()):
+        texts[sha256] = texts.get(sha256, "") + text
+    return texts
+
+
 def _look(told: Iterable[Mapping[str, Any]], end: Mapping[str, Any]) -> Look | None:
     """Return what `inspect` has read, if it tells, and no line of that is missing."""
     lines = [message for message in told if message["kind"] == "look"]
@@ -78,7 +89,7 @@ def _look(told: Iterable[Mapping[str, Any]], end: Mapping[str, Any]) -> Look | N
 _LOOKS: Final = ("files", "folders")
 
 
-def _revision(message: Mapping[str, Any]) -> Revision:
+def _revision(message: Mapping[str, Any], text: str) -> Revision:
     return Revision(
         id=message["id"],
         down=tuple(message["down"]),
@@ -90,6 +101,7 @@ def _revision(message: Mapping[str, Any]) -> Revision:
         replaces=tuple(message.get("replaces", ())),
         atomic=message.get("atomic", True),
         library=message.get("library", False),
+        text=text,
     )
 
 

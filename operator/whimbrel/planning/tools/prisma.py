@@ -1,36 +1,42 @@
 """Tool `prisma`: its migration directory is run by us, its table kept as its engine keeps it.
 
 What the engine writes and compares was read in prisma/prisma-engines, schema-engine/connectors:
-`sql_migration_persistence.rs`, `checksum.rs`, `migrations_directory.rs`, `flavour/postgres.rs`.
+`sql_migration_persistence.rs`, `checksum.rs`, `migrations_directory.rs`, `flavour/postgres.rs`,
+`flavour/mysql.rs`.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.model.facts import Facts, Unfinished
 from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject, MigrationFile
+from whimbrel.planning.dialects.mariadb import THEN
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import FileTool, KeptTable, Key
+from whimbrel.planning.sql_dialects import SQL_DIALECTS
 from whimbrel.planning.sql_files import check_texts
-from whimbrel.planning.syntax import Parsed, parse_sql
+from whimbrel.planning.syntax import Parsed
 
 LOCK_FILE: Final = "migration_lock.toml"
-_PROVIDER: Final = "postgresql"
+# By the last word for the kind of server, which is the provider.
+_SERVERS: Final = {"postgresql": "PostgreSQL", "mysql": "MariaDB"}
 _SAYS_PROVIDER: Final = re.compile(r'^\s*provider\s*=\s*"([^"]*)"', re.MULTILINE)
 # A ConfigMap has no folders: there a point stands for the slash.
 _NAME: Final = re.compile(r"([^\s/]{1,255})[/.](migration|down)\.sql")
 # Each text matches in one way only: no text makes the search slow.
 _SKIPPED: Final = r"(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/)*"
 _ENDS: Final = r"(?:\s+(?:WORK|TRANSACTION))?\s*"
-_BEGIN: Final = re.compile(rf"\A{_SKIPPED}\bBEGIN{_ENDS};", re.IGNORECASE)
+_BEGIN: Final = re.compile(
+    rf"\A{_SKIPPED}\b(?:BEGIN{_ENDS}|START\s+TRANSACTION\s*);", re.IGNORECASE
+)
 _COMMIT: Final = re.compile(
     rf"(?<=;){_SKIPPED}\bCOMMIT{_ENDS};?{_SKIPPED}(?:--[^\n]*)?\Z", re.IGNORECASE
 )
-_WORD: Final = re.compile(r"\b(?:BEGIN|COMMIT|WORK|TRANSACTION)\b|;", re.IGNORECASE)
+_WORD: Final = re.compile(r"\b(?:BEGIN|START|COMMIT|WORK|TRANSACTION)\b|;", re.IGNORECASE)
 _SAID: Final = re.compile(r"\b(?:ERROR|FATAL): ?([^\n]*)")
 _CODE: Final = re.compile(r"^Database error code: (\w+)$", re.MULTILINE)
 _SHOWN: Final = 6  # statements of a failed file in a message
@@ -51,12 +57,14 @@ _UUID: Final = "pg_catalog.gen_random_uuid()::text"
 _NOW: Final = "pg_catalog.clock_timestamp()"
 _LOCK: Final = 72707369  # of the engine's own advisory lock, which it holds until it ends
 
-TABLE: Final = KeptTable(
-    name="_prisma_migrations",
-    columns=(
-        *("id", "checksum", "finished_at", "migration_name"),
-        *("logs", "rolled_back_at", "started_at", "applied_steps_count"),
-    ),
+_TABLE: Final = "_prisma_migrations"
+_COLUMNS: Final = (
+    *("id", "checksum", "finished_at", "migration_name"),
+    *("logs", "rolled_back_at", "started_at", "applied_steps_count"),
+)
+ON_POSTGRESQL: Final = KeptTable(
+    name=_TABLE,
+    columns=_COLUMNS,
     create=(
         "CREATE TABLE IF NOT EXISTS {t} (id varchar(36) PRIMARY KEY NOT NULL,"
         " checksum varchar(64) NOT NULL, finished_at timestamptz,"
@@ -100,10 +108,89 @@ TABLE: Final = KeptTable(
     ),
 )
 
+# The engine's times are UTC, and it sorts by the start. Names are compared as bytes: to the
+# table's collation `a` and `A` are one.
+_START: Final = (
+    "INSERT INTO {t} (id, checksum, migration_name, started_at) SELECT UUID(), $2, $1,"
+    " GREATEST(UTC_TIMESTAMP(3), COALESCE((SELECT MAX(p.started_at) FROM {t} p)"
+    " + INTERVAL 1000 MICROSECOND, UTC_TIMESTAMP(3))) FROM DUAL WHERE NOT EXISTS (SELECT 1"
+    " FROM {t} o WHERE CAST(o.migration_name AS BINARY) = $1 AND o.rolled_back_at IS NULL)"
+)
+_CHANGED: Final = "SELECT 1 FROM DUAL WHERE ROW_COUNT() > 0"
+ON_MARIADB: Final = KeptTable(
+    name=_TABLE,
+    columns=_COLUMNS,
+    create=(
+        "CREATE TABLE IF NOT EXISTS {t} (id VARCHAR(36) PRIMARY KEY NOT NULL,"
+        " checksum VARCHAR(64) NOT NULL, finished_at DATETIME(3),"
+        " migration_name VARCHAR(255) NOT NULL, logs TEXT, rolled_back_at DATETIME(3),"
+        " started_at DATETIME(3) NOT NULL DEFAULT CURRENT_TIMESTAMP(3),"
+        " applied_steps_count INTEGER UNSIGNED NOT NULL DEFAULT 0)"
+        " DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci"
+    ),
+    read=(
+        "SELECT id, migration_name, CONCAT(migration_name, '/migration.sql'), checksum,"
+        " IF(finished_at IS NULL, 'unfinished', 'applied'), started_at, COALESCE(logs, '')"
+        " FROM {t} WHERE rolled_back_at IS NULL ORDER BY started_at, id"
+    ),
+    begin=THEN.join((_START, _CHANGED)),
+    # With the checksum: the text may have been mended since the file began.
+    apply=THEN.join(
+        (
+            _START,
+            "UPDATE {t} SET finished_at = GREATEST(UTC_TIMESTAMP(3), started_at), logs = NULL,"
+            " checksum = $2, applied_steps_count = 1 WHERE CAST(migration_name AS BINARY) = $1"
+            " AND finished_at IS NULL AND rolled_back_at IS NULL",
+            _CHANGED,
+        )
+    ),
+    adopt=THEN.join(
+        (
+            "INSERT INTO {t} (id, checksum, migration_name, started_at, finished_at, logs)"
+            " SELECT UUID(), $2, $1, n.now, n.now, '' FROM (SELECT GREATEST(UTC_TIMESTAMP(3),"
+            " COALESCE((SELECT MAX(p.started_at) FROM {t} p) + INTERVAL 1000 MICROSECOND,"
+            " UTC_TIMESTAMP(3))) AS now) n WHERE NOT EXISTS (SELECT 1 FROM {t} o"
+            " WHERE CAST(o.migration_name AS BINARY) = $1 AND o.rolled_back_at IS NULL)",
+            _CHANGED,
+        )
+    ),
+    remove=THEN.join(
+        (
+            "DELETE FROM {t} WHERE CAST(migration_name AS BINARY) = $1"
+            " AND (finished_at IS NULL OR rolled_back_at IS NOT NULL)",
+            "DELETE FROM {t} WHERE CAST(migration_name AS BINARY) = $1",
+            _CHANGED,
+        )
+    ),
+    undo=(
+        "UPDATE {t} SET rolled_back_at = UTC_TIMESTAMP(3) WHERE JSON_CONTAINS($1, JSON_QUOTE(id))"
+        " AND finished_at IS NULL AND rolled_back_at IS NULL"
+    ),
+    fail=(
+        "UPDATE {t} SET logs = $2 WHERE CAST(migration_name AS BINARY) = $1"
+        " AND finished_at IS NULL AND rolled_back_at IS NULL"
+    ),
+    forget=(
+        "DELETE FROM {t} WHERE CAST(migration_name AS BINARY) = $1"
+        " AND finished_at IS NULL AND rolled_back_at IS NULL"
+    ),
+    # The lock belongs to the whole server: one that is held for another database stops nobody.
+    try_lock=(
+        "SELECT IF(COALESCE(IS_USED_LOCK('prisma_migrate') = CONNECTION_ID(), 0), 1,"
+        " GET_LOCK('prisma_migrate', 0)) = 1 OR EXISTS (SELECT 1"
+        " FROM information_schema.PROCESSLIST p"
+        " WHERE p.ID = IS_USED_LOCK('prisma_migrate') AND p.DB <> DATABASE())"
+    ),
+    is_locked=(
+        "SELECT COALESCE(IS_USED_LOCK('prisma_migrate') <> CONNECTION_ID(), 0) AND NOT EXISTS"
+        " (SELECT 1 FROM information_schema.PROCESSLIST p"
+        " WHERE p.ID = IS_USED_LOCK('prisma_migrate') AND p.DB <> DATABASE())"
+    ),
+)
+
 
 def _read(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
     """Return the migrations of a directory, ordered by the names of their folders."""
-    _check_provider(files.get(LOCK_FILE))
     check_texts(files)
     folders: dict[str, dict[str, str]] = {}
     for name, text in files.items():
@@ -118,17 +205,21 @@ def _read(files: Mapping[str, str]) -> tuple[MigrationFile, ...]:
     return tuple(_migration(folder, folders[folder]) for folder in sorted(folders))
 
 
-def _check_provider(lock_file: str | None) -> None:
-    if lock_file is None:
-        return
-    said = _SAYS_PROVIDER.search(lock_file)
-    provider = said[1] if said else "none"
-    if provider != _PROVIDER:
+def _for_server(files: Mapping[str, str], variants: Sequence[str]) -> Mapping[str, str]:
+    """Return the files, if they are for this kind of server; one directory is for one of them.
+
+    Raises:
+        RefusedError: ``WrongProvider``.
+    """
+    said = _SAYS_PROVIDER.search(files.get(LOCK_FILE, ""))
+    provider, wanted = said[1] if said else "none", variants[-1]
+    if LOCK_FILE in files and provider != wanted:
         raise RefusedError(
             "WrongProvider",
-            f"{LOCK_FILE} names the provider {provider}, but the database is PostgreSQL: name the "
-            f"migration directory that was made for {_PROVIDER}",
+            f"{LOCK_FILE} names the provider {provider}, but the database is {_SERVERS[wanted]}: "
+            f"name the migration directory that was made for {wanted} (prisma.path)",
         )
+    return files
 
 
 def _parts(name: str) -> tuple[str, str]:
@@ -202,11 +293,12 @@ def _unfinished(owner: str, facts: Facts, files: tuple[MigrationFile, ...]) -> t
         HeldError: ``FailedMigration`` (Prisma's P3009): it cannot be proven which way is right.
     """
     known = {file.version: file for file in files}
-    return tuple(_judged(owner, row, known.get(row.version), facts) for row in facts.unfinished)
+    rows = [row for row in facts.unfinished if not row.is_ours]
+    return tuple(_judged(owner, row, known.get(row.version), facts) for row in rows)
 
 
 def _judged(owner: str, row: Unfinished, file: MigrationFile | None, facts: Facts) -> str:
-    parsed = _parsed(file)
+    parsed = _parsed(file, facts)
     if row.said and parsed and not any(_may_have_stayed(parsed, each, facts) for each in parsed):
         return (
             f"{row.version} failed under Prisma ({_said(row)}) and nothing of it stayed: when it "
@@ -224,9 +316,9 @@ def _judged(owner: str, row: Unfinished, file: MigrationFile | None, facts: Fact
     )
 
 
-def _parsed(file: MigrationFile | None) -> tuple[Parsed, ...]:
+def _parsed(file: MigrationFile | None, facts: Facts) -> tuple[Parsed, ...]:
     try:
-        return parse_sql(file.name, file.up) if file else ()
+        return SQL_DIALECTS[facts.dialect].parse(file.name, file.up) if file else ()
     except RefusedError:
         return ()  # that may be why it failed
 
@@ -278,5 +370,6 @@ PRISMA: Final = FileTool(
     no_down="%s has no down.sql beside it: a rollback of it needs a checkpoint",
     later="rename its folder so that it sorts after it",
     unfinished=_unfinished,
-    table=TABLE,
+    tables={"postgresql": ON_POSTGRESQL, "mariadb": ON_MARIADB},
+    choose=_for_server,
 )

@@ -33,6 +33,7 @@ class Revision:
         atomic: Nothing of it stays when it fails; otherwise it commits as it goes.
         replaces: Revisions that were squashed into this one.
         library: The file belongs to an installed package, whose next release may change it.
+        text: Of the file, if the name of the ledger's schema is in it.
     """
 
     id: str
@@ -45,6 +46,7 @@ class Revision:
     replaces: tuple[str, ...] = ()
     atomic: bool = True
     library: bool = False
+    text: str = ""
 
     @property
     def below(self) -> tuple[str, ...]:

@@ -103,7 +103,10 @@ def _forward(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerP
     adopted = _adopted(spec, facts, history, target)
     dialect, name = SQL_DIALECTS[facts.dialect], spec.migrations.history
     schema = spec.database.ledger_schema
-    works = [Work(each, dialect.read(each.name, each.up, schema)) for each in files[len(adopted) :]]
+    works = [
+        Work(each, dialect.read(each.name, each.up, schema), history.tool.down_name(each.name))
+        for each in files[len(adopted) :]
+    ]
     transactions = groups(works, dialect.atomicity(spec.migrations.atomicity))
     steps: list[Step] = [dialect.step(spec, Direction.UP, group) for group in transactions]
     if adopted:

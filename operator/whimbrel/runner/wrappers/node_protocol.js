@@ -16,6 +16,7 @@ const { fileURLToPath } = require("url");
 
 const MARK = "@whimbrel ";
 const LOOKS_IN_A_LINE = 100;
+const PIECE = 5000; // characters, of at most 6 bytes as JSON: the runner cuts a line over 40 kB
 const SHOWN = 500; // characters of an error
 const STATEMENT = 200; // characters of a statement
 // A driver sends these beside PGOPTIONS, and the server takes them in its place.
@@ -102,10 +103,18 @@ function unquoted(message) {
   return String(message).replace(before.test(message) ? before : /'[^]*'/, "'…'");
 }
 
-/** Return the digest of a file, in hex. */
+/** Return the digest of a file, in hex; first tell its text if it holds the ledger's name. */
 function sha256Of(file) {
   nameFile(file);
-  return createHash("sha256").update(fs.readFileSync(file)).digest("hex");
+  const found = fs.readFileSync(file);
+  const sha256 = createHash("sha256").update(found).digest("hex");
+  const ledger = (process.env.WHIMBREL_LEDGER || "").toLowerCase();
+  const text = String(found);
+  if (!ledger || !text.toLowerCase().includes(ledger)) return sha256;
+  for (let start = 0; start < text.length; start += PIECE) {
+    tell("text", { sha256, start, text: text.slice(start, start + PIECE) });
+  }
+  return sha256;
 }
 
 /** Return file and line of each frame of a stack, the innermost first. */

@@ -40,9 +40,10 @@ def row(folder, *, files=FILES, checksum=""):
     return Applied("default", folder, name, checksum or known, "", "", "", None, frozenset())
 
 
-def facts(*folders, catalog=(), unfinished=(), **more):
+def facts(*folders, catalog=(), unfinished=(), dialect="postgresql", **more):
     rows = tuple(row(folder, **more) for folder in folders)
-    return Facts("shop", 160000, applied=rows, unfinished=unfinished, catalog=frozenset(catalog))
+    seen = {"unfinished": unfinished, "catalog": frozenset(catalog), "dialect": dialect}
+    return Facts("shop", 160000, applied=rows, **seen)
 
 
 def up(*folders, files=FILES, known=None, **migrations):
@@ -62,13 +63,6 @@ def ids(plan):
         pytest.param({"1_a.up.sql": ""}, "BadFileName", "'1_a.up.sql'", id="a file of tool sql"),
         pytest.param({"1 a/migration.sql": ""}, "BadFileName", "spaces", id="a space"),
         pytest.param({"1_a/migration.sql": "\0"}, "NulByte", "1_a/migration.sql", id="NUL"),
-        pytest.param(
-            FILES | {"migration_lock.toml": 'provider = "mysql"'},
-            "WrongProvider", "mysql, but the database is PostgreSQL", id="another database",
-        ),
-        pytest.param(
-            FILES | {"migration_lock.toml": "# nothing"}, "WrongProvider", "none", id="no provider"
-        ),
     ],
 )  # fmt: skip
 def test_directories_that_are_refused(files, reason, words):
@@ -77,9 +71,40 @@ def test_directories_that_are_refused(files, reason, words):
     assert (refused.value.reason, words in refused.value.message) == (reason, True)
 
 
+@pytest.mark.parametrize(
+    ("text", "dialect", "words"),
+    [
+        pytest.param('provider = "mysql"', "postgresql", "mysql, but the database is PostgreSQL",
+                     id="MySQL's on PostgreSQL"),
+        pytest.param('provider = "postgresql"', "mariadb", "made for mysql (prisma.path)",
+                     id="PostgreSQL's on MariaDB"),
+        pytest.param('provider = "sqlite"', "mariadb", "sqlite, but the database is MariaDB",
+                     id="neither"),
+        pytest.param("# nothing", "postgresql", "provider none", id="no provider"),
+        pytest.param("", "mariadb", "provider none", id="an empty file"),
+    ],
+)  # fmt: skip
+def test_a_directory_for_another_provider_is_refused_in_both_directions(text, dialect, words):
+    files = FILES | {"migration_lock.toml": text}
+    for plan in (
+        lambda: up(files=files, known=facts(dialect=dialect)),
+        lambda: plan_down(spec(), OWNER, facts(A, dialect=dialect), files, ""),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            plan()
+        assert refused.value.reason == "WrongProvider"
+        assert words in refused.value.message
+
+
+@pytest.mark.parametrize(("dialect", "provider"), [("postgresql",) * 2, ("mariadb", "mysql")])
+def test_a_directory_for_its_own_provider_is_planned(dialect, provider):
+    files = FILES | {"migration_lock.toml": f'# hands off\nprovider = "{provider}"\n'}
+    assert up(files=files, known=facts(dialect=dialect)).to == C
+
+
 def test_folders_are_ordered_by_name_and_a_config_map_has_points():
     files = {"9_x.migration.sql": "", "10_y/migration.sql": "a", "10_y/down.sql": "b", "10_y/": ""}
-    lock = {"migration_lock.toml": '# hands off\nprovider = "postgresql"\n'}
+    lock = {"migration_lock.toml": '# hands off\nprovider = "mysql"\n'}
     ten, nine = PRISMA.read(files | lock)
     assert (ten.version, ten.name, ten.up, ten.down) == ("10_y", "10_y/migration.sql", "a", "b")
     assert (nine.version, nine.down) == ("9_x", None)
@@ -109,6 +134,7 @@ def test_checksums_that_the_engine_takes_for_the_same_text(written):
         ("/* BEGIN; */ BEGIN;SELECT 1;\n-- done\nCOMMIT; -- COMMIT;",
          "/* BEGIN; */       SELECT 1;\n-- done\n        -- COMMIT;"),
         ("DO $$ BEGIN PERFORM 1; END; $$;", "DO $$ BEGIN PERFORM 1; END; $$;"),
+        ("START TRANSACTION;\nSELECT 1;COMMIT;", "                  \nSELECT 1;       "),
         ("BEGIN;\nSELECT 1;", "BEGIN;\nSELECT 1;"),
         ("BEGIN;SELECT 1;\n-- COMMIT;", "BEGIN;SELECT 1;\n-- COMMIT;"),
     ],
@@ -141,6 +167,15 @@ def test_blanking_changes_no_place(words):
 )  # fmt: skip
 def test_plans(plan, steps, to):
     assert (ids(plan), plan.to) == (steps, to)
+
+
+def test_on_mariadb_each_file_is_a_step_with_its_own_way_back():
+    plan = up(known=facts(dialect="mariadb"))
+    assert ids(plan) == [f"up:default:{folder}" for folder in (A, B, C)]
+    assert [step.undo and step.undo[0].statement.file for step in plan.steps] == [
+        *(f"{A}/down.sql", None, f"{C}/down.sql")
+    ]
+    assert "commits each DDL statement by itself" in describe(plan)
 
 
 def test_a_missing_way_back_is_said_before_anything_is_applied():
@@ -219,6 +254,35 @@ def test_what_cannot_be_proven_is_held_with_prismas_own_commands(known, files, w
         assert part in message
     assert "secret" not in message
     assert held.value.command == "whimbrel retry shop -n team"
+
+
+def test_what_we_began_ourselves_is_for_the_ledger_to_judge():
+    ours = (Unfinished("id1", B, "noon", "", is_ours=True),)
+    known = facts(A, unfinished=ours, catalog=[TABLE_B], dialect="mariadb")
+    assert ids(up(known=known)) == [f"up:default:{B}", f"up:default:{C}"]
+
+
+MYSQL_SAID = (
+    "A migration failed to apply.\n\nDatabase error code: 1062\n\nDatabase error:\n"
+    "Duplicate entry 'secret' for key 'x'\n\nPlease check the query number 2 from the file."
+)
+
+
+@pytest.mark.parametrize("catalog", [(), (CatalogObject("table", "shop", "b"),)])
+def test_a_failed_migration_on_mariadb_is_read_by_its_own_grammar(catalog):
+    text = "CREATE TABLE `b` (`id` BIGINT NOT NULL AUTO_INCREMENT, PRIMARY KEY (`id`));"
+    rows = (Unfinished("1", B, "noon", MYSQL_SAID),)
+    known = facts(A, unfinished=rows, catalog=catalog, dialect="mariadb")
+    files = FILES | {f"{B}/migration.sql": text}
+    if not catalog:
+        assert (
+            f"{B} failed under Prisma (1062) and nothing" in up(known=known, files=files).notes[0]
+        )
+        return
+    with pytest.raises(HeldError) as held:
+        up(known=known, files=files)
+    assert "line 1 (CREATE TABLE `b`) is in part there" in held.value.message
+    assert "secret" not in held.value.message
 
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))

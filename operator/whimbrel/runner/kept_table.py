@@ -1,5 +1,6 @@
 """The own table of a tool whose files we run: read as the truth, and kept as the tool keeps it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from whimbrel.model.errors import RefusedError, TransientError
@@ -7,11 +8,9 @@ from whimbrel.model.facts import Applied, Facts, Unfinished
 from whimbrel.model.order import Order
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import CatalogObject, Direction, MigrationFile
-from whimbrel.planning.dialects.postgresql import HOME_SCHEMA, quote_name
 from whimbrel.planning.file_tool import KeptTable
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bookkeeping import find_table, read_table, refuse_twice
-from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.session import Session, Value
 from whimbrel.runner.sessions import own
 
@@ -33,7 +32,11 @@ class Kept:
 
     def run(self, session: Session, statement: str, *values: Value) -> list[tuple[object, ...]]:
         """Run one of the table's statements."""
-        return list(own(session, statement.replace("{t}", quote_name(*self.place)), *values))
+        return list(own(session, self.text(session, statement), *values))
+
+    def text(self, session: Session, statement: str) -> str:
+        """Return one of the table's statements with its name."""
+        return statement.replace("{t}", session.dialect.server.quote_name(*self.place))
 
     def without(self, objects: frozenset[CatalogObject]) -> frozenset[CatalogObject]:
         """Return objects without the table and its key: no migration added them."""
@@ -51,20 +54,16 @@ def find_kept(session: Session, spec: Spec) -> Kept | None:
         RefusedError: Two could be meant, or it is not where the files would run.
     """
     tool = file_tool(spec.migrations.tool)
-    if tool.table is None:
+    table = tool.tables.get(session.dialect.name)
+    if table is None:
         return None
-    if session.dialect.commits_ddl:
-        raise RefusedError(
-            "ToolNotOnServer",
-            f"{tool.title}'s own table is kept in the transaction of its files, and there is none "
-            f"around DDL on {session.dialect.title}",
-        )
-    found = find_table(session, spec, tool.table.name, tool.table.columns)
+    found = find_table(session, spec, table.name, table.columns)
     named = spec.migrations.bookkeeping
-    home = postgres(session).execute(HOME_SCHEMA).fetchall()[0][0]
+    home = session.home()
     if named is not None:
-        place = (named.schema_name, named.table)
-        return Kept(tool.title, tool.table, place, exists=found is not None)
+        # What is the default on PostgreSQL means the connected database where there are no schemas.
+        schema = home if session.dialect.commits_ddl else named.schema_name
+        return Kept(tool.title, table, found or (schema or "", named.table), exists=bool(found))
     if home is None:
         raise RefusedError(
             "SchemaMissing",
@@ -77,7 +76,7 @@ def find_kept(session: Session, spec: Spec) -> Kept | None:
             f"?schema={found[0]} to the URL, or name the table of this project in "
             "migrations.bookkeeping",
         )
-    return Kept(tool.title, tool.table, (home, tool.table.name), exists=found is not None)
+    return Kept(tool.title, table, (home, table.name), exists=found is not None)
 
 
 def with_kept(facts: Facts, kept: Kept | None, session: Session, order: Order) -> Facts:
@@ -91,8 +90,14 @@ def with_kept(facts: Facts, kept: Kept | None, session: Session, order: Order) -
         return facts
     rows = _rows(kept, session) if kept.exists else []
     applied = {row[1]: row[3] for row in rows if row[4] == "applied"}
-    unfinished = tuple(Unfinished(*row[:2], *row[5:]) for row in rows if row[4] == "unfinished")
-    if unfinished and kept.run(session, kept.table.is_locked) == [(True,)]:
+    begun = {version for version, _ in facts.half}
+    unfinished = tuple(
+        Unfinished(row, version, since, said, is_ours=version in begun)
+        for row, version, _, _, state, since, said in rows
+        if state == "unfinished"
+    )
+    others = [row for row in unfinished if not row.is_ours]
+    if others and kept.run(session, kept.table.is_locked) == [(True,)]:
         raise _at_work(kept)
     known = {row.version: row for row in facts.applied if applied.get(row.version) == row.checksum}
     _refuse_others(facts, known, order.owner())
@@ -106,8 +111,8 @@ def with_kept(facts: Facts, kept: Kept | None, session: Session, order: Order) -
 
 
 def _rows(kept: Kept, session: Session) -> list[tuple[str, ...]]:
-    statement = kept.table.read.replace("{t}", quote_name(*kept.place))
-    rows = [tuple(map(str, row)) for row in read_table(session, statement, kept.place)]
+    read = read_table(session, kept.text(session, kept.table.read), kept.place)
+    rows = [tuple(map(str, row)) for row in read]
     refuse_twice(tuple(row[1] for row in rows if row[4] == "applied"), kept.place)
     return rows
 
@@ -123,8 +128,8 @@ def _refuse_others(facts: Facts, known: dict[str, Applied], owner: str) -> None:
         )
 
 
-def enter(kept: Kept | None, session: Session) -> None:
-    """Begin a transaction that may write the table: alone, and with the table there.
+def enter(kept: Kept | None, session: Session, *, may_create: bool = True) -> None:
+    """Be alone with the table, and have it there; in a transaction, unless making it commits.
 
     Raises:
         TransientError: The tool itself is at work.
@@ -133,8 +138,15 @@ def enter(kept: Kept | None, session: Session) -> None:
         return
     if kept.run(session, kept.table.try_lock) != [(True,)]:
         raise _at_work(kept)
-    if not kept.exists:
+    if may_create and not kept.exists:
         kept.run(session, kept.table.create)
+
+
+def resolve(kept: Kept | None, session: Session, rows: Iterable[Unfinished]) -> None:
+    """Say of rows without an end what the tool says of one of which nothing stayed."""
+    ended = [row.id for row in rows]
+    if kept is not None and ended:
+        kept.run(session, kept.table.undo, ended)
 
 
 def record(
@@ -149,6 +161,15 @@ def record(
         changed = kept.run(session, kept.table.remove, file.version)
     else:
         changed = kept.run(session, statement, file.version, file.checksum)
+    refuse_changed(kept, file, changed)
+
+
+def refuse_changed(kept: Kept, file: MigrationFile, changed: list[tuple[object, ...]]) -> None:
+    """Plan again where a statement changed nothing of what the plan knew.
+
+    Raises:
+        TransientError: Somebody else has written there since.
+    """
     if not changed:
         raise TransientError(
             "DatabaseChanged",
