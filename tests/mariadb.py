@@ -8,7 +8,6 @@ import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 import pymysql
 
 from tests import maven_mariadb
-from tests.postgres import free_port
+from tests.postgres import free_port, server_home
 
 PASSWORD = "p%40w#1"  # with the characters that break careless code
 IN_URL = "p%2540w%231"
@@ -83,11 +82,9 @@ def _programs() -> tuple[Path, Path, list[str]]:
 
 
 @contextmanager
-def running_mariadb(*settings: str) -> Iterator[MariaDB]:
+def running_mariadb(*settings: str, folder: Path | None = None) -> Iterator[MariaDB]:
     """Start a server with `--name=value` settings; delete it afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="whimbrel-mariadb-"))
-    if os.geteuid() == 0:
-        os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
+    home = server_home("mariadb", folder)
     data = home / "data"
     base, program, script = _programs()
     install = [*script, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
