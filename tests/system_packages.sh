@@ -19,7 +19,7 @@ case "${1:?python, compiler, tests or soak}" in
         wanted+=(prometheus gcc pkg-config libmariadb-dev python3-dev)
         ;;
     soak)
-        why="PostgreSQL 14 and 17 come from Maven Central"
+        why="PostgreSQL 14 and 17 and MariaDB 11.4 come from Maven Central"
         wanted=(maven)
         ;;
     *)
