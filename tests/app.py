@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -86,7 +87,8 @@ def nasty_server(*pieces: bytes, pause: float = 0.0, closes: bool = True) -> Ite
     """
     listener = socket.create_server(("127.0.0.1", 0))
     over, opened = threading.Event(), [listener]
-    serving = threading.Thread(target=_accept, args=(listener, opened, over, pieces, pause, closes))
+    send = partial(_send, over=over, pieces=pieces, pause=pause, closes=closes)
+    serving = threading.Thread(target=_accept, args=(listener, opened, send))
     serving.start()
     try:
         yield listener.getsockname()[1]
@@ -99,17 +101,15 @@ def nasty_server(*pieces: bytes, pause: float = 0.0, closes: bool = True) -> Ite
         serving.join()
 
 
-def _accept(listener, opened, over, pieces, pause, closes) -> None:
+def _accept(listener, opened, send) -> None:
     with contextlib.suppress(OSError):
         while True:
             client, _ = listener.accept()
             opened.append(client)
-            threading.Thread(
-                target=_send, args=(client, over, pieces, pause, closes), daemon=True
-            ).start()
+            threading.Thread(target=send, args=(client,), daemon=True).start()
 
 
-def _send(client, over, pieces, pause, closes) -> None:
+def _send(client, *, over, pieces, pause, closes) -> None:
     with contextlib.suppress(OSError):
         client.recv(65536)
         for piece in pieces:

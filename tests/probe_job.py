@@ -1,12 +1,16 @@
 """A probe Job as the controller starts it: the order, and what came out."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.runner_process import Answer, Attempt, RunnerProcess
 from whimbrel.model.release.checked import CheckStatus, read_checks_line, unpack_checks
+from whimbrel.model.result import encode_result
+from whimbrel.runner.__main__ import attempt
+from whimbrel.runner.mounts import read_order
 
 PACE = {"interval": "100ms", "timeout": "100ms"}
 
@@ -31,7 +35,16 @@ def probe_job(folder: Path, *checks: dict[str, Any], segment: str = "PostMigrate
     order = tuple(more.pop("order", {}).items())
     url = more.pop("url", "postgresql://nobody@127.0.0.1:1/none")
     files = (("001_a.up.sql", "SELECT 1"),)
+    if more.pop("without_secret", False):
+        url = ""
     return Attempt(folder, url, files, segment=segment, spec=spec, order=order, **more)
+
+
+def run_here(job: Attempt) -> Answer:
+    """Carry a probe Job out in this process: what it does, without the start of Python."""
+    root = job.mount()
+    result = attempt(read_order(root), root, threading.Event())
+    return Answer(result.exit_code(), json.loads(encode_result(result)), "")
 
 
 def checks_of(answer: Answer) -> dict[str, CheckStatus]:

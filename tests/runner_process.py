@@ -22,6 +22,7 @@ class Attempt:
     url: str
     files: tuple[tuple[str, str], ...]
     project: Path | None = None
+    resolver: Path | None = None  # what stands in /etc/resolv.conf there
     machine: str = ""  # host name of another machine, where the runner seems to run
     run: str = "run1"
     attempt: int = 1
@@ -63,13 +64,19 @@ class Attempt:
             "spec": spec,
         } | dict(self.order)
 
-    def start(self) -> "RunnerProcess":
-        """Start the runner; `finish` gives its answer."""
+    def mount(self) -> Path:
+        """Write what Kubernetes would mount; return the folder."""
         root = self.folder / f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
         for part in ("order", "database", "shared"):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "order/order.json").write_text(json.dumps(self.body()))
-        (root / "database/url").write_text(self.url + "\n")
+        if self.url:
+            (root / "database/url").write_text(self.url + "\n")
+        return root
+
+    def start(self) -> "RunnerProcess":
+        """Start the runner; `finish` gives its answer."""
+        root = self.mount()
         message = root / "message"
         message.write_text("")
         environment = os.environ | {
@@ -81,6 +88,9 @@ class Attempt:
         if self.machine:
             script = 'hostname "$0" && exec "$@"'
             command = ["unshare", "--uts", "sh", "-c", script, self.machine, *command]
+        if self.resolver is not None:
+            script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", script, str(self.resolver), *command]
         process = subprocess.Popen(
             command,
             env=environment,

@@ -14,11 +14,12 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, with certificates and with Node"
+        why="the tests run against PostgreSQL 15, MariaDB and Prometheus, through PgBouncer, with certificates, Node and mysqlclient"
         wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm)
+        wanted+=(prometheus gcc pkg-config libmariadb-dev python3-dev)
         ;;
     soak)
-        why="PostgreSQL 14 and 17 come from Maven Central"
+        why="PostgreSQL 14 and 17 and MariaDB 11.4 come from Maven Central"
         wanted=(maven)
         ;;
     *)
@@ -29,7 +30,12 @@ esac
 
 is_installed() {
     case "$1" in
-        gcc | make | npm | openssl) command -v "$1" >/dev/null ;;
+        gcc | make | npm | openssl | pkg-config) command -v "$1" >/dev/null ;;
+        libmariadb-dev) pkg-config --exists libmariadb ;;
+        python3-dev)
+            # pyenv and others bring their own headers.
+            test -e "$("${PYTHON:-python3}" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h"
+            ;;
         libc6-dev) test -e /usr/include/stdio.h ;;
         nodejs) command -v node >/dev/null ;;
         postgresql-15) test -x /usr/lib/postgresql/15/bin/postgres ;;
@@ -37,6 +43,7 @@ is_installed() {
         galera-4) test -e /usr/lib/galera/libgalera_smm.so ;;
         mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
+        prometheus) command -v prometheus >/dev/null ;;
         maven) command -v mvn >/dev/null ;;
         *) false ;;
     esac

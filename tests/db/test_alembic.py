@@ -5,41 +5,25 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
-from psycopg import sql
 
+from tests.db.tool_shop import NAME, OWNER, PASSWORD, Shop, opened_shop
 from tests.postgres import Postgres
-from tests.processes import ROOT, built_launcher
+from tests.processes import ROOT
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, StepId
-from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.foreign_down import plan_down
-from whimbrel.planning.tools.foreign_up import plan_up
+from whimbrel.planning.build import plan_down
 from whimbrel.planning.tools.project import Project, WayBack
-from whimbrel.runner.bookkeeping import read_revisions
-from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.local_tool import LocalTool
-from whimbrel.runner.postgresql_session import tool_options
-from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, read_project, run_tool
-from whimbrel.runner.session import Manners
 from whimbrel.runner.sessions import connect
-from whimbrel.runner.target import Target, render_url
-from whimbrel.runner.tool import Tool
-from whimbrel.runner.urls import parse_target
 
 EXAMPLE = ROOT / "examples/tools/alembic"
 VENV_BIN = str(Path(sys.executable).parent)
-NAME = "whimbrel:run:shop/schema"
-OPTIONS = tool_options(Manners(NAME, 0.1))
-PASSWORD = "p%@#:/?&= '\"x%40"
 MIGRATION = '''"""{title}"""
 import os, sys, time
 from alembic import op
@@ -53,108 +37,39 @@ def downgrade():
 '''
 
 
-@dataclass
-class Shop:
-    """A user's project in its image, and the database that it migrates."""
-
-    folder: Path
-    database: Postgres
-    tool: Tool
-    target: Target
-    said: list[str] = field(default_factory=list)
-    migrations: dict[str, object] = field(default_factory=dict)
-    seen: dict[object, Project] = field(default_factory=dict)
-
-    def spec(self) -> Spec:
-        url = {"env": "SHOP_URL", "scheme": "postgresql+psycopg"}
-        return parse_spec(
-            {
-                "database": {"urlFrom": {"secretKeyRef": {"name": "shop-db", "key": "url"}}},
-                "migrations": {
-                    "tool": "alembic",
-                    "image": "shop:1",
-                    "databaseURL": url,
-                    "workingDir": str(self.folder),
-                    **self.migrations,
-                },
-            }
-        )
-
-    def place(self) -> ToolPlace:
-        clean = Redactor([self.target.password]).clean
-        url = render_url(self.target, "postgresql+psycopg")
-        return ToolPlace(self.tool, self.spec(), url, NAME, OPTIONS, clean, self.hear)
-
-    def hear(self, line: str) -> None:
-        self.said.append(line)
-
-    def revisions(self, *, answered: bool = True) -> tuple[str, ...]:
-        with connect(self.target, "test") as session:
-            return read_revisions(session, self.spec())
-
-    def facts(self, **further) -> Facts:
-        return Facts(self.database.dbname, 160000, revisions=self.revisions(), **further)
-
-    def project(self) -> Project:
-        """Read the project; once for the same files, because each start of Alembic costs time."""
-        files = sorted((self.folder / "migrations").rglob("*.py"))
-        place = {**self.migrations, "to": "", "baseline": ""}
-        key = (str(place), *((path.name, path.read_text()) for path in files))
-        if key not in self.seen:
-            self.seen[key] = read_project(self.place())
-        return self.seen[key]
-
-    def carry_out(self, plan: RunnerPlan) -> tuple[str, ...]:
-        warnings: list[str] = []
-        for step in plan.steps:
-            if isinstance(step, RunTool):
-                warnings += run_tool(self.place(), step, self.revisions)
-        return tuple(warnings)
-
-    def go(self, to: str = "head", **migrations: object) -> tuple[str, ...]:
-        self.migrations |= {"to": to, **migrations}
-        return self.carry_out(
-            plan_up(ALEMBIC, self.spec(), "shop/schema", self.facts(), self.project())
-        )
-
-    def write(self, revision: str, down: object, up: str = "pass", **further: object) -> None:
-        words = {"title": f"step {revision}", "depends": None, "back": "pass", **further}
-        text = MIGRATION.format(revision=revision, down=down, up=up, **words)
-        (self.folder / f"migrations/versions/{revision}.py").write_text(text)
-
-
 Open = Callable[..., Shop]
+
+
+def reading_once(folder: Path) -> Callable[[ToolPlace], Project]:
+    """Read a project once for the same files, because each start of Alembic costs time."""
+    seen: dict[object, Project] = {}
+
+    def read(place: ToolPlace) -> Project:
+        files = sorted((folder / "migrations").rglob("*.py"))
+        asked = place.spec.migrations.model_copy(update={"to": "", "baseline": ""})
+        key = (repr(asked), *((path.name, path.read_text()) for path in files))
+        if key not in seen:
+            seen[key] = read_project(place)
+        return seen[key]
+
+    return read
 
 
 @pytest.fixture
 def shop_in(tmp_path: Path, database: Postgres) -> Iterator[Open]:
     """Return a function that opens the example project in an "image" with a PATH of its own."""
-    password = sql.SQL("ALTER ROLE {} PASSWORD {}").format(
-        sql.Identifier(database.user), sql.Literal(PASSWORD)
-    )
-    with database.connect() as session:
-        session.execute(password)
-    address = {"host": "127.0.0.1", "port": str(database.port), "dbname": database.dbname}
-    target = parse_target(database.url)
-    target = type(target)(**{**vars(target), **address, "port": target.port, "password": PASSWORD})
     folder = tmp_path / "app"
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    tools: list[LauncherTool] = []
-    processes: list[subprocess.Popen] = []
+    url = {"env": "SHOP_URL", "scheme": "postgresql+psycopg"}
+    wanted = {"tool": "alembic", "databaseURL": url}
+    with ExitStack() as opened:
 
-    def open_shop(path: str = f"{VENV_BIN}:/usr/bin:/bin") -> Shop:
-        socket = tmp_path / f"{len(tools)}.sock"
-        tools.append(LauncherTool(socket))
-        command = [built_launcher(), "serve", socket]
-        processes.append(subprocess.Popen(command, env={"PATH": path, "HOME": "/"}, cwd="/"))
-        tools[-1].wait_hello(20)
-        return Shop(folder, database, tools[-1], target)
+        def open_shop(path: str = f"{VENV_BIN}:/usr/bin:/bin") -> Shop:
+            shop = opened.enter_context(opened_shop(folder, database, path, wanted))
+            shop.read = reading_once(folder)
+            return shop
 
-    yield open_shop
-    for tool in tools:
-        tool.close()
-    for process in processes:
-        assert process.wait(5) == 0
+        yield open_shop
 
 
 @pytest.fixture
@@ -162,18 +77,17 @@ def shop(shop_in: Open) -> Shop:
     return shop_in()
 
 
-def admin(shop: Shop, statement: str, *values: object) -> list[tuple]:
-    """Run a statement as the login of the shop, whose password is another one by now."""
-    with connect(shop.target, "test") as session:
-        cursor = session.execute(statement, values or None)
-        return cursor.fetchall() if cursor.description else []
+def write(shop: Shop, revision: str, down: object, up: str = "pass", **further: object) -> None:
+    """Write a migration into the project."""
+    words = {"title": f"step {revision}", "depends": None, "back": "pass", **further}
+    text = MIGRATION.format(revision=revision, down=down, up=up, **words)
+    (shop.folder / f"migrations/versions/{revision}.py").write_text(text)
 
 
 def columns(shop: Shop) -> list[tuple]:
-    return admin(
-        shop,
+    return shop.sql(
         "SELECT table_name, column_name, is_nullable FROM information_schema.columns "
-        "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2",
+        "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2"
     )
 
 
@@ -200,30 +114,30 @@ def test_the_project_is_read_without_a_database(shop: Shop):
 def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert shop.go("0003") == ()
     there = columns(shop)
-    assert shop.revisions() == ("0003",)
-    assert admin(shop, "SELECT email FROM users ORDER BY id") == [
+    assert shop.rows() == ("0003",)
+    assert shop.sql("SELECT email FROM users ORDER BY id") == [
         ("ada.lovelace@example.com",),
         ("grace.hopper@example.com",),
     ]
     shop.go("0001")
-    assert shop.revisions() == ("0001",)
+    assert shop.rows() == ("0001",)
     assert [row[1] for row in columns(shop)] == ["id", "name"]
     shop.go("head")
     assert columns(shop) == there
     shop.go("base")
-    assert (shop.revisions(), columns(shop)) == ((), [])
+    assert (shop.rows(), columns(shop)) == ((), [])
 
 
 def test_nothing_to_do_starts_nothing(shop: Shop):
     shop.go()
-    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(), shop.project())
+    plan = shop.plan("head")
     assert (plan.steps, plan.to, plan.ahead) == ((), "0003", False)
 
 
 def test_an_unreadable_ini_of_its_own_default_is_not_needed(shop: Shop):
     assert "driver://user:pass@localhost/dbname" in (shop.folder / "alembic.ini").read_text()
     shop.go("0001")
-    assert shop.revisions() == ("0001",)
+    assert shop.rows() == ("0001",)
 
 
 def test_a_terminal_runs_the_same_project(shop: Shop, tmp_path: Path):
@@ -231,7 +145,7 @@ def test_a_terminal_runs_the_same_project(shop: Shop, tmp_path: Path):
     shop.tool = LocalTool(shop.folder)
     shop.migrations["workingDir"] = "/app"
     shop.go()
-    assert shop.revisions() == ("0003",)
+    assert shop.rows() == ("0003",)
 
 
 def test_the_password_is_nowhere_in_what_is_shown(shop: Shop):
@@ -240,7 +154,7 @@ def test_the_password_is_nowhere_in_what_is_shown(shop: Shop):
         "print('INI', op.get_context().config.get_main_option('sqlalchemy.url'));"
         "raise RuntimeError('cannot reach ' + os.environ['SHOP_URL'])"
     )
-    shop.write("0004", "0003", leaks)
+    write(shop, "0004", "0003", leaks)
     with pytest.raises(ToolFailedError) as failed:
         shop.go()
     everything = "\n".join([*shop.said, failed.value.message, str(failed.value)])
@@ -254,9 +168,9 @@ def test_the_password_is_nowhere_in_what_is_shown(shop: Shop):
 def test_a_failing_migration_in_the_middle_leaves_the_database_as_before(shop: Shop):
     shop.go("0002")
     before = columns(shop)
-    shop.write("0004", "0003", "op.execute('CREATE TABLE more (id int)')")
-    shop.write("0005", "0004", "op.execute('INSERT INTO missing VALUES (1)')")
-    shop.write("0006", "0005")
+    write(shop, "0004", "0003", "op.execute('CREATE TABLE more (id int)')")
+    write(shop, "0005", "0004", "op.execute('INSERT INTO missing VALUES (1)')")
+    write(shop, "0006", "0005")
     with pytest.raises(ToolFailedError) as failed:
         shop.go()
     error = failed.value
@@ -277,7 +191,7 @@ def test_what_an_own_transaction_per_migration_left_is_read_back(shop: Shop):
             "target_metadata=target_metadata, transaction_per_migration=True\n",
         )
     )
-    shop.write("0004", "0003", "op.execute('SELECT 1/0')")
+    write(shop, "0004", "0003", "op.execute('SELECT 1/0')")
     with pytest.raises(ToolFailedError) as failed:
         shop.go()
     assert (failed.value.before, failed.value.after) == ((), ("0003",))
@@ -285,7 +199,7 @@ def test_what_an_own_transaction_per_migration_left_is_read_back(shop: Shop):
 
 def test_rows_of_the_database_do_not_get_into_the_message(shop: Shop):
     insert = "INSERT INTO users (name, email) VALUES (''secret'', ''ada.lovelace@example.com'')"
-    shop.write("0004", "0003", f"op.execute({insert!r}.replace(\"''\", chr(39)))")
+    write(shop, "0004", "0003", f"op.execute({insert!r}.replace(\"''\", chr(39)))")
     with pytest.raises(ToolFailedError) as failed:
         shop.go()
     assert failed.value.sqlstate == "23505"
@@ -304,17 +218,17 @@ def test_a_lock_is_not_waited_for_longer_than_the_limit(shop: Shop):
 
 
 def test_its_sessions_carry_our_name(shop: Shop):
-    shop.write("0004", "0003", "op.execute('CREATE TABLE seen AS SELECT current_setting(''x'')')")
+    write(shop, "0004", "0003", "op.execute('CREATE TABLE seen AS SELECT current_setting(''x'')')")
     query = "CREATE TABLE seen AS SELECT current_setting('application_name') AS name"
-    shop.write("0004", "0003", f"op.execute({query!r})")
+    write(shop, "0004", "0003", f"op.execute({query!r})")
     shop.go()
-    assert admin(shop, "SELECT name FROM seen") == [(NAME,)]
+    assert shop.sql("SELECT name FROM seen") == [(NAME,)]
 
 
 def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     shop.go()
     insert = "INSERT INTO users (name, email) SELECT 'late', 'late' FROM pg_sleep(20)"
-    shop.write("0004", "0003", f"print('now', flush=True); op.execute({insert!r})")
+    write(shop, "0004", "0003", f"print('now', flush=True); op.execute({insert!r})")
 
     def kill(line: str) -> None:
         if line == "now":
@@ -329,32 +243,28 @@ def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     with connect(shop.target, "test") as session, session.transaction():
         session.execute("SET LOCAL lock_timeout = '4s'")
         session.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-    assert admin(shop, "SELECT count(*) FROM users WHERE name = 'late'") == [(0,)]
+    assert shop.sql("SELECT count(*) FROM users WHERE name = 'late'") == [(0,)]
 
 
 def test_an_exit_code_alone_decides_nothing(shop: Shop):
     shop.go("0002")
     step = RunTool(StepId("up"), Direction.UP, ("alembic", "upgrade", "0002"), ("0002",), ("0003",))
     with pytest.raises(ToolFailedError) as failed:
-        run_tool(shop.place(), step, shop.revisions)
+        run_tool(shop.place(), step, shop.rows)
     assert "SHOP_URL" in failed.value.message
     atexit = "import atexit; atexit.register(lambda: (sys.stdout.flush(), os._exit(9)))"
-    shop.write("0004", "0003", atexit)
+    write(shop, "0004", "0003", atexit)
     (warning,) = shop.go()
     assert warning == ("ToolExit: alembic upgrade 0004 failed, yet the database is at 0004")
 
 
 def test_an_existing_database_is_adopted_without_running_anything(shop: Shop):
-    admin(shop, "CREATE TABLE users (id bigint, name text, email text)")
-    shop.migrations |= {"to": "0002", "baseline": "0002"}
+    shop.sql("CREATE TABLE users (id bigint, name text, email text)")
+    shop.migrations["baseline"] = "0002"
     users = frozenset({CatalogObject("table", "public", "users")})
-    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(catalog=users), shop.project())
-    shop.carry_out(plan)
-    assert shop.revisions() == ("0002",)
-    assert admin(shop, "SELECT count(*) FROM users") == [(0,)]
-
-
-# ---- images and projects that cannot work: one sentence each ----
+    shop.go("0002", catalog=users)
+    assert shop.rows() == ("0002",)
+    assert shop.sql("SELECT count(*) FROM users") == [(0,)]
 
 
 # ---- branches: the rows that we predict are the rows that Alembic writes ----
@@ -379,7 +289,7 @@ GRAPHS = {
 def possible_down(shop: Shop, to: str) -> RunnerPlan | None:
     """Return the way down, or None where it is refused because branches would stay."""
     with suppress(RefusedError):
-        return plan_down(ALEMBIC, shop.spec(), shop.facts(), shop.project(), to)
+        return plan_down(shop.spec(), OWNER, shop.facts(), shop.project(), to)
     return None
 
 
@@ -388,7 +298,7 @@ def test_predicted_rows_are_written_rows(shop: Shop, graph):
     shutil.rmtree(shop.folder / "migrations/versions")
     (shop.folder / "migrations/versions").mkdir()
     for revision, down, depends in graph:
-        shop.write(revision, down, depends=depends)
+        write(shop, revision, down, depends=depends)
     names = [revision for revision, _, _ in graph]
     for to in [names[0], "heads"]:
         shop.go(to)
@@ -397,4 +307,4 @@ def test_predicted_rows_are_written_rows(shop: Shop, graph):
         if plan is not None:
             shop.carry_out(plan)
     shop.go("base")
-    assert shop.revisions() == ()
+    assert shop.rows() == ()

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.db import test_alembic as plain
-from tests.db.test_alembic import Open, Shop
+from tests.db.test_alembic import Open, write
+from tests.db.tool_shop import Shop
 from whimbrel.model.errors import RefusedError
-from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.foreign_up import plan_up
 from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.target import render_url
 
@@ -22,16 +21,16 @@ def test_driver_that_the_image_lacks(shop: Shop):
     place = shop.place()
     url = render_url(shop.target, "postgresql+psycopg2")
     place = replace(place, url=url)
-    plan = plan_up(ALEMBIC, shop.spec(), "shop/schema", shop.facts(), shop.project())
+    plan = shop.plan("head")
     with pytest.raises(ToolFailedError) as failed:
-        run_tool(place, plan.steps[0], shop.revisions)
+        run_tool(place, plan.steps[0], shop.rows)
     assert "set migrations.databaseURL.scheme" in failed.value.message
 
 
 def refused(shop: Shop) -> RefusedError:
     with pytest.raises(RefusedError) as error:
         shop.go()
-    assert shop.revisions() == ()
+    assert shop.rows() == ()
     assert "\n" not in error.value.message
     return error.value
 
@@ -86,7 +85,7 @@ def test_an_unknown_revision(shop: Shop):
 
 
 def test_several_heads(shop: Shop):
-    shop.write("0003b", "0002")
+    write(shop, "0003b", "0002")
     error = refused(shop)
     assert error.reason == "SeveralHeads"
     assert "(0003, 0003b)" in error.message
@@ -124,4 +123,4 @@ def test_a_folder_named_alembic_hides_nothing(shop: Shop):
     ini = shop.folder / "alembic.ini"
     ini.write_text(ini.read_text().replace("prepend_sys_path = .", "prepend_sys_path ="))
     shop.go()
-    assert shop.revisions() == ("0003",)
+    assert shop.rows() == ("0003",)

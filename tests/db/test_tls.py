@@ -2,7 +2,6 @@
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import NUMBERS
+from tests.db.certificates import NAME, certificates
 from tests.db.tool_shop import opened_shop
 from tests.postgres import Postgres, create_database, running_postgres
 from tests.processes import ROOT, built_launcher
@@ -33,21 +33,9 @@ from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.sessions import connect
 
 VERSION = 15  # Debian's package; those from PyPI are built without OpenSSL
-NAME = "localhost"  # what the server's certificate says; 127.0.0.1 is the same server, not its name
 CA = {"configMapKeyRef": {"name": "shop-ca", "key": "root.pem"}}
 WITH_CA = ("database.tls.caFrom", CA)
 IS_ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-
-
-def openssl(folder: Path, name: str, *words: str) -> Path:
-    """Make a key and a certificate; return the certificate."""
-    if shutil.which("openssl") is None:
-        pytest.fail("the command openssl is missing, `make system` installs it")
-    files = ("-keyout", folder / f"{name}.key", "-out", folder / f"{name}.crt")
-    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    command = ["openssl", "req", "-x509", *key, "-subj", f"/CN={name}", *files, *words]
-    subprocess.run(command, check=True, capture_output=True)
-    return folder / f"{name}.crt"
 
 
 @dataclass(frozen=True)
@@ -61,19 +49,10 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def secured() -> Iterator[Secured]:
-    # Not tmp_path: the server runs as another user, who must reach its key.
-    with tempfile.TemporaryDirectory(prefix="whimbrel-tls-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        authority, stranger = openssl(folder, "authority"), openssl(folder, "stranger")
-        signed = ("-CA", authority, "-CAkey", folder / "authority.key")
-        mine = openssl(folder, "server", *signed, "-addext", f"subjectAltName=DNS:{NAME}")
-        key = folder / "server.key"
-        if os.geteuid() == 0:
-            os.chown(key, pwd.getpwnam("nobody").pw_uid, -1)
-        tls = ("ssl=on", f"ssl_cert_file={mine}", f"ssl_key_file={key}")
+    with certificates() as made:
+        tls = ("ssl=on", f"ssl_cert_file={made.server}", f"ssl_key_file={made.key}")
         with running_postgres(VERSION, *tls) as server:
-            yield Secured(server, authority, stranger)
+            yield Secured(server, made.authority, made.stranger)
 
 
 @pytest.fixture

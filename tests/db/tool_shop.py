@@ -1,7 +1,7 @@
 """A user's project of a foreign tool behind the real launcher, and the database it migrates."""
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,13 +36,14 @@ PASSWORD = "p%@#:/?&= '\"x%40"
 
 @dataclass
 class Shop:
-    """A project in its image, and the database that it migrates."""
+    """A project in its image, and the database that it migrates; `read` tells what it holds."""
 
     folder: Path
     tool: Tool
     target: Target
     migrations: dict[str, Any]
     said: list[str] = field(default_factory=list)
+    read: Callable[[ToolPlace], Project] = read_project
 
     def spec(self) -> Spec:
         return parse_spec(
@@ -75,7 +76,7 @@ class Shop:
         return Facts(self.target.dbname, 160000, revisions=self.rows(), **further)
 
     def project(self) -> Project:
-        return read_project(self.place())
+        return self.read(self.place())
 
     def carry_out(self, plan: RunnerPlan) -> tuple[str, ...]:
         warnings: list[str] = []

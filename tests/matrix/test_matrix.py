@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import NUMBERS
 from tests.mariadb import create_database as create_mariadb
-from tests.matrix.case import Cell, answer
+from tests.matrix.case import Cell
 from tests.matrix.cases import CASES
 from tests.matrix.projects import PROJECTS
 from tests.matrix.server import MariadbServer, PostgresServer, Server
@@ -24,13 +24,11 @@ SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 # What is carried on each kind of server.
 CARRIED = {
     "postgresql": tuple(PROJECTS),
-    "mariadb": ("sql", "alembic", "prisma", "sequelize", "typeorm"),
+    "mariadb": tuple(PROJECTS),
 }
 Key = tuple[str, str, str]
 ROWS = [(tool, kind) for tool in PROJECTS for kind in CARRIED if tool in CARRIED[kind]]
 ALL: list[Key] = [(*row, case) for row in ROWS for case in CASES]
-REFUSED = [(tool, kind) for tool in PROJECTS for kind in CARRIED if tool not in CARRIED[kind]]
-NOT_CARRIED = "not carried: refused"
 
 
 def sample() -> list[Key]:
@@ -74,13 +72,6 @@ def test_a_sample_is_as_the_table_says(cell: Cell, case: str, request: pytest.Fi
     assert CASES[case](cell) == read_table()[tool, kind, case]
 
 
-@cells([(*row, "up") for row in REFUSED])
-def test_a_tool_that_is_not_carried_is_refused_in_one_sentence(cell: Cell, case: str):
-    said = cell.go()
-    assert (said.code, answer(said)["reason"]) == (2, "ToolNotOnServer"), said
-    assert not cell.server.shape(), said
-
-
 @pytest.fixture(scope="module")
 def seen() -> Iterator[dict[Key, tuple[str, tuple[str, str]]]]:
     """Collect the words; when all cells were seen, the table is written."""
@@ -89,8 +80,7 @@ def seen() -> Iterator[dict[Key, tuple[str, tuple[str, str]]]]:
     if set(words) == set(ALL):
         versions = [each for _, both in words.values() for each in both]
         table = {key: words[key][0] for key in ALL}
-        refused = {(*row, case): NOT_CARRIED for row in REFUSED for case in CASES}
-        write_table(table | refused, versions)
+        write_table(table, versions)
 
 
 @pytest.mark.soak

@@ -1,8 +1,12 @@
 """The probe Job as a process: what it measures, when it ends, and what it says."""
 
+import os
 import signal
+import socket
 import time
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +56,7 @@ def test_red_says_which_and_why_and_the_live_lines_led_there(app: App, tmp_path:
 
 
 def test_a_soak_goes_on_until_its_end_and_no_further(app: App, tmp_path: Path):
-    until = time.time() + 4
+    until = time.time() + 9  # a busy machine takes seconds to start Python
     job = probe_job(tmp_path, http("api", app.port), segment="Soak", order={"until": until})
     answer = job.run_to_end()
     assert answer.result["reason"] == "Healthy", answer
@@ -169,3 +173,70 @@ def test_decision_latency_with_servers_that_hang(app: App, tmp_path: Path):
     assert took <= 1 * 2 + 0.5 + 1, took
     failed = checks_of(answer)["api"].failures
     assert failed == 2
+
+
+def test_a_resolver_that_hangs_costs_its_check_the_timeout_and_others_nothing(
+    app: App, tmp_path: Path
+):
+    """HC-5: each name that is looked up keeps a thread of the C library for half a minute."""
+    address = f"127.9.{os.getpid() // 250 % 250}.{os.getpid() % 250 + 1}"
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_text(f"nameserver {address}\noptions timeout:10 attempts:3\n")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind((address, 53))
+        hung = [
+            http(f"hung{n}", 80, service=f"shop{n}.example.org", failureThreshold=8)
+            for n in range(9)
+        ]
+        job = probe_job(
+            tmp_path, http("api", app.port, successThreshold=3), *hung, resolver=resolver
+        )
+        begun = time.monotonic()
+        answer = job.run_to_end()
+        took = time.monotonic() - begun
+        assert silent.recv(512), "nobody asked the resolver"
+    assert answer.result["reason"] == "HealthCheckFailed", answer
+    found = checks_of(answer)
+    assert found["api"].state is State.GREEN, found
+    red = [each for each in found.values() if each.state is State.RED]
+    assert {each.message for check in red for each in check.last} == {"no answer within 100ms"}
+    assert took < 10, took
+
+
+def blue_green(port: int, header: str = "X-Track") -> dict[str, Any]:
+    sides = {
+        side: {"selector": {"track": side}, "workloadRef": {"name": f"shop-{side}"}}
+        for side in ("blue", "green")
+    }
+    identity = {"header": header, "port": port, "path": "/who"}
+    return {"type": "BlueGreen", "blueGreen": {"activeService": "localhost", "identity": identity}
+            | sides}  # fmt: skip
+
+
+def test_identity_after_a_switch_is_measured_without_being_written_down(app: App, tmp_path: Path):
+    spec = (("strategy", blue_green(app.port)),)
+    app.headers = {"X-Track": "green"}
+    job = probe_job(tmp_path, http("api", app.port), segment="PostSwitch", spec=spec)
+    answer = job.run_to_end()
+    assert answer.result["reason"] == "Healthy", answer
+    assert [each.name for each in checks_of(answer).values()] == ["identity"]
+    assert len([path for _, path, _ in app.asked if path == "/who"]) == 5
+    app.headers = {"X-Track": "blue"}
+    answer = job.next().run_to_end()
+    assert answer.result["reason"] == "HealthCheckFailed", answer
+    assert checks_of(answer)["identity"].failures == 3
+    assert "not all answers say green: 5 x blue" in answer.result["message"]
+    begun, ended = [checks_of(answer)["identity"].last[each].at for each in (0, -1)]
+    assert 4 <= (seconds_of(ended) - seconds_of(begun)) <= 6
+
+
+def seconds_of(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_a_side_may_have_another_name(app: App, tmp_path: Path):
+    strategy = blue_green(app.port)
+    strategy["blueGreen"]["green"]["name"] = "1.8.0"
+    app.headers = {"X-Track": "1.8.0"}
+    job = probe_job(tmp_path, segment="PostSwitch", spec=(("strategy", strategy),))
+    assert job.run_to_end().result["reason"] == "Healthy"

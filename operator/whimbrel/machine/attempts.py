@@ -14,7 +14,7 @@ from whimbrel.machine.decisions import (
 from whimbrel.machine.orders import create_current, current_name
 from whimbrel.machine.release.probing import POLLING as MEASURING, measuring, probe_answered
 from whimbrel.machine.requests import asked, is_approved
-from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES
+from whimbrel.machine.segments import AFTER_MIGRATE, CONTROLLED, PHASES, PROBES
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import JobSeen, Observed
@@ -178,7 +178,7 @@ def job_is_there(seen: Observed) -> Decision | None:
 def _leaves(seen: Observed, run: RunStatus, job: JobSeen, *, late: bool) -> Wait:
     told = f"Job {job.name} is being deleted; it is created again when it is gone"
     if not late:
-        return Wait(PHASES[run.segment], "Progressing", told, until=seen.now + 5)
+        return waits(run, "Progressing", told, seen.now + 5)
     why = f"kubectl get -n {seen.namespace} job/{job.name} -o yaml"
     message = (
         f"not finished at progressDeadline: {told}. What keeps it (a finalizer, a node): {why}"
@@ -195,7 +195,7 @@ def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:
     until = unix(run.deadline)
     if trouble:
         message = f"the Pod does not start: {trouble}; it is retried until {run.deadline}"
-        return Wait(PHASES[run.segment], "ProgressingWithRetry", message, until=until)
+        return waits(run, "ProgressingWithRetry", message, until)
     if run.holder is None:
         return progressing(seen, run, until)
     job = seen.current_job()
@@ -212,15 +212,23 @@ def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> W
         message = f"{_said(run)}; held by {run.holder.namespace}/{run.holder.name}"
         message += _past_the_holder(seen, run.holder)
         return Wait(Phase.WAITING, "Waiting", message, until=until)
-    phase = PHASES[run.segment]
     if run.segment in PROBES and seen.spec is not None:
         soon = seen.now + MEASURING
         return measuring(seen, seen.spec, run, soon if until is None else min(until, soon))
-    ready = run.segment in AFTER_MIGRATE
-    if run.failures and not ready:
-        return Wait(phase, "ProgressingWithRetry", _said(run), until=until)
-    reason = str(phase) if ready else "Progressing"
-    return Wait(phase, reason, working_message(seen, run), until=until, ready=ready)
+    if run.failures:
+        return waits(run, "ProgressingWithRetry", _said(run), until)
+    return waits(run, "Progressing", working_message(seen, run), until)
+
+
+def waits(run: RunStatus, reason: str, message: str, until: float | None) -> Wait:
+    """Return a wait that time or an event ends.
+
+    Once the schema was read back it stays Ready whatever has to be waited for, and the reason is
+    the phase: whoever was told that the database is ready is not told otherwise.
+    """
+    phase, ready = PHASES[run.segment], run.segment in AFTER_MIGRATE
+    reason = str(phase) if ready or run.segment in CONTROLLED else reason
+    return Wait(phase, reason, message, until=until, ready=ready)
 
 
 def _past_the_holder(seen: Observed, holder: HolderStatus) -> str:
@@ -257,6 +265,8 @@ def _overdue(seen: Observed, run: RunStatus, trouble: str) -> Wait:
 def working_message(seen: Observed, run: RunStatus) -> str:
     """Return what happens now, without anything that changes while it does."""
     text = f"Job {current_name(seen, run)} carries out {run.segment}"
+    if run.segment in CONTROLLED:
+        text = f"{run.segment} begins"
     if run.generation == seen.generation:
         return text
     return f"{text} for generation {run.generation}; generation {seen.generation} waits for it"
@@ -274,7 +284,7 @@ def pod_of_before_still_ends(seen: Observed) -> Decision | None:
     if run is None or not ending:
         return None
     message = "the Pod of an earlier attempt stops at its next safe point"
-    return Wait(PHASES[run.segment], "Progressing", message, until=max(ending))
+    return waits(run, "Progressing", message, max(ending))
 
 
 def backoff_is_not_over(seen: Observed) -> Decision | None:

@@ -66,7 +66,7 @@ def _waiting(wait: Wait) -> View:
     if wait.stalled:
         return View(wait.phase, "False", wait.reason, wait.message, stalled=True)
     ready = "Unknown" if wait.phase in UNKNOWN else "False"
-    paused = wait.reason if wait.phase in PAUSED else ""
+    paused = wait.paused or (wait.reason if wait.phase in PAUSED else "")
     return View(wait.phase, ready, wait.reason, wait.message, reconciling=True, paused=paused)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
 from whimbrel.model.order import Order
-from whimbrel.model.release.probed import asks_database, moment_of
+from whimbrel.model.probed import asks_database, moment_of
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec
 
 Body = dict[str, Any]

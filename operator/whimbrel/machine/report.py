@@ -18,6 +18,7 @@ from whimbrel.machine.release.probing import checks_shown
 from whimbrel.machine.release.traffic import active_side
 from whimbrel.machine.requests import resolve_at
 from whimbrel.machine.runs import is_good
+from whimbrel.machine.segments import CONTROLLED, PROBES
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
@@ -70,7 +71,8 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
         "warnings": tuple(text[:LONGEST] for text in result.warnings)[:16],
         "progress": f"{result.applied} applied" if result.applied else before.progress,
     }
-    if result.revision or result.outcome in (Outcome.DONE, Outcome.ROLLED_BACK):
+    looked = result.segment not in PROBES and result.outcome in (Outcome.DONE, Outcome.ROLLED_BACK)
+    if result.revision or looked:
         facts["revision"] = _short(result.revision)
     if is_good(run):
         facts["applied"] = Applied(
@@ -101,7 +103,8 @@ def _gate_of(run: RunStatus, status: Status) -> GateStatus | None:
 
 def _shown(seen: Observed, shown: View) -> Status:
     run = seen.status.run
-    running = run is not None and run.state is RunState.OPEN and run.segment is not Segment.APPROVE
+    without_job = {Segment.APPROVE, *CONTROLLED}
+    running = run is not None and run.state is RunState.OPEN and run.segment not in without_job
     return seen.status.model_copy(
         update={
             "observed_generation": seen.generation,

@@ -3,8 +3,8 @@
 from typing import Final
 
 from whimbrel.model.plan import Segment
+from whimbrel.model.probed import probed
 from whimbrel.model.release.health import Moment, checks_at
-from whimbrel.model.release.probed import probed
 from whimbrel.model.release.strategy import StrategyType
 from whimbrel.model.spec import Gate, Spec
 from whimbrel.model.status import Phase

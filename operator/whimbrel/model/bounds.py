@@ -72,6 +72,7 @@ ModuleName = Annotated[str, Field(min_length=1, max_length=255, pattern=_MODULE)
 Revision = Annotated[str, Field(min_length=1, max_length=255, pattern=_REVISION)]
 UrlScheme = Annotated[str, Field(max_length=64, pattern=_SCHEME)]
 Label = Annotated[str, Field(max_length=63)]
+LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 HeaderName = Annotated[str, Field(min_length=1, max_length=128, pattern=_HEADER)]
 HttpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=_HTTP_URL)]
 

@@ -1,6 +1,7 @@
 """What a Job answers: exit code and termination message of the container `runner`."""
 
 import json
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -11,6 +12,7 @@ from whimbrel.model.spec import Frozen
 MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
 _TEXT_LIMIT: Final = 1400
 _TARGET_LIMIT: Final = 1000
+_NOT_PLAIN: Final = re.compile(r"[^ !#-\[\]-~]")  # what JSON writes as more than one byte
 
 
 class Outcome(StrEnum):
@@ -109,7 +111,8 @@ class Result(Frozen):
 def encode_result(result: Result) -> str:
     """Return the termination message, never longer than `MESSAGE_LIMIT` bytes.
 
-    The plan goes first, then lists are cut, then the message: what was done stays.
+    The plan goes first, then lists are cut, then the message: what was done stays, and what
+    health checks measured, which is bounded by itself.
     """
     for shorter in _shortenings(result):
         text = shorter.model_dump_json(by_alias=True, exclude_defaults=True)
@@ -137,7 +140,14 @@ def _shortenings(result: Result) -> tuple[Result, ...]:
             "salvage": (),
         }
     )
-    return (result, no_plan, short, bytes_only)
+    # Quotes and control characters take up to six bytes each, checks most of the message.
+    least = bytes_only.model_copy(
+        update={
+            "message": _cut(_NOT_PLAIN.sub("?", bytes_only.message), 600),
+            "command": _cut(_NOT_PLAIN.sub("?", bytes_only.command), 200),
+        }
+    )
+    return (result, no_plan, short, bytes_only, least)
 
 
 def _cut(text: str, length: int) -> str:

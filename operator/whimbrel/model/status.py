@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from whimbrel.model.bounds import Label, LabelKey
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import CheckStatus
 from whimbrel.model.spec import Frozen
@@ -90,7 +91,7 @@ class ReleaseStatus(Frozen):
     drift: int = Field(0, description="How often a foreign change of it was undone.")
     probed: bool = Field(False, description="Whether the probe of this segment is through.")
     version: Word = Field("", description="resourceVersion of the Service before the last write.")
-    before: Annotated[dict[str, str], Field(max_length=16)] = Field(
+    before: Annotated[dict[LabelKey, Label], Field(max_length=16)] = Field(
         {}, description="Selector of the Service before the switch."
     )
     red: Text = Field("", description="What decided to go back.")

@@ -9,7 +9,7 @@ from typing import Final
 
 from whimbrel.model.errors import WhimbrelError
 from whimbrel.model.order import Order
-from whimbrel.model.release.probed import moment_of
+from whimbrel.model.probed import moment_of
 from whimbrel.model.result import Result, encode_result
 from whimbrel.runner import mounts
 from whimbrel.runner.findings import Findings

@@ -10,10 +10,9 @@ from whimbrel.model.order import Order
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.attempts import Attempt, mark_fenced, read_attempts
 from whimbrel.runner.ledger import Ledger, raise_epoch
-from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.prepared_login import Place, end_login
 from whimbrel.runner.process import process_is_gone
 from whimbrel.runner.resolutions import is_resolved, record_resolution, resolve_command
-from whimbrel.runner.run_role import end_role
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
 from whimbrel.runner.session import Theirs
 from whimbrel.runner.strangers import busy_strangers
@@ -34,12 +33,14 @@ class Fence:
         target: The database, for logging in as the tool's own role.
         order: What is to be done after it.
         spare: Backend pids of our own further sessions.
+        prepared: The login that a DBA prepared for tools (`database.runRole`), or None.
     """
 
     ledger: Ledger
     target: Target
     order: Order
     spare: tuple[int, ...] = ()
+    prepared: Target | None = None
 
 
 def fence_run(fence: Fence, run: str) -> str:
@@ -64,7 +65,7 @@ def fence_run(fence: Fence, run: str) -> str:
 
 def _end(fence: Fence, attempt: Attempt) -> str:
     proof = next((name for name, holds in PROOFS if holds(fence, attempt)), "")
-    if not proof:
+    if not proof or (proof in _OF_PROCESSES and _is_hidden(fence, attempt)):
         raise _unproven(fence, attempt)
     _end_sessions(fence, attempt)
     # Asked again: a login that was being made may have been committed until its maker ended.
@@ -81,9 +82,8 @@ def _end(fence: Fence, attempt: Attempt) -> str:
 def _by_role(fence: Fence, attempt: Attempt) -> bool:
     """The tool had a login of its own, which is ended now."""
     role = attempt.run_role
-    return bool(role) and end_role(
-        postgres(fence.ledger.session), fence.target, fence.ledger.schema, role
-    )
+    place = Place(fence.ledger, fence.target, fence.prepared)
+    return bool(role) and end_login(place, role, attempt.epoch)
 
 
 def _by_epoch(_: Fence, attempt: Attempt) -> bool:
@@ -122,6 +122,11 @@ PROOFS: Final[tuple[tuple[str, Callable[[Fence, Attempt], bool]], ...]] = (
 
 # These say that the tool's processes are gone, and nothing of the statement that one left running.
 _OF_PROCESSES: Final = frozenset({"Kubelet", "Process"})
+
+
+def _is_hidden(fence: Fence, attempt: Attempt) -> bool:
+    """Whether the tool's sessions are another login's, which ours does not see."""
+    return bool(attempt.run_role) and not fence.ledger.session.dialect.own_logins
 
 
 def _refuse_busy_strangers(fence: Fence, attempt: Attempt) -> None:

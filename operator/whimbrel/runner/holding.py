@@ -103,7 +103,8 @@ def holding(
             plan_first(ledger)
         _read_ledger(ledger, order, findings)
         with _watching(order, place, manners, session) as watchdog:
-            taken = _reserve(Fence(ledger, place.target, order, (watchdog.backend_pid,)))
+            spare = (watchdog.backend_pid,)
+            taken = _reserve(Fence(ledger, place.target, order, spare, place.run_target))
             if not isinstance(taken, Reserved):
                 yield taken
                 return

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pymysql
 
 from whimbrel.model.errors import TransientError
-from whimbrel.runner.redact import Redactor
+from whimbrel.runner.connecting import Cause, cannot_connect, error_of
 from whimbrel.runner.target import Target
 
 CONNECT_SECONDS: Final = 5
@@ -78,51 +78,34 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     return {"ssl": context}
 
 
-_WRONG_PASSWORD: Final = (
-    "WrongPassword",
-    "login or password is wrong; mend the Secret, every try reads it again",
-)
+_BAD_LOGIN: Final = "login or password is wrong; mend the Secret, every try reads it again"
+_CERTIFICATE: Final = "the server's certificate is not accepted (authority, name or date)"
 # What an error number of a login means.
 _CAUSES: Final = {
-    1045: _WRONG_PASSWORD,
-    1698: _WRONG_PASSWORD,
+    **dict.fromkeys((1045, 1698), ("WrongPassword", _BAD_LOGIN)),
+    **dict.fromkeys((1040, 1203, 1226), ("TooManyConnections", "it has no connection left for us")),
     1044: ("LoginRefused", "the login may not use that database"),
     1130: ("LoginRefused", "the server does not let this host in"),
     1049: ("DatabaseMissing", "there is no such database yet"),
-    1040: ("TooManyConnections", "it has no connection left for us"),
-    1203: ("TooManyConnections", "it has no connection left for us"),
-    1226: ("TooManyConnections", "it has no connection left for us"),
     1053: ("DatabaseStarting", "it is shutting down"),
     2026: ("TLSFailed", "the server has no TLS, and sslmode asks for it"),
     1251: ("LoginRefused", "the server's way to log in is not known to this client"),
 }
 
 
+_TEXTS: Final = (
+    Cause("certificate", "TLSFailed", _CERTIFICATE),
+    Cause("hostname", "TLSFailed", _CERTIFICATE),
+    Cause("refused", "DatabaseUnreachable", "nothing listens there"),
+    Cause("timed out", "DatabaseUnreachable", "it does not answer"),
+    Cause("not known", "DatabaseUnreachable", "the host name is not known"),
+    Cause("resolution", "DatabaseUnreachable", "the host name is not known"),
+)
+
+
 def connect_error(target: Target, error: Exception) -> TransientError:
-    """Return why a session cannot be had; all of these heal, with the Secret or the server."""
+    """Return why a session cannot be had."""
     number = error.args[0] if error.args and isinstance(error.args[0], int) else 0
     if isinstance(error, pymysql.MySQLError) and number in _CAUSES:
-        return _cannot_connect(target, *_CAUSES[number])
-    text = str(error)
-    if "certificate" in text.lower() or "hostname" in text.lower():
-        told = "the server's certificate is not accepted (authority, name or date)"
-        return _cannot_connect(target, "TLSFailed", told)
-    return _cannot_connect(target, "DatabaseUnreachable", _unreachable(target, text))
-
-
-def _unreachable(target: Target, text: str) -> str:
-    for mark, sentence in (
-        ("refused", "nothing listens there"),
-        ("timed out", "it does not answer"),
-        ("not known", "the host name is not known"),
-        ("resolution", "the host name is not known"),
-    ):
-        if mark in text:
-            return sentence
-    return Redactor([target.password]).clean(text.strip().splitlines()[-1] if text.strip() else "")
-
-
-def _cannot_connect(target: Target, reason: str, sentence: str) -> TransientError:
-    return TransientError(
-        reason, f"cannot connect to {target} as {target.user}: {sentence}", retry_after=5.0
-    )
+        return cannot_connect(target, *_CAUSES[number])
+    return error_of(target, str(error), _TEXTS)

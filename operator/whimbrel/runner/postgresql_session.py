@@ -1,7 +1,6 @@
 """Sessions of PostgreSQL: they name themselves, notice a dead peer, and give way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import psycopg
@@ -13,7 +12,7 @@ from whimbrel.planning.dialects import postgresql as words, postgresql_catalog, 
 from whimbrel.planning.dialects.dialect import Dialect
 from whimbrel.planning.dialects.postgresql_errors import fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
-from whimbrel.runner.redact import Redactor
+from whimbrel.runner.connecting import Cause, error_of
 from whimbrel.runner.session import Manners, Row, Session, Theirs, Value, Waits, Watched
 from whimbrel.runner.target import Target, conninfo
 
@@ -222,51 +221,32 @@ def open_session(target: Target, manners: Manners) -> PostgresSession:
     return session
 
 
-@dataclass(frozen=True)
-class _Cause:
-    """Why a login fails: what libpq's text holds, the reason, and what it means."""
-
-    mark: str
-    reason: str
-    sentence: str
-
-
 # libpq gives no SQLSTATE for a refused login, only the server's text.
 _CAUSES: Final = (
-    _Cause("password authentication failed", "WrongPassword",
+    Cause("password authentication failed", "WrongPassword",
            "login or password is wrong; mend the Secret, every try reads it again"),
-    _Cause("no password supplied", "WrongPassword",
+    Cause("no password supplied", "WrongPassword",
            "the server wants a password and the Secret has none"),
-    _Cause("pg_hba.conf", "LoginRefused", "the server's pg_hba.conf does not let us in"),
-    _Cause("is not permitted to log in", "LoginRefused", "the role may not log in"),
-    _Cause("root certificate file", "TLSFailed", "the certificate authority cannot be read"),
-    _Cause("certificate", "TLSFailed",
+    Cause("pg_hba.conf", "LoginRefused", "the server's pg_hba.conf does not let us in"),
+    Cause("is not permitted to log in", "LoginRefused", "the role may not log in"),
+    Cause("root certificate file", "TLSFailed", "the certificate authority cannot be read"),
+    Cause("certificate", "TLSFailed",
            "the server's certificate is not accepted (authority, name or date)"),
-    _Cause("does not support SSL", "TLSFailed", "the server has no TLS, and sslmode asks for it"),
-    _Cause("too many", "TooManyConnections", "it has no connection left for us"),
-    _Cause("remaining connection slots", "TooManyConnections", "it has no connection left for us"),
-    _Cause("starting up", "DatabaseStarting", "it is starting"),
-    _Cause("shutting down", "DatabaseStarting", "it is shutting down"),
-    _Cause("recovery", "DatabaseStarting", "it is recovering"),
-    _Cause("role \"", "LoginRefused", "the login does not exist"),
-    _Cause("database \"", "DatabaseMissing", "there is no such database yet, or it is closed"),
-    _Cause("refused", "DatabaseUnreachable", "nothing listens there"),
-    _Cause("timeout", "DatabaseUnreachable", "it does not answer"),
-    _Cause("could not translate", "DatabaseUnreachable", "the host name is not known"),
-    _Cause("resolve", "DatabaseUnreachable", "the host name is not known"),
+    Cause("does not support SSL", "TLSFailed", "the server has no TLS, and sslmode asks for it"),
+    Cause("too many", "TooManyConnections", "it has no connection left for us"),
+    Cause("remaining connection slots", "TooManyConnections", "it has no connection left for us"),
+    Cause("starting up", "DatabaseStarting", "it is starting"),
+    Cause("shutting down", "DatabaseStarting", "it is shutting down"),
+    Cause("recovery", "DatabaseStarting", "it is recovering"),
+    Cause("role \"", "LoginRefused", "the login does not exist"),
+    Cause("database \"", "DatabaseMissing", "there is no such database yet, or it is closed"),
+    Cause("refused", "DatabaseUnreachable", "nothing listens there"),
+    Cause("timeout", "DatabaseUnreachable", "it does not answer"),
+    Cause("could not translate", "DatabaseUnreachable", "the host name is not known"),
+    Cause("resolve", "DatabaseUnreachable", "the host name is not known"),
 )  # fmt: skip
 
 
 def connect_error(target: Target, text: str) -> TransientError:
-    """Return why a session cannot be had; all of these heal, with the Secret or the server."""
-    for cause in _CAUSES:
-        if cause.mark in text:
-            return _cannot_connect(target, cause.reason, cause.sentence)
-    last = Redactor([target.password]).clean(text.strip().splitlines()[-1] if text.strip() else "")
-    return _cannot_connect(target, "DatabaseUnreachable", last)
-
-
-def _cannot_connect(target: Target, reason: str, sentence: str) -> TransientError:
-    return TransientError(
-        reason, f"cannot connect to {target} as {target.user}: {sentence}", retry_after=5.0
-    )
+    """Return why a session cannot be had."""
+    return error_of(target, text, _CAUSES)

@@ -33,13 +33,13 @@ from whimbrel.runner.half_done import (
 )
 from whimbrel.runner.ledger import expect_ledger
 from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.prepared_login import Place, let_in
 from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.run_role import (
     OWN_ROLES,
     make_role,
     may_make_roles,
-    refresh_prepared,
     remove_role,
     role_name,
 )
@@ -184,10 +184,11 @@ def _row(step: RunTool, bench: Bench, present: Identities, shape: str) -> ToolRu
 def _login(bench: Bench) -> Iterator[Login | None]:
     """Give the tool a login of its own, recorded before it is made, and take it away again."""
     ledger, order = bench.holding.ledger, bench.order
-    if bench.place.run_target is not None:
-        prepared = bench.place.run_target.user
-        record_tool(ledger, order, run_role=prepared)
-        yield refresh_prepared(postgres(ledger.session), ledger.schema, prepared)
+    place = Place(ledger, bench.place.target, bench.place.run_target)
+    if (prepared := place.login()) is not None:
+        record_tool(ledger, order, run_role=prepared.user)
+        with let_in(place, prepared, bench.holding.attempt.epoch) as login:
+            yield login
         return
     if not ledger.session.dialect.own_logins or not may_make_roles(postgres(ledger.session)):
         record_tool(ledger, order)
@@ -241,9 +242,7 @@ def _await_no_session(
     spared = (attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid)
     role = login.user if login else ""
     who = Theirs(attempt.application_name, attempt.login, role, spared)
-    # A session of its own: once a stop is asked for, whatever the worker's session runs is
-    # cancelled, again and again.
-    with closing(bench.holding.another_session()) as session:
+    with closing(_seeing(bench, login)) as session:
         _await_none_named(session, who)
         # Asked even where the driver takes our name: env.py may give another one. A tool that came
         # to its own end has heard the answer to each of its statements: nothing of it is at work.
@@ -258,6 +257,17 @@ def _await_no_session(
             "the tool has ended, but sessions of its login that were opened since its start are "
             f"at work, and may be the tool's: {strangers}",
         )
+
+
+def _seeing(bench: Bench, login: Login | None) -> Session:
+    """Open a session that sees the tool's: where we make no logins, each sees its own alone.
+
+    Not the worker's: once a stop is asked for, whatever that one runs is cancelled.
+    """
+    holding = bench.holding
+    if login is None or holding.session.dialect.own_logins:
+        return holding.another_session()
+    return open_session(with_login(bench.place.target, login), holding.manners)
 
 
 def _await_none_named(session: Session, who: Theirs) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.blue_green import blue_green
 from whimbrel.machine import names
 from whimbrel.machine.decide import RULES, decide
 from whimbrel.machine.names import FINALIZER, asked_digest, run_id, work_digest
@@ -11,6 +12,7 @@ from whimbrel.machine.report import report
 from whimbrel.machine.timestamps import precise, rfc3339
 from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
+from whimbrel.model.release.traffic import ServiceSeen, TrafficSeen
 from whimbrel.model.result import Outcome, Result, encode_result
 from whimbrel.model.spec import parse_spec
 from whimbrel.model.status import (
@@ -18,6 +20,7 @@ from whimbrel.model.status import (
     Handled,
     HolderStatus,
     LastResult,
+    ReleaseStatus,
     RunState,
     RunStatus,
     Status,
@@ -255,6 +258,21 @@ def deciding(observed: Observed) -> str:
     return next(rule.__name__ for rule in RULES if rule(observed) is not None)
 
 
+def in_a_release() -> list[Observed]:
+    """One of each: refused, told by a person, going on, complete without a selector."""
+    spec = parse_spec(RAW | blue_green())
+    begun = ReleaseStatus(since=precise(NOW))
+    soaks = run(segment=Segment.SOAK, release=begun)
+    prepares = run(segment=Segment.PREPARE, release=begun)
+    lost = TrafficSeen(service=ServiceSeen("shop", "1", {}, managed_by="shop"))
+    return [
+        seen(run(), spec=spec, traffic=TrafficSeen()),
+        seen(soaks, spec=spec, annotations={names.ROLLBACK: "now"}),
+        seen(prepares, spec=spec, traffic=TrafficSeen()),
+        seen(ended(Outcome.DONE), spec=spec, traffic=lost, finalizers=frozenset()),
+    ]
+
+
 def test_every_rule_decides_somewhere():
     many = tuple(job(uid=f"job-{number}", attempt=9 + number, finished=True) for number in range(4))
     others = [
@@ -262,6 +280,7 @@ def test_every_rule_decides_somewhere():
         seen(at_gate(), spec=GATED),
         seen(ended(Outcome.DONE), jobs=many, finalizers=frozenset()),
     ]
+    others += in_a_release()
     decided = {deciding(each) for each in [row.values[0] for row in ROWS] + others}
     assert decided == {rule.__name__ for rule in RULES}
 

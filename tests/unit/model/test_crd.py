@@ -106,6 +106,6 @@ def test_names_and_columns():
     assert (names["kind"], names["shortNames"]) == ("DatabaseMigration", ["dbm"])
     columns = [column["name"] for column in VERSION["additionalPrinterColumns"]]
     narrow = ["Database", "Strategy", "Phase", "Revision", "Progress", "Ready", "Age"]
-    assert columns == [*narrow, "Message"]
-    assert VERSION["additionalPrinterColumns"][-1]["priority"] == 1
+    assert columns == [*narrow, "Active", "Message"]
+    assert all(each["priority"] == 1 for each in VERSION["additionalPrinterColumns"][-2:])
     assert VERSION["subresources"] == {"status": {}}

@@ -6,7 +6,7 @@ from whimbrel.machine.decisions import Decision, Hold, NextAttempt, SwitchServic
 from whimbrel.machine.names import MANAGED_ANNOTATION
 from whimbrel.machine.release.window import changed, in_release, is_open_at, turned_back
 from whimbrel.machine.runs import advanced, is_good
-from whimbrel.machine.segments import AFTER_MIGRATE
+from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
@@ -35,6 +35,9 @@ def service_is_not_ours(seen: Observed) -> Decision | None:
     reason, told = problem
     message = f"nothing was done: {told}"
     until = seen.now + REFUSED_AGAIN
+    # A Service may come with the same `kubectl apply` or wave; a wrong one does not heal by itself.
+    if reason == "ServiceMissing" and run is not None and seen.now < unix(run.deadline):
+        return Wait(Phase.PREFLIGHT, reason, message, until=until)
     return Wait(Phase.FAILED, reason, message, until=until, stalled=True)
 
 
@@ -179,9 +182,9 @@ def _ends_told(traffic: TrafficSeen, options: BlueGreen, side: Side) -> str:
 
 
 def _lost_service(options: BlueGreen, run: RunStatus) -> Wait:
-    phase = Phase.SWITCHING if run.segment in AFTER_MIGRATE else Phase.ROLLING_BACK
     told = f"Service {options.active_service} is gone; the run goes on when it is there again"
-    return Wait(phase, "ServiceMissing", told, human="whoever deleted the Service")
+    human, ready = "whoever deleted the Service", run.segment in AFTER_MIGRATE
+    return Wait(PHASES[run.segment], "ServiceMissing", told, human=human, ready=ready)
 
 
 def traffic_holds(seen: Observed) -> Decision | None:

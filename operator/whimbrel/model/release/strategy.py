@@ -11,6 +11,7 @@ from whimbrel.model.bounds import (
     Frozen,
     HeaderName,
     Label,
+    LabelKey,
     ObjectName,
     require,
     rules,
@@ -23,7 +24,6 @@ _OPTIONS: Final = (
 )
 _TWO_SIDES: Final = "blue and green need two selectors and two workloads that differ"
 
-LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
 Selector = Annotated[dict[LabelKey, Label], Field(min_length=1, max_length=16)]
 
 

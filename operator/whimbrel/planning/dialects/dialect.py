@@ -143,7 +143,8 @@ class Dialect:
         title: As its makers write it.
         fate_of: What an error means, by its code as a tool tells it.
         commits_ddl: Whether DDL commits by itself.
-        own_logins: Whether a foreign tool can be given a login of its own.
+        own_logins: Whether a login can be made for a foreign tool; where not, one sees only its own
+            sessions.
     """
 
     name: str

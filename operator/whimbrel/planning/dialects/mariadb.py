@@ -16,7 +16,7 @@ from whimbrel.model.errors import SpecError
 
 MAX_IDENTIFIER: Final = 64  # characters
 OLDEST_SERVER: Final = (10, 6)
-NEWEST_SERVER: Final = (10, 11)
+NEWEST_SERVER: Final = (11, 4)
 THEN: Final = "\n;\n"
 
 
@@ -134,6 +134,20 @@ def quote_account(account: str) -> str:
     """Return an account as CURRENT_USER() says it (app@%) for GRANT."""
     login, _, host = account.rpartition("@")
     return "@".join("'" + part.replace("'", "''") + "'" for part in (login, host))
+
+
+RENEW_LOGIN: Final = "SET PASSWORD = $1"
+
+
+def prepare_account(database: str) -> str:
+    """Return the sentence that says what a DBA prepares for a tool's runs."""
+    account = quote_account(f"{database}_runs@%")
+    return (
+        "database.runRole must be an account of its own, which no application and no other object "
+        "uses and which may change its password; a database administrator runs: CREATE USER "
+        f"{account} IDENTIFIED BY 'choose-one'; "
+        f"GRANT ALL ON {quote_identifier(database)}.* TO {account}"
+    )
 
 
 def first_words(query: str, limit: int = 6) -> str:

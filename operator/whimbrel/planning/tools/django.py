@@ -15,7 +15,7 @@ from whimbrel.planning.tools.foreign import (
     Started,
     Ways,
 )
-from whimbrel.planning.tools.project import BASE, HEAD, Project, WayBack
+from whimbrel.planning.tools.project import BASE, HEAD, HEADS, Project, WayBack
 from whimbrel.planning.tools.runtimes import PYTHON
 
 ZERO: Final = "zero"  # Django's word for "nothing of this app"
@@ -24,7 +24,6 @@ SHOWN: Final = 255  # characters
 _CONTRIB: Final = frozenset(
     {"admin", "auth", "contenttypes", "flatpages", "redirects", "sessions", "sites"}
 )
-_HEADS: Final = frozenset({HEAD, "heads"})
 _NAMES: Final = "app:name with the whole name, app:zero, head or base"
 _NO_WAY_BACK: Final = {
     WayBack.REFUSES: "an operation of it is not reversible (RunPython without reverse_code, "
@@ -40,10 +39,10 @@ _PROBLEMS: Final = {
     "ManageSilent": "{manage} ended without calling execute_from_command_line: is it the manage.py "
     "of the project? Set migrations.django.manage",
     "SettingsMissing": "{text}: set migrations.django.settings and migrations.workingDir",
-    "DriverMissing": "{text}: install the driver of the database in the image, for example "
-    "psycopg[binary]",
+    "DriverMissing": "{text}: install the driver of the database in the image: psycopg[binary], or "
+    "mysqlclient or PyMySQL",
     "SchemeUnknown": "there is no database engine for {scheme}://: set "
-    "migrations.databaseURL.scheme to postgresql",
+    "migrations.databaseURL.scheme to postgresql or mysql",
 }
 
 
@@ -67,10 +66,6 @@ def resolve(project: Project, name: str) -> tuple[str, ...]:
         RefusedError: The project has no such migration, or an app has several newest ones.
     """
     _refuse_conflicts(project)
-    if name in {"", BASE}:
-        return ()
-    if name in _HEADS:
-        return project.heads
     return tuple(one for each in name.split(",") for one in _one(project, each.strip()))
 
 
@@ -78,7 +73,7 @@ def _one(project: Project, name: str) -> tuple[str, ...]:
     app, _, last = name.partition(":")
     if last == ZERO and any(app_of(each) == app for each in project.revisions):
         return ()
-    return (project.known(name, _NAMES),)
+    return project.place(name, _NAMES)
 
 
 def _refuse_conflicts(project: Project) -> None:
@@ -99,10 +94,8 @@ def up(name: str, _target: tuple[str, ...]) -> Argv:
         RefusedError: Several places are named.
     """
     if "," in name:
-        raise RefusedError(
-            "UnknownRevision", f"{name} is a place to go back to: to go up, name one migration"
-        )
-    return ("manage.py", "migrate") if name in _HEADS else _migrate(name)
+        raise RefusedError("UnknownRevision", f"{name} is a way back: to go up, name one migration")
+    return ("manage.py", "migrate") if name in HEADS else _migrate(name)
 
 
 def _migrate(name: str) -> Argv:
@@ -148,7 +141,7 @@ def back(project: Project, rows: Rows, to: str) -> tuple[Start, ...]:
 def _wanted(project: Project, have: frozenset[str], to: str) -> frozenset[str]:
     if to in {"", BASE}:
         return frozenset()
-    if to in _HEADS:
+    if to in HEADS:
         return have
     kept = project.closure(resolve(project, to))
     apps = {app_of(name.strip()) for name in to.split(",")}
@@ -219,7 +212,6 @@ def unknown(project: Project, rows: Rows) -> Rows:
         name
         for number, name in enumerate(rows)
         if app_of(name) in apps
-        and name not in plain
         and name not in project.revisions
         and number > last.get(app_of(name), -1)
     )
@@ -248,10 +240,7 @@ def shown(rows: Rows) -> str:
 
 def elsewhere(_spec: Spec) -> str:
     """Ask where the project leads, if Django ended well and the table is not as planned."""
-    return (
-        "does a router, or a `migrate` command of the project's own, lead to another database "
-        "than DATABASES['default']?"
-    )
+    return "does a router, or a `migrate` of the project's own, leave DATABASES['default']?"
 
 
 DJANGO: Final = ForeignTool(
@@ -272,4 +261,5 @@ DJANGO: Final = ForeignTool(
     ),
     ways=Ways(resolve, up, adopt, back, before),
     sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere),
+    schemes={"mariadb": "mysql"},
 )

@@ -8,9 +8,9 @@ from typing import Final
 
 from whimbrel.machine.release.judge import why
 from whimbrel.model.order import Order
+from whimbrel.model.probed import asked_outside, identity_check
 from whimbrel.model.release.checked import CheckStatus, State, checks_line, pack_checks
 from whimbrel.model.release.health import HealthCheck, Moment
-from whimbrel.model.release.probed import asked_outside, identity_check
 from whimbrel.model.release.strategy import Side
 from whimbrel.model.result import Outcome, Result
 from whimbrel.runner.findings import Findings

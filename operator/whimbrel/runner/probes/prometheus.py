@@ -65,7 +65,7 @@ def _judged(wanted: PrometheusCheck, body: bytes, status: int) -> Found:
         if status != 200 or answer["status"] != "success":
             return unknown(f"Prometheus answered {status}: {answer['error']}")
         problem, value = _one_value(answer["data"])
-    except (ValueError, KeyError, TypeError, IndexError):
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         if status != 200:
             return unknown(f"Prometheus answered {status}")
         return unknown(_TOO_MUCH if len(body) >= BODY_LIMIT else "this is no answer of Prometheus")

@@ -167,8 +167,13 @@ def _hear_out(task: asyncio.Future[Found]) -> None:
 
 
 def _measurement(found: Found) -> Measurement:
-    value, message = (" ".join(text.split()) for text in (found.value, found.message))
+    value, message = _one_line(found.value), _one_line(found.message)
     return measured(rfc3339(time.time()), found.verdict, value, message)
+
+
+def _one_line(text: str) -> str:
+    """Return a text that JSON, a log and a terminal can carry: others wrote parts of it."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
 
 
 async def _give_up_the_rest() -> None:

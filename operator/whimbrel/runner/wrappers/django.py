@@ -11,14 +11,20 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from whimbrel.runner.wrappers.python_protocol import (
     LIBRARIES,
+    begin,
+    database_of,
     first_line,
+    hear,
     inspected,
+    mysql_options,
     of_file,
     report,
     stop,
@@ -27,22 +33,23 @@ from whimbrel.runner.wrappers.python_protocol import (
 
 if __name__ == "__main__":
     sys.excepthook = report
-LIBRARIES += ["django", "psycopg", "psycopg2"]
+LIBRARIES += ["django", "psycopg", "psycopg2", "MySQLdb", "pymysql"]
 try:
     import django
     from django.conf import settings
-    from django.core import management
-    from django.core.exceptions import ImproperlyConfigured
-    from django.db import DatabaseError, connections
-    from django.db.migrations.executor import MigrationExecutor
-    from django.db.migrations.loader import MigrationLoader
+    from django.core import exceptions, management
+    from django.db import connections
+    from django.db.backends.base.base import BaseDatabaseWrapper
+    from django.db.backends.signals import connection_created
+    from django.db.migrations import executor, loader, recorder
 except ImportError as missing:
     if __name__ != "__main__":
         raise
     stop("DjangoMissing", text=first_line(missing), python=sys.executable)
 
 BUILT_IN = "django.db.backends."
-ENGINES = dict.fromkeys(("postgresql", "postgres"), BUILT_IN + "postgresql")
+ENGINES = {"postgresql": "postgresql", "postgres": "postgresql"}
+ENGINES.update(mysql="mysql", mariadb="mysql")
 # Each would lead elsewhere than the URL, or open more sessions than the one that migrates.
 LEFT_OUT = {"pool", "service", "passfile", "host", "hostaddr", "port", "user", "password", "dbname"}
 
@@ -56,6 +63,20 @@ def use_database(url: str) -> None:
     connections.close_all()
     vars(connections).pop("settings", None)
     connections.__init__()
+    first = database_of(urlsplit(url))[1].get("init_command")
+    if first:  # the project's own, of which a driver takes one, has been carried out by then
+        connection_created.connect(partial(run_first, first), weak=False)
+    try:
+        connections["default"].vendor  # noqa: B018 - it loads the driver; nothing is opened
+    except exceptions.ImproperlyConfigured as error:
+        stop("DriverMissing", text=first_line(error))
+
+
+def run_first(statement: str, connection: BaseDatabaseWrapper, **_: object) -> None:
+    """Begin a session of the database that is migrated with a statement of ours."""
+    if connection.alias == "default":
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
 
 
 def load_databases() -> dict[str, Any]:
@@ -73,42 +94,29 @@ def load_databases() -> dict[str, Any]:
 
 def database(url: SplitResult, theirs: dict[str, Any]) -> dict[str, Any]:
     """Return the settings of the database that a URL names."""
-    scheme = url.scheme.partition("+")[0]
+    kind = url.scheme.partition("+")[0]
+    own = BUILT_IN + ENGINES.get(kind, "")
     engine = theirs.get("ENGINE") or ""
     options = dict(theirs.get("OPTIONS") or {})
     # An engine that somebody else wrote (PostGIS, schemas for tenants) knows the database too.
-    if (not engine or engine.startswith(BUILT_IN)) and engine != ENGINES.get(scheme):
-        if scheme not in ENGINES:
-            stop("SchemeUnknown", scheme=scheme)
-        engine, options = ENGINES[scheme], {}
-    given = dict(parse_qsl(url.query, keep_blank_values=True))
+    if (not engine or engine.startswith(BUILT_IN)) and engine != own:
+        if kind not in ENGINES:
+            stop("SchemeUnknown", scheme=kind)
+        engine, options = own, {}
+    address, given = database_of(url)
+    if ENGINES.get(kind) == "mysql":
+        options, given = mysql_options(url.scheme, options, given)
     both = (options.get("options"), given.get("options"))
     if all(both):
         given["options"] = " ".join(map(str, both))  # of two values the server takes the last
     kept = {name: value for name, value in options.items() if name not in LEFT_OUT}
-    return {
-        **theirs,
-        "ENGINE": engine,
-        "NAME": unquote(url.path[1:]),
-        "USER": unquote(url.username or ""),
-        "PASSWORD": unquote(url.password or ""),
-        "HOST": unquote(given.pop("host", url.hostname or "")),
-        "PORT": given.pop("port", str(url.port or "")),
-        "OPTIONS": {**kept, **given},
-    }
-
-
-def load_driver() -> None:
-    """Load the driver of the database; opens no connection."""
-    try:
-        connections["default"].vendor  # noqa: B018 - reading it loads the backend
-    except ImproperlyConfigured as error:
-        stop("DriverMissing", text=first_line(error))
+    settled = {name.upper(): value for name, value in address.items()}
+    return {**theirs, **settled, "ENGINE": engine, "OPTIONS": {**kept, **given}}
 
 
 def inspect() -> None:
     """Tell the project's migrations, newest first, and the newest of each app; no database."""
-    graph = MigrationLoader(None, ignore_no_migrations=True).graph
+    graph = loader.MigrationLoader(None, ignore_no_migrations=True).graph
     leaves = sorted(graph.leaf_nodes())
     # The order of a fresh database: each after everything that it needs.
     order = dict.fromkeys(key for leaf in leaves for key in graph.forwards_plan(leaf))
@@ -143,21 +151,43 @@ def is_reversible(operation: Any) -> bool:  # noqa: ANN401 - Django's own
     return bool(operation.reversible) if parts is None else all(map(is_reversible, parts))
 
 
-def remember(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:  # noqa: ANN401
-    """Write the statement onto the error that it causes."""
+def listen(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:  # noqa: ANN401
+    """Hear of the end of each statement; write it onto the error that it causes."""
+    connection, failed = context["connection"], None
     try:
         return execute(sql, params, many, context)
-    except DatabaseError as error:
-        error.statement = str(sql)
+    except Exception as error:
+        vars(error)["statement"] = str(sql)
+        failed = error.__cause__ or error
         raise
+    finally:
+        waiting = [call for _, call, *_ in connection.run_on_commit]
+        hear(sql, failed, connection.on_commit if connection.in_atomic_block else None, waiting)
+
+
+def at_work(connection: BaseDatabaseWrapper, migration: str = "") -> None:
+    """Say which migration is at work, where a part of it could stay; "" for none."""
+    if connection.vendor == "mysql":
+        begin(migration)
+
+
+def recording(record: Callable[..., None]) -> Callable[..., None]:
+    """Tell that a migration is whole once it is written down."""
+
+    def recorded(books: recorder.MigrationRecorder, app: str, name: str) -> None:
+        record(books, app, name)
+        at_work(books.connection)
+
+    return recorded
 
 
 def naming(apply: Any) -> Any:  # noqa: ANN401 - Django's own
-    """Write the migration's file onto an error that has no line of the project."""
+    """Say which migration is at work, also on an error that has no line of the project."""
 
-    def named_apply(executor: Any, state: Any, migration: Any, **words: Any) -> Any:  # noqa: ANN401
+    def named_apply(own: Any, state: Any, migration: Any, **words: Any) -> Any:  # noqa: ANN401
+        at_work(own.connection, named((migration.app_label, migration.name)))
         try:
-            return apply(executor, state, migration, **words)
+            return apply(own, state, migration, **words)
         except Exception as error:
             vars(error)["within"] = file_of(migration)
             raise
@@ -173,14 +203,17 @@ def file_of(migration: Any) -> str:  # noqa: ANN401 - Django's own
 def work(variable: str, words: list[str]) -> None:
     """Do the one thing that the arguments ask for."""
     use_database(os.environ[variable])
-    load_driver()
     django.setup()
     if words == ["inspect"]:
         inspect()
         return
-    for name in ("apply_migration", "unapply_migration"):
-        setattr(MigrationExecutor, name, naming(getattr(MigrationExecutor, name)))
-    with connections["default"].execute_wrapper(remember):
+    theirs, books = executor.MigrationExecutor, recorder.MigrationRecorder
+    theirs.apply_migration = naming(theirs.apply_migration)
+    theirs.unapply_migration = naming(theirs.unapply_migration)
+    books.record_applied = recording(books.record_applied)
+    books.record_unapplied = recording(books.record_unapplied)
+    at_work(connections["default"])
+    with connections["default"].execute_wrapper(listen):
         management.call_command(*words, interactive=False)
 
 
@@ -191,20 +224,19 @@ def main() -> None:
         stop("ManageMissing", manage=manage, directory=str(Path.cwd()))
     if module:
         os.environ["DJANGO_SETTINGS_MODULE"] = module
-    handed_over: list[bool] = []
 
     def take_over(argv: object = None) -> None:
-        handed_over.append(True)
         if module:
             os.environ["DJANGO_SETTINGS_MODULE"] = module  # manage.py may have put its own there
         work(variable, words)
+        words.clear()
 
     management.execute_from_command_line = take_over
     sys.argv = [manage, *words]
     # As for `python manage.py`: its folder comes first, and not the working directory.
     sys.path[:] = [str(Path(manage).resolve().parent), *filter(None, sys.path)]
     runpy.run_path(manage, run_name="__main__")
-    if not handed_over:
+    if words:
         stop("ManageSilent", manage=manage)
 
 

@@ -15,23 +15,45 @@ if __name__ == "__main__":
 
 import csv
 import hashlib
+import importlib
 import importlib.util
 import json
 import os
 import re
+import ssl
 import sysconfig
 import traceback
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import parse_qsl, unquote
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
+    from urllib.parse import SplitResult
 
 MARK = "@whimbrel "
 # "Duplicate entry 'ann@example.org' for key ...": errors of MySQL's servers that quote a row.
 QUOTES_A_ROW = {1062, 1292, 1366, 1411, 1525, 1690}
 QUOTED = re.compile(r":? '.*'(?= for | in )")
+SYNTAX_ERROR = 1064  # found before anything is committed
+# These commit what was before them, also when they fail.
+COMMITS = re.compile(
+    r"(?:^|;)\s*(?:create|alter|drop|rename|truncate|grant|revoke|call|analyze|optimize|lock|begin"
+    r"|start|commit)\b(?!\s+(?:or\s+replace\s+)?temporary\b)",
+    re.IGNORECASE,
+)
+STAYS_NOT = re.compile(
+    r"(?:select|show|set|explain|savepoint|rollback|release|begin|start|commit)\b[^;]*;?\s*$",
+    re.IGNORECASE,
+)
+BEFORE_IT = re.compile(r"^(?:\s|/\*.*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
+STATEMENT, MOST_TOLD = 200, 20  # characters of one, different ones of a migration
+AT_WORK: dict[str, set[str]] = {}  # the migration at work, with what was told of it
+MYSQL_ADDRESS = ("db", "passwd", "database", "unix_socket", "read_default")  # not the URL's
+SSL_MODES = {"disable": "DISABLED", "require": "REQUIRED", "verify-ca": "VERIFY_CA"}
 LIBRARIES = ["os"]  # modules whose folders hold no code of the project
 OPENED: set[str] = set()  # files that the project has read, and folders that it has listed
 LISTED: set[str] = set()
@@ -72,6 +94,118 @@ def stop(reason: str, **words: Any) -> NoReturn:  # noqa: ANN401 - JSON
     """Name the problem and end."""
     tell("problem", reason=reason, **words)
     sys.exit(1)
+
+
+def begin(migration: str) -> None:
+    """Begin with a migration, or with "" where none is at work; the one before is whole.
+
+    Called only where the server commits with every definition, as MySQL's do.
+    """
+    AT_WORK.clear()
+    AT_WORK.update({migration: set()} if migration else {})
+    tell("whole")
+
+
+def stays(statement: str) -> None:
+    """Tell that a statement of the migration at work stays, whatever becomes of it."""
+    for migration, told in AT_WORK.items():
+        if statement not in told and len(told) < MOST_TOLD:
+            told.add(statement)
+            tell("stays", migration=migration, statement=statement)
+
+
+def without_values(text: str) -> str:
+    """Return the beginning of a statement, up to its first value: that may be a row's."""
+    text = " ".join(text.split())
+    # A number in a definition is a width.
+    number = "" if COMMITS.match(text) and ";" not in text[:-1] else r"|(?<![\w`.])\d"
+    value = re.search(r"['\"]" + number, text)
+    return (text[: value.start()] + "…" if value else text)[:STATEMENT]
+
+
+def hear(
+    sql: object,
+    error: object,
+    at_commit: Callable[[Callable[[], None]], object] | None,
+    waiting: Iterable[Callable[[], None]],
+) -> None:
+    """Hear of the end of a statement, and tell it if it stays: at once, or with the COMMIT.
+
+    Args:
+        sql: The statement.
+        error: The driver's own, why it failed; None where it was carried out.
+        at_commit: Calls when the transaction commits; None where there is none.
+        waiting: What it was given and has not called.
+    """
+    if not AT_WORK:
+        return
+    text = BEFORE_IT.sub("", str(sql), count=1)
+    commits = COMMITS.search(text)
+    if commits and number_of(error) != SYNTAX_ERROR:
+        for call in waiting:
+            if getattr(call, "func", None) is stays:
+                call()
+    if error is not None or STAYS_NOT.match(text):
+        return
+    told = partial(stays, without_values(text))
+    if commits or at_commit is None:
+        told()
+    else:
+        at_commit(told)
+
+
+def database_of(url: SplitResult) -> tuple[dict[str, str], dict[str, str]]:
+    """Return name, user, password, host and port of a URL, decoded, and its parameters."""
+    given = dict(parse_qsl(url.query, keep_blank_values=True))
+    host = given.pop("host", given.pop("unix_socket", url.hostname or ""))
+    # For mysqlclient the lower-case word is a socket, whatever the port says.
+    is_for_mysql = url.scheme.startswith(("mysql", "mariadb")) and url.port
+    address = {
+        "name": unquote(url.path[1:]),
+        "user": unquote(url.username or ""),
+        "password": unquote(url.password or ""),
+        "host": host.upper() if is_for_mysql and host == "localhost" else unquote(host),
+        "port": given.pop("port", str(url.port or "")),
+    }
+    return address, given
+
+
+def mysql_options(
+    scheme: str, theirs: dict[str, Any], given: dict[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the project's options of mysqlclient or PyMySQL, as far as they stay, and ours."""
+    if "+" in scheme:  # such a URL speaks the words of that driver
+        stop("SchemeUnknown", scheme=scheme)
+    ours = mysql_tls(mysql_driver(), given.get("sslmode", ""), given.get("sslrootcert"))
+    # Settings that take a URL's parameters for options hold libpq's words, which no driver knows.
+    out = (*MYSQL_ADDRESS, *(("ssl",) if ours else ("sslmode", "sslrootcert")))
+    return {name: value for name, value in theirs.items() if not name.startswith(out)}, ours
+
+
+def mysql_driver() -> str:
+    """Return the name of the module that `import MySQLdb` gives: PyMySQL's where it has to be."""
+    try:
+        return importlib.import_module("MySQLdb").__name__
+    except ImportError:
+        with suppress(ImportError):
+            importlib.import_module("pymysql").install_as_MySQLdb()
+    return "pymysql"
+
+
+def mysql_tls(driver: str, mode: str, authority: str | None) -> dict[str, Any]:
+    """Return what a driver wants for libpq's `sslmode` and `sslrootcert`; {} for "prefer"."""
+    if mode in {"", "allow", "prefer"}:  # as the project's own settings say
+        return {}
+    if driver != "pymysql":
+        # MariaDB's library takes a named authority for the wish to have TLS.
+        checked = {"ssl": {"ca": authority}} if authority and mode != "disable" else {}
+        return {"ssl_mode": SSL_MODES.get(mode, "VERIFY_IDENTITY"), **checked}
+    if mode == "disable":
+        return {"ssl_disabled": True}
+    context = ssl.create_default_context(cafile=authority)
+    context.check_hostname = mode not in {"require", "verify-ca"}
+    context.verify_mode = ssl.CERT_NONE if mode == "require" else ssl.CERT_REQUIRED
+    return {"ssl": context}
 
 
 def inspected(**words: Any) -> None:  # noqa: ANN401 - JSON
@@ -196,7 +330,8 @@ def number_of(error: Any) -> int | None:  # noqa: ANN401 - anything
 
 def told_by(error: BaseException) -> str:
     """Return the first line without what MySQL's servers quote of a row."""
-    numbers = {number_of(each) for each in (getattr(error, "orig", None), error)}
+    wrapped = (getattr(error, "orig", None), error, error.__cause__)
+    numbers = {number_of(each) for each in wrapped}
     text = first_line(error)
     return QUOTED.sub("", text, count=1) if numbers & QUOTES_A_ROW else text
 

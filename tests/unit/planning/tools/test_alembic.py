@@ -1,6 +1,7 @@
 """What is asked minus what the database shows, for an Alembic project."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -11,7 +12,6 @@ from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.model.steps import CatalogObject, Direction, RunTool, SalvageObjects
 from whimbrel.planning.dialects.postgresql_catalog import select_rows
 from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.django import DJANGO
 from whimbrel.planning.tools.foreign import Problem, command, environment, scheme_for
 from whimbrel.planning.tools.foreign_down import plan_down
 from whimbrel.planning.tools.foreign_up import plan_up
@@ -308,8 +308,8 @@ def test_the_scheme_fits_the_server(asked: str, server: str, scheme: str):
 
 
 def test_a_tool_that_is_not_carried_on_a_server_says_so():
-    with pytest.raises(RefusedError, match="Django is carried on PostgreSQL only") as refused:
-        scheme_for(DJANGO, spec(), "mariadb")
+    with pytest.raises(RefusedError, match="Alembic is carried on PostgreSQL only") as refused:
+        scheme_for(replace(ALEMBIC, schemes={}), spec(), "mariadb")
     assert refused.value.reason == "ToolNotOnServer"
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings, strategies as st
 
 from tests.app import App, nasty_server
 from tests.postgres import free_port
-from whimbrel.model.release.checked import Verdict
-from whimbrel.model.release.health import HealthCheck, HttpCheck, TcpCheck
+from whimbrel.model.release.checked import State, Verdict, pack_checks, unpack_checks
+from whimbrel.model.release.health import HealthCheck, HttpCheck, Moment, TcpCheck
 from whimbrel.runner.probes import watch as watching
 from whimbrel.runner.probes.found import Found, Probe
 from whimbrel.runner.probes.http import http_probe, identity_probe, tcp_probe, url_of
@@ -67,7 +67,7 @@ def test_each_measurement_is_a_new_connection_with_our_headers(app: App):
         assert measured(probe).verdict is Verdict.PASSED
     assert len({client for client, _, _ in app.asked}) == 3
     _, path, headers = app.asked[0]
-    assert path == "/health?x=1&y=a+b" or path == "/health?x=1&y=a%20b"
+    assert path in {"/health?x=1&y=a+b", "/health?x=1&y=a%20b"}
     assert (headers["Host"], headers["User-Agent"]) == ("shop.example.org", "whimbrel")
 
 
@@ -97,7 +97,7 @@ def test_a_header_cannot_be_smuggled_in(app: App):
     ("pieces", "more", "message"),
     [
         pytest.param([], {}, "it closed the connection", id="closes at once"),
-        pytest.param([b"SSH-2.0-OpenSSH\r\n"], {}, "does not answer as HTTP", id="another protocol"),
+        pytest.param([b"SSH-2.0-OpenSSH\r\n"], {}, "does not answer as HTTP", id="no HTTP"),
         pytest.param([b"HTTP/1.1 999999 X\r\n\r\n"], {}, "does not answer as HTTP", id="no status"),
         pytest.param(
             [OK + b"Content-Length: 99\r\n\r\nwell"], {"contains": "very well"},
@@ -111,7 +111,7 @@ def test_a_header_cannot_be_smuggled_in(app: App):
             [OK + b"Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nwell"],
             {"contains": "very well"}, "", id="gzip that is none",
         ),
-        pytest.param([OK, b"X: " + b"y" * 100_000], {}, "does not answer", id="a header without end"),
+        pytest.param([OK, b"X: " + b"y" * 100_000], {}, "does not answer", id="a long header"),
     ],
 )  # fmt: skip
 def test_nasty_answers_fail_in_a_sentence(pieces: list[bytes], more: dict[str, Any], message: str):
@@ -230,6 +230,17 @@ def test_identity_wants_every_answer_over_new_connections(app: App):
     app.headers = {}
     assert "5 x no header X-Track" in measured(identity(app.port)).message
     assert "nothing listens there" in measured(identity(free_port())).message
+
+
+def test_what_others_write_travels_as_one_plain_line():
+    """A header of bytes that are no text, with what would colour a terminal."""
+    with nasty_server(OK + b"X-Track: \xff\x1b[31m\tgreen\r\n\r\n") as port:
+        ending = watching.watch(
+            [identity(port)], watching.Window(Moment.POST_SWITCH), threading.Event(), lambda _: None
+        )
+    (check,) = unpack_checks(pack_checks(ending.checks))
+    assert check.state is State.RED
+    assert check.last[-1].value == "5 x ??[31m green"
 
 
 def test_one_answer_of_the_other_side_is_enough_to_fail(app: App):
