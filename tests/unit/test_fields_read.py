@@ -25,7 +25,13 @@ DECLARING = {
     "reference.py", "health.py", "strategy.py", "workloads.py",
 }  # fmt: skip
 # `Migrations.files` hands them on: who reads it reads the one of the tool.
-HANDED_ON = {("Migrations", "sql"), ("Migrations", "prisma")}
+# And what a function beside the model reads for all others (`checks_at`, `BlueGreen.identity_of`).
+HANDED_ON = {
+    ("Migrations", "sql"),
+    ("Migrations", "prisma"),
+    ("HealthCheck", "when"),
+    ("Version", "name"),
+}
 READ = re.compile(r"^(\S+?):\d+: error: .* is deprecated: (\w+)\.(\w+)", re.MULTILINE)
 # Of libraries pydantic alone is looked into: the models are made of it. What only passes through
 # another one counts as not read.
