@@ -1,4 +1,7 @@
-"""The examples do what their comments say, one after the other on one database."""
+"""The examples do what their comments say, one after the other on one database.
+
+Those of a release need an application: see test_rolling_stories.py and test_blue_green_stories.py.
+"""
 
 import pytest
 

@@ -22,7 +22,7 @@ def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
         *("sql-inline", "sql-configmap", "sql-mariadb"),
         *("alembic", "django", "prisma", "prisma-mariadb", "sequelize", "typeorm"),
-        *("approval", "rollback"),
+        *("approval", "rollback", "rolling"),
     }
 
 
@@ -43,6 +43,14 @@ def test_each_release_of_the_blue_green_example_keeps_the_files_of_the_one_befor
     assert [path.stem for path in RELEASES] == ["release-3", "release-1", "release-2"]
     third, first, second = files
     assert first.items() < second.items() < third.items()
+
+
+def test_the_rolling_example_is_the_second_release_of_the_same_shop():
+    specs = {path.stem: objects(path)[0]["spec"] for path in EXAMPLES}
+    assert specs["rolling"]["migrations"] == specs["release-2"]["migrations"]
+    (ref,) = specs["rolling"]["strategy"]["rolling"]["workloadRefs"]
+    green = specs["release-2"]["strategy"]["blueGreen"]["green"]
+    assert ref["image"] == green["workloadRef"]["image"]
 
 
 def test_the_active_service_of_the_blue_green_example_has_no_selector_and_names_the_object():

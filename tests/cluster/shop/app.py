@@ -60,8 +60,9 @@ class Shop:
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self.version = VERSIONS[Path(__file__).with_name("VERSION").read_text().strip()]
-        self.track = environment["TRACK"]
+        number = Path(__file__).with_name("VERSION").read_text().strip()
+        self.version = VERSIONS[number]
+        self.track = environment.get("TRACK", number)
         self.linger = float(environment.get("LINGER", "5"))
         pairs = (each.split("=") for each in environment.get("FAULTS", "").split(",") if each)
         self.built_in = {path: int(status) for path, status in pairs}
