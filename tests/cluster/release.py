@@ -45,10 +45,9 @@ def migration_of(name: str = "release-2", **spec: Any) -> Body:
     return body
 
 
-def without_preview_check(body: Body) -> Body:
-    """Return the object without what would find a broken version before the switch."""
-    checks = [each for each in body["spec"]["healthChecks"] if each["when"] != ["PreSwitch"]]
-    body["spec"]["healthChecks"] = checks
+def without_check(body: Body, name: str) -> Body:
+    """Return the object without one of its checks."""
+    body["spec"]["healthChecks"] = [x for x in body["spec"]["healthChecks"] if x["name"] != name]
     return body
 
 
