@@ -83,7 +83,9 @@ def _launcher(wanted: CreateJob) -> Body:
 
 
 def _runner(wanted: CreateJob) -> Body:
-    runner = _container(wanted, "runner", wanted.image, ["python", "-m", "whimbrel.runner"])
+    measures = moment_of(wanted.order.segment) is not None
+    module = "whimbrel.runner.probes" if measures else "whimbrel.runner"
+    runner = _container(wanted, "runner", wanted.image, ["python", "-m", module])
     runner["volumeMounts"] += _read_only(_sources(wanted.order))
     return runner
 

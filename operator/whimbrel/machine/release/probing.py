@@ -18,7 +18,7 @@ from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
-from whimbrel.model.release.checked import CheckStatus, Measurement, State
+from whimbrel.model.release.checked import CheckStatus, Measurement, State, Verdict
 from whimbrel.model.release.health import HealthCheck, checks_at
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Spec
@@ -129,12 +129,12 @@ def own_checks(seen: Observed, spec: Spec, run: RunStatus) -> tuple[State, tuple
 
 
 def _state(seen: Observed, spec: Spec, run: RunStatus, check: HealthCheck) -> State:
-    soaks = run.segment is Segment.SOAK
-    over = not soaks or seen.now >= ends_at(spec, run)
-    state = state_of(check, tally_of(seen.measured.get(check.name, ())), over=over)
-    late = seen.now > max(ends_at(spec, run) if soaks else 0.0, unix(run.release.since)) + patience(
-        check
-    )
+    tally = tally_of(seen.measured.get(check.name, ()))
+    end = ends_at(spec, run) if run.segment is Segment.SOAK else unix(run.release.since)
+    state = state_of(check, tally, over=seen.now >= end)
+    # A check that was well for long and fails now has its patience from then on.
+    passed = [unix(each.at) for each in tally.last if each.verdict is Verdict.PASSED]
+    late = seen.now > max([end, *passed]) + patience(check)
     return State.INCONCLUSIVE if late and state is State.OPEN else state
 
 
