@@ -35,6 +35,8 @@ class Ledger:
     answers: list[str] = field(default_factory=list)  # attempts that carried a person's answer
     health: dict[str, list[str]] = field(default_factory=dict)  # answers of probes, by moment
     probes: list[str] = field(default_factory=list)  # moments that were measured
+    exits: list[int] = field(default_factory=list)  # exit codes of the Jobs of checks, then 0
+    measured: list[str] = field(default_factory=list)  # names of those Jobs
     direction: str = "up"
     digest: str = DIGEST
 
@@ -219,7 +221,10 @@ class FakeNode:
         return True
 
     def _end(self, path: str, pod_path: str) -> bool:
-        text = self.api.objects[path]["spec"]["template"]["metadata"]["annotations"][names.ORDER]
+        marks = self.api.objects[path]["spec"]["template"]["metadata"]["annotations"]
+        if names.CHECK in marks:
+            return self._end_check(path, pod_path)
+        text = marks[names.ORDER]
         order = Order.model_validate_json(text)
         result = self.ledger.carry_out(order, self.script.pop(0) if self.script else "ok")
         ended: Body = {"exitCode": 137, "reason": "OOMKilled"}
@@ -228,17 +233,25 @@ class FakeNode:
         self.api.put_status(pod_path, _containers({"terminated": ended}))
         return True
 
+    def _end_check(self, path: str, pod_path: str) -> bool:
+        self.ledger.measured.append(path.rpartition("/")[2])
+        code = self.ledger.exits.pop(0) if self.ledger.exits else 0
+        ended = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
+        self.api.put_status(pod_path, _containers(ended, "check"))
+        return True
+
     def _count_working(self) -> None:
         states = [
             body["status"]["containerStatuses"][0]["state"]
             for path, body in self.api.objects.items()
             if "/pods/" in path and body.get("status")
+            if names.CHECK not in body["metadata"]["annotations"]
         ]
         self.most_at_once = max(self.most_at_once, sum("running" in state for state in states))
 
 
-def _containers(state: Body) -> Body:
-    return {"containerStatuses": [{"name": "runner", "image": "whimbrel:1", "state": state}]}
+def _containers(state: Body, name: str = "runner") -> Body:
+    return {"containerStatuses": [{"name": name, "image": "whimbrel:1", "state": state}]}
 
 
 def _pod(job: Body) -> Body:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tests.postgres import Postgres
 from tests.processes import built_launcher
+from whimbrel.model.release.health import Moment
 
 ROOT = Path(__file__).parents[1]
 
@@ -84,7 +85,9 @@ class Attempt:
             "WHIMBREL_ROOT": str(root),
             "WHIMBREL_TERMINATION_LOG": str(message),
         }
-        command = [sys.executable, "-m", "whimbrel.runner"]
+        measures = self.segment in {moment.value for moment in Moment}
+        module = "whimbrel.runner.probes" if measures else "whimbrel.runner"
+        command = [sys.executable, "-m", module]
         if self.machine:
             script = 'hostname "$0" && exec "$@"'
             command = ["unshare", "--uts", "sh", "-c", script, self.machine, *command]

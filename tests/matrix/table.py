@@ -19,8 +19,6 @@ runs a sample and fails where a cell differs.
   takes nothing for applied, and waits for a person; the case goes on as the message says.
 - **once**: what the migration does was done exactly once.
 - **yes, not started**: nothing was to do, and the tool was not even started.
-- **not carried: refused**: Whimbrel does not carry the tool on this server yet; it says so in one
-  sentence, with exit code 2, before anything is touched.
 - **refused**: exit code 2 before anything was touched; the sentence names the file.
 
 Versions: {versions}.

@@ -7,11 +7,12 @@ from whimbrel.controller import paths
 from whimbrel.controller.client import ConflictError, RejectedError
 from whimbrel.controller.events import tell, tell_transition
 from whimbrel.controller.observe import Snapshot
-from whimbrel.controller.release.effects import scale_workload, switch_service
+from whimbrel.controller.release.effects import create_check_job, scale_workload, switch_service
 from whimbrel.controller.world import World
 from whimbrel.machine.attempts import foreign_job, gave_up
 from whimbrel.machine.decisions import (
     AddFinalizer,
+    CreateCheckJob,
     CreateJob,
     Decision,
     DeleteJob,
@@ -30,6 +31,7 @@ from whimbrel.machine.decisions import (
 )
 from whimbrel.machine.jobs import job_body, plan_body
 from whimbrel.machine.names import FINALIZER
+from whimbrel.machine.release.check_jobs import unanswered
 from whimbrel.machine.report import report
 from whimbrel.machine.segments import PHASES
 from whimbrel.machine.timestamps import unix
@@ -51,6 +53,8 @@ async def carry_out(world: World, look: Snapshot, decision: Decision) -> float |
             return AT_ONCE
         case CreateJob():
             return await _create_job(world, look, decision)
+        case CreateCheckJob():
+            return await _measure(world, look, decision)
         case Wait() | Hold() | Done() | Ignore():
             return await _rest(world, look, decision)
         case SwitchService() | ScaleWorkload():
@@ -115,6 +119,14 @@ async def _create_job(world: World, look: Snapshot, wanted: CreateJob) -> float 
         return await _adopt(world, look, wanted)
     except RejectedError as error:
         return await _rest(world, look, _refused(look.seen, error))
+    return AT_ONCE
+
+
+async def _measure(world: World, look: Snapshot, wanted: CreateCheckJob) -> float:
+    assert look.seen.spec is not None  # noqa: S101  # it names the check
+    refused = await create_check_job(world.client, look.seen, look.seen.spec, wanted)
+    if refused:
+        await write_status(world, look, unanswered(look.seen, wanted.check, refused))
     return AT_ONCE
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from whimbrel.controller import paths
 from whimbrel.controller.client import RejectedError
 from whimbrel.controller.release.measured import with_measurements
+from whimbrel.controller.release.raw import check_job_seen
 from whimbrel.controller.release.traffic import with_release
 from whimbrel.controller.seen import job_seen, object_seen, pod_seen
 from whimbrel.controller.world import Key, World
@@ -67,6 +68,7 @@ def _with_children(
         seen,
         jobs=tuple(jobs),
         pods=(*pods, *gone),
+        check_jobs=tuple(each for raw in raw_jobs if (each := check_job_seen(raw, raw_pods))),
         cluster=world.cluster,
         image=world.settings.image,
     )

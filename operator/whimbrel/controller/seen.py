@@ -69,7 +69,7 @@ def job_seen(raw: Body, pods: list[PodSeen]) -> JobSeen | None:
     return JobSeen(
         name=meta["name"],
         uid=meta["uid"],
-        owner=_controller(meta),
+        owner=controller_of(meta),
         run=marks[names.RUN],
         segment=marks.get(names.SEGMENT, ""),
         attempt=int(marks.get(names.ATTEMPT, "0")),
@@ -81,7 +81,8 @@ def job_seen(raw: Body, pods: list[PodSeen]) -> JobSeen | None:
     )
 
 
-def _controller(meta: Body) -> str:
+def controller_of(meta: Body) -> str:
+    """Return the uid of the object that owns another one, or ""."""
     owners = meta.get("ownerReferences") or ()
     return next((each["uid"] for each in owners if each.get("controller")), "")
 
@@ -104,10 +105,10 @@ def pod_seen(raw: Body) -> PodSeen | None:
     ended = len(states) == expected and all(_has_ended(state) for state in states.values())
     started = len(states) == expected and not any("waiting" in state for state in states.values())
     runner = states.get("runner", {}).get("terminated")
-    trouble = _trouble(status)
+    trouble = trouble_of(status)
     return PodSeen(
         name=meta["name"],
-        job_uid=_controller(meta),
+        job_uid=controller_of(meta),
         run=marks[names.RUN],
         segment=marks.get(names.SEGMENT, ""),
         attempt=int(marks.get(names.ATTEMPT, "0")),
@@ -130,7 +131,8 @@ def _started(state: Body) -> float:
     return seconds((state.get("running") or {}).get("startedAt")) or 0.0
 
 
-def _trouble(status: Body) -> str:
+def trouble_of(status: Body) -> str:
+    """Return why a container of a Pod does not start ("ImagePullBackOff: ..."), or ""."""
     for each in (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())):
         state = each.get("state") or {}
         stuck = state.get("waiting") or state.get("terminated") or {}

@@ -92,7 +92,7 @@ def person_approves(seen: Observed) -> Decision | None:
     run, spec = seen.status.run, seen.spec
     if run is None or spec is None or run.segment is not Segment.APPROVE or not is_approved(seen):
         return None
-    approved = runs.reopened(seen, run, spec, Segment.MIGRATE)
+    approved = runs.begun(seen, runs.reopened(seen, run, spec, Segment.MIGRATE))
     segment = runs.before_writing(spec, run, seen.status.revision)
     news = {"approved": True, "segment": segment}
     return NextAttempt(approved.model_copy(update=news), "approved")

@@ -6,6 +6,7 @@ from typing import Final
 from whimbrel.machine import attempts, housekeeping, leaving, neighbours, runs
 from whimbrel.machine.decisions import Decision, Hold, Ignore, NextAttempt, StartRun, Wait
 from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
+from whimbrel.machine.release.check_jobs import check_job_is_left
 from whimbrel.machine.release.person import keeps_its_window
 from whimbrel.machine.release.rules import release_goes_on, release_is_told
 from whimbrel.machine.release.traffic import end_side_is_lost, service_is_not_ours
@@ -121,6 +122,7 @@ def _goal(run: RunStatus | None, trigger: str, asked: str) -> Segment:
 RULES: Final[tuple[Rule, ...]] = (
     object_is_gone,
     attempts.answer_arrived,
+    check_job_is_left,
     leaving.object_leaves,
     spec_is_wrong,
     attempts.container_end_is_news,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from whimbrel.model.order import Order
+from whimbrel.model.release.health import HealthCheck
 from whimbrel.model.release.strategy import Side
 from whimbrel.model.result import Result
 from whimbrel.model.status import Phase, RunStatus
@@ -54,6 +55,14 @@ class CreateJob:
     order: Order
     image: str
     tool_image: str
+
+
+@dataclass(frozen=True)
+class CreateCheckJob:
+    """Create the Job of one measurement of a check, whose number status has not judged yet."""
+
+    name: str
+    check: HealthCheck
 
 
 @dataclass(frozen=True)
@@ -165,6 +174,7 @@ class Ignore:
 Write = StartRun | RecordResult | NextAttempt
 Effect = (
     CreateJob
+    | CreateCheckJob
     | DeleteJob
     | AddFinalizer
     | ReleaseFinalizer

@@ -26,6 +26,7 @@ RUN: Final = "whimbrel.dev/run"
 SEGMENT: Final = "whimbrel.dev/segment"
 ATTEMPT: Final = "whimbrel.dev/attempt"
 ORDER: Final = "whimbrel.dev/order"
+CHECK: Final = "whimbrel.dev/check"  # on the Job of a measurement, in place of the three above
 
 APPROVE: Final = "whimbrel.dev/approve"
 MANAGED_ANNOTATION: Final = "whimbrel.dev/managed-by"
@@ -70,6 +71,12 @@ def short_name(name: str, limit: int) -> str:
 def job_name(name: str, uid: str, run: str, *, segment: Segment | str, attempt: int) -> str:
     """Return the name of the Job of one attempt, at most 52 characters."""
     tail = f"-{str(segment).lower()}-{digest(uid, run, segment, attempt)}"
+    return short_name(name, JOB_NAME_LIMIT - len(tail)) + tail
+
+
+def check_job_name(name: str, *parts: object) -> str:
+    """Return the name of the Job of one measurement, at most 52 characters."""
+    tail = f"-check-{digest(*parts)}"
     return short_name(name, JOB_NAME_LIMIT - len(tail)) + tail
 
 

@@ -12,6 +12,7 @@ from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, 
 Body = dict[str, Any]
 Source = tuple[Body, str]  # a volume, and where it is mounted
 
+TMP: Final[Body] = {"name": "tmp", "emptyDir": {}}
 SHARED: Final = "/whimbrel/shared"
 LAUNCHER: Final = f"{SHARED}/launcher"
 GRACE: Final = 30  # seconds between SIGTERM and SIGKILL; the runner cancels and rolls back at once
@@ -21,7 +22,19 @@ def pod_spec(wanted: CreateJob) -> Body:
     """Return the Pod's spec; it passes the Pod Security Standard `restricted`."""
     if moment_of(wanted.order.segment) is not None:
         wanted = replace(wanted, tool_image="")  # a probe measures; it starts no tool
-    spec, options = wanted.order.spec, wanted.order.spec.job
+    body = restricted_pod(wanted.order.spec) | {
+        "containers": [_runner(wanted)],
+        "volumes": _volumes(wanted.order, shared=bool(wanted.tool_image)),
+    }
+    if wanted.tool_image:
+        body["initContainers"] = [_launcher(wanted)]
+        _add_tool(body, wanted)
+    return body
+
+
+def restricted_pod(spec: Spec) -> Body:
+    """Return the spec of a Pod that has no containers and volumes yet."""
+    options = spec.job
     body: Body = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -34,12 +47,7 @@ def pod_spec(wanted: CreateJob) -> Body:
             "fsGroup": options.fs_group,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "containers": [_runner(wanted)],
-        "volumes": _volumes(wanted.order, shared=bool(wanted.tool_image)),
     }
-    if wanted.tool_image:
-        body["initContainers"] = [_launcher(wanted)]
-        _add_tool(body, wanted)
     return body | _placement(spec)
 
 
@@ -83,7 +91,9 @@ def _launcher(wanted: CreateJob) -> Body:
 
 
 def _runner(wanted: CreateJob) -> Body:
-    runner = _container(wanted, "runner", wanted.image, ["python", "-m", "whimbrel.runner"])
+    measures = moment_of(wanted.order.segment) is not None
+    module = "whimbrel.runner.probes" if measures else "whimbrel.runner"
+    runner = _container(wanted, "runner", wanted.image, ["python", "-m", module])
     runner["volumeMounts"] += _read_only(_sources(wanted.order))
     return runner
 
@@ -95,10 +105,14 @@ def _read_only(sources: list[Source]) -> list[Body]:
 
 
 def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> Body:
-    spec = wanted.order.spec
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108  # an emptyDir of this Pod
+    body = restricted_container(wanted.order.spec, name, image, command)
     if wanted.tool_image:
-        mounts.append({"name": "shared", "mountPath": SHARED})
+        body["volumeMounts"].append({"name": "shared", "mountPath": SHARED})
+    return body
+
+
+def restricted_container(spec: Spec, name: str, image: str, command: list[str]) -> Body:
+    """Return a container that may write to /tmp alone; its Pod has the volume `TMP`."""
     body: Body = {
         "name": name,
         "image": image,
@@ -109,7 +123,7 @@ def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> 
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": mounts,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # the same emptyDir
     }
     resources = _filled(spec.job.resources.model_dump(by_alias=True))
     return body | ({"resources": resources} if resources else {})
@@ -128,7 +142,7 @@ def _variable(variable: EnvVar) -> Body:
 
 
 def _volumes(order: Order, *, shared: bool) -> list[Body]:
-    own: list[Body] = [{"name": "tmp", "emptyDir": {}}]
+    own = [TMP]
     if shared:
         own.append({"name": "shared", "emptyDir": {}})
     return own + [volume for volume, _ in _sources(order)]

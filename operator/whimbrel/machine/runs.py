@@ -225,6 +225,7 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
         "paused": "",
         "broken_since": "",
         "probed": False,
+        "measured": (),
     }
     if run.segment in (Segment.MIGRATE, Segment.SWITCH):
         news["changed_at"] = precise(seen.now)
@@ -247,7 +248,8 @@ def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunSt
     # No approval is involved in a way back: an incident must not wait for one.
     if not gated or result.direction == "down":
         goes_up = result.outcome is Outcome.DONE and result.direction != "down"
-        return again(seen, run, before_writing(spec, run, result.revision if goes_up else ""))
+        segment = before_writing(spec, run, result.revision if goes_up else "")
+        return again(seen, begun(seen, run), segment)
     if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
         return again(seen, run, run.goal) if has_release(spec) else closed(run)
     return run.model_copy(
@@ -258,6 +260,12 @@ def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunSt
             "not_before": "",
         }
     )
+
+
+def begun(seen: Observed, run: RunStatus) -> RunStatus:
+    """Return the run with this moment as the beginning of its segment: checks count from it."""
+    release = run.release.model_copy(update={"since": precise(seen.now)})
+    return run.model_copy(update={"release": release})
 
 
 def before_writing(spec: Spec, run: RunStatus, revision: str) -> Segment:

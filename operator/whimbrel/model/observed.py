@@ -75,6 +75,35 @@ class JobSeen:
 
 
 @dataclass(frozen=True)
+class CheckJobSeen:
+    """The Job of one measurement.
+
+    Attributes:
+        owner: Uid of the object that owns it.
+        created: Unix seconds.
+        leaving: It has a deletion timestamp.
+        end: "Complete" or "Failed", else "".
+        reason: Why it failed, as the Job controller says.
+        exit_code: Of its container; None while it runs, and where it was never started.
+        exit_told: What it wrote to /dev/termination-log, else the kubelet's word for that end.
+        trouble: Why the container does not start ("ImagePullBackOff: ..."), or "".
+        taken: Why its Pod was ended from outside, or "".
+    """
+
+    name: str
+    uid: str
+    owner: str
+    created: float = 0.0
+    leaving: bool = False
+    end: str = ""
+    reason: str = ""
+    exit_code: int | None = None
+    exit_told: str = ""
+    trouble: str = ""
+    taken: str = ""
+
+
+@dataclass(frozen=True)
 class Observed:
     """One object with everything that belongs to it, read live.
 
@@ -93,6 +122,7 @@ class Observed:
         traffic: The two sides of a blue-green release, where the run needs to know.
         workloads: Workloads that the spec names ("Deployment/shop"), where the run needs to know.
         measured: What the controller itself measured for checks in the current segment, by name.
+        check_jobs: Jobs of checks, each one measurement; none of them is an attempt.
         reads_logs: Whether logs may be read here at all.
         live: Checks as the last log line of the probe's Pod says, where it may be read.
     """
@@ -120,6 +150,7 @@ class Observed:
     traffic: TrafficSeen | None = None
     workloads: Mapping[str, WorkloadSeen] = field(default_factory=dict)
     measured: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
+    check_jobs: tuple[CheckJobSeen, ...] = ()
     reads_logs: bool = False
     live: tuple[CheckStatus, ...] = ()
 

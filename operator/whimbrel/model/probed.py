@@ -6,12 +6,21 @@ from whimbrel.model.release.health import CheckType, HealthCheck, HttpCheck, Mom
 from whimbrel.model.spec import Spec
 
 IDENTITY: Final = "identity"  # name of the check that nobody writes: whose answers come
+_TIMEOUT: Final = 5.0  # seconds of one measurement where the author says nothing
+_JOB_TIMEOUT: Final = 120.0  # of one that has to pull an image and start a container first
 _PACE: Final = 2.0  # seconds from one measurement of it to the next, and the longest one
 
 
 def moment_of(segment: str) -> Moment | None:
     """Return the moment that a segment measures, or None where it does other work."""
     return next((moment for moment in Moment if moment.value == segment), None)
+
+
+def longest(check: HealthCheck) -> float:
+    """Return the seconds that one measurement may take."""
+    if check.timeout is not None:
+        return check.timeout
+    return _JOB_TIMEOUT if check.type is CheckType.JOB else min(_TIMEOUT, check.interval)
 
 
 def probed(spec: Spec, moment: Moment) -> tuple[HealthCheck, ...]:

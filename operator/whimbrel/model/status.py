@@ -7,7 +7,8 @@ from pydantic import Field
 
 from whimbrel.model.bounds import Label, LabelKey
 from whimbrel.model.plan import Segment
-from whimbrel.model.release.checked import CheckStatus
+from whimbrel.model.release.checked import KEPT, CheckStatus, Measurement
+from whimbrel.model.release.health import MOST_CHECKS
 from whimbrel.model.spec import Frozen
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -78,6 +79,20 @@ class StepStatus(Frozen):
     at: Word = Field(description="When, RFC 3339.")
 
 
+class CountedStatus(Frozen):
+    """A check of type Job in the current segment: how many Jobs were judged, and what they said."""
+
+    name: Word = Field(description="Name of the check.")
+    made: int = Field(0, description="Measurements that were judged; the next Job has this number.")
+    began: Word = Field("", description="When the newest of them began; RFC 3339.")
+    passes: int = Field(0, description="Passes in a row.")
+    failures: int = Field(0, description="Failures in a row.")
+    unknowns: int = Field(0, description="Measurements without an answer in a row.")
+    last: Annotated[tuple[Measurement, ...], Field(max_length=KEPT)] = Field(
+        (), description="The last measurements, oldest first."
+    )
+
+
 class ReleaseStatus(Frozen):
     """What follows the migration: checks, traffic, soak, and the way back."""
 
@@ -99,6 +114,9 @@ class ReleaseStatus(Frozen):
     stays: Text = Field("", description="Why the schema stays although the release goes back.")
     scaled: Annotated[tuple[ScaledStatus, ...], Field(max_length=4)] = Field(
         (), description="Workloads that a way back scaled."
+    )
+    measured: Annotated[tuple[CountedStatus, ...], Field(max_length=10)] = Field(
+        (), description="Checks of type Job in the current segment."
     )
     steps: Annotated[tuple[StepStatus, ...], Field(max_length=24)] = Field(
         (), description="Segments that came to their end, and when."
@@ -196,7 +214,7 @@ class Status(Frozen):
     run: RunStatus | None = Field(None, description="The intent, and what came of it.")
     handled: Handled = Field(Handled(), description="Annotation values that were carried out.")
     active: Word = Field("", description="Side that has the traffic: blue or green.")
-    checks: Annotated[tuple[CheckStatus, ...], Field(max_length=10)] = Field(
+    checks: Annotated[tuple[CheckStatus, ...], Field(max_length=MOST_CHECKS + 1)] = Field(
         (), description="Health checks of the newest moment, with their last measurements."
     )
     fence: Word = Field("", description="Proof that ended earlier attempts.")

@@ -125,7 +125,10 @@ def _for_driver(driver: str, given: dict[str, str], options: str) -> dict[str, s
     if not driver:
         return given | ({"init_command": options} if options else {})
     if driver not in _PYTHON_DRIVERS:
-        return {}
+        if given.get("sslmode", "prefer") not in ("prefer", "disable"):
+            known = " and ".join(sorted(_PYTHON_DRIVERS))
+            raise refused(f"TLS cannot be asked of driver {driver}, only of {known}")
+        return {}  # the watchdog bounds it without its help
     words = {"charset": "utf8mb4"} | ({"init_command": options} if options else {})
     if "sslrootcert" in given:
         words["ssl_ca"] = given["sslrootcert"]

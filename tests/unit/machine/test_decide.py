@@ -10,7 +10,7 @@ from whimbrel.machine.decide import RULES, decide
 from whimbrel.machine.names import FINALIZER, asked_digest, run_id, work_digest
 from whimbrel.machine.report import report
 from whimbrel.machine.timestamps import precise, rfc3339
-from whimbrel.model.observed import JobSeen, Observed, PodSeen
+from whimbrel.model.observed import CheckJobSeen, JobSeen, Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.traffic import ServiceSeen, TrafficSeen
 from whimbrel.model.result import Outcome, Result, encode_result
@@ -259,7 +259,7 @@ def deciding(observed: Observed) -> str:
 
 
 def in_a_release() -> list[Observed]:
-    """One of each: refused, told by a person, going on, complete without a selector."""
+    """One of each: refused, told, measured, going on, complete without a selector."""
     spec = parse_spec(RAW | blue_green())
     begun = ReleaseStatus(since=precise(NOW))
     soaks = run(segment=Segment.SOAK, release=begun)
@@ -268,6 +268,7 @@ def in_a_release() -> list[Observed]:
     return [
         seen(run(), spec=spec, traffic=TrafficSeen()),
         seen(soaks, spec=spec, annotations={names.ROLLBACK: "now"}),
+        seen(prepares, spec=spec, check_jobs=(CheckJobSeen("shop-check-1", "job-1", "uid"),)),
         seen(prepares, spec=spec, traffic=TrafficSeen()),
         seen(ended(Outcome.DONE), spec=spec, traffic=lost, finalizers=frozenset()),
     ]

@@ -55,7 +55,7 @@ def probe(segment: Segment, *checks: Body, migrations: Body = INLINE, **spec: An
 def test_no_tool_stands_beside_a_probe(segment: Segment, migrations: Body):
     made = probe(segment, HTTP, migrations=migrations, database=TLS)
     assert list(containers(made)) == ["runner"]
-    assert containers(made)["runner"]["command"] == ["python", "-m", "whimbrel.runner"]
+    assert containers(made)["runner"]["command"] == ["python", "-m", "whimbrel.runner.probes"]
     assert set(volumes(made)) == {"tmp", "order"}
     assert "shop:1" not in str(pod(made))
 

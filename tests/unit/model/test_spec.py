@@ -13,11 +13,12 @@ from tests.refusals import (
     Refusal,
     changed,
 )
+from tests.release_refusals import RELEASE_REFUSALS
 from whimbrel.model.errors import SpecError
 from whimbrel.model.spec import Tool, parse_spec
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda each: each.id)
+@pytest.mark.parametrize("refusal", [*REFUSALS, *RELEASE_REFUSALS], ids=lambda each: each.id)
 def test_a_wrong_spec_is_refused_in_one_sentence(refusal: Refusal):
     with pytest.raises(SpecError) as caught:
         parse_spec(refusal.spec())

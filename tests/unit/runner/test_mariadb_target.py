@@ -77,7 +77,9 @@ def test_a_login_of_another_and_what_only_some_drivers_know():
     url = make_url(render_mariadb(secured, "mysql+pymysql", login=Login("bob", "p@ss")))
     assert (url.username, url.password) == ("bob", "p@ss")
     assert (url.query["ssl_ca"], url.query["ssl_verify_identity"]) == ("/ca", "true")
-    assert render_mariadb(secured, "mysql+asyncmy") == "mysql+asyncmy://ann:s3cret@db:3306/shop"
+    assert render_mariadb(PLAIN, "mysql+asyncmy") == "mysql+asyncmy://ann:s3cret@db:3306/shop"
+    with pytest.raises(RefusedError, match="TLS cannot be asked of driver asyncmy"):
+        render_mariadb(secured, "mysql+asyncmy")
     told = make_url(render_mariadb(secured, "mysql")).query
     assert dict(told) == {"sslmode": "verify-full", "sslrootcert": "/ca"}
 

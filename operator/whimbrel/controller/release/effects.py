@@ -1,8 +1,14 @@
-"""The two writes of a release: the selector of a Service, and a number of replicas."""
+"""The writes of a release: a Service's selector, a number of replicas, and Jobs of checks."""
+
+from typing import Any
 
 from whimbrel.controller import paths
 from whimbrel.controller.client import Client, ConflictError, RejectedError
-from whimbrel.machine.decisions import ScaleWorkload, SwitchService
+from whimbrel.machine.decisions import CreateCheckJob, ScaleWorkload, SwitchService
+from whimbrel.machine.jobs import check_job_body
+from whimbrel.machine.names import CHECK
+from whimbrel.model.observed import Observed
+from whimbrel.model.spec import Spec
 
 INVALID = 422  # what the API server answers where a `test` of a JSON patch does not hold
 
@@ -34,3 +40,28 @@ async def scale_workload(client: Client, namespace: str, wanted: ScaleWorkload) 
     """
     path = f"{paths.workloads(namespace, wanted.kind)}/{wanted.name}/scale"
     await client.patch(path, {"spec": {"replicas": wanted.replicas}})
+
+
+async def create_check_job(
+    client: Client, seen: Observed, spec: Spec, wanted: CreateCheckJob
+) -> str:
+    """Create the Job of a measurement, or find the one that was created before a crash.
+
+    Returns:
+        Why there is none and will be none, or "".
+    """
+    path = paths.jobs(seen.namespace)
+    try:
+        await client.create(path, check_job_body(seen, spec, wanted))
+    except RejectedError as error:
+        return f"the API server refuses the Job: {error.message}"
+    except ConflictError:
+        raw = await client.get(f"{path}/{wanted.name}")
+        if raw is not None and not _is_ours(raw["metadata"], seen):
+            return f"a Job {wanted.name} exists that does not belong to this object"
+    return ""
+
+
+def _is_ours(meta: dict[str, Any], seen: Observed) -> bool:
+    owners = {each["uid"] for each in meta.get("ownerReferences") or ()}
+    return seen.uid in owners and CHECK in (meta.get("annotations") or {})

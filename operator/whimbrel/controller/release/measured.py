@@ -1,4 +1,4 @@
-"""Checks that the controller makes itself: workloads, each at its own interval.
+"""Checks that the controller answers from what it sees: workloads, each at its own interval.
 
 The measurements are kept in memory. After a restart a check begins to count anew, which can only
 make a verdict later.
@@ -40,7 +40,7 @@ def with_measurements(memory: Memory, seen: Observed) -> Observed:
     if run is None or spec is None or run.state is RunState.CLOSED or run.segment not in PROBES:
         return seen
     checks = checks_at(spec.health_checks, PROBES[run.segment])
-    mine = [check for check in checks if check.type.asks_the_cluster]
+    mine = [check for check in checks if check.workload is not None]
     return replace(
         seen, measured={check.name: _measured(memory, seen, run, check) for check in mine}
     )
@@ -60,7 +60,7 @@ def _measured(
 
 
 def _measure(series: Series, seen: Observed, check: HealthCheck) -> None:
-    assert check.workload is not None  # noqa: S101  # the only type of the controller
+    assert check.workload is not None  # noqa: S101  # only those are measured here
     found = seen.workloads.get(check.workload.ref.told())
     if series.restarts is None and found is not None:
         series.restarts = found.restarts

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from whimbrel.machine.names import MANAGED_ANNOTATION
+from whimbrel.controller.seen import controller_of, seconds, trouble_of
+from whimbrel.machine.names import CHECK, MANAGED_ANNOTATION
+from whimbrel.model.observed import CheckJobSeen
 from whimbrel.model.release.traffic import Ends, ServiceSeen, WorkloadSeen
 
 Body = dict[str, Any]
@@ -69,3 +71,46 @@ def _failing(status: Body) -> str:
 def _restarts(pod: Body) -> int:
     states = (pod.get("status") or {}).get("containerStatuses") or ()
     return sum(each.get("restartCount", 0) for each in states)
+
+
+def check_job_seen(raw: Body, pods: list[Body]) -> CheckJobSeen | None:
+    """Return the Job of a check's measurement with its Pod, or None for any other Job."""
+    meta, status = raw["metadata"], raw.get("status") or {}
+    if CHECK not in (meta.get("annotations") or {}):
+        return None
+    own = [each for each in pods if controller_of(each["metadata"]) == meta["uid"]]
+    conditions = [each for each in status.get("conditions") or () if each["status"] == "True"]
+    # SuccessCriteriaMet and FailureTarget come first, while the Pod still ends.
+    ended: Body = next((each for each in conditions if each["type"] in ("Complete", "Failed")), {})
+    return CheckJobSeen(
+        name=meta["name"],
+        uid=meta["uid"],
+        owner=controller_of(meta),
+        created=seconds(meta.get("creationTimestamp")) or 0.0,
+        leaving=bool(meta.get("deletionTimestamp")),
+        end=ended.get("type", ""),
+        reason=ended.get("reason", ""),
+        **(_measuring(own[-1]) if own else {}),
+    )
+
+
+def _measuring(pod: Body) -> Body:
+    status = pod.get("status") or {}
+    states = {each["name"]: each.get("state") or {} for each in status.get("containerStatuses", ())}
+    ended, trouble = states.get("check", {}).get("terminated") or {}, trouble_of(status)
+    return {
+        "exit_code": None if trouble else ended.get("exitCode"),
+        "exit_told": ended.get("message") or ended.get("reason", ""),
+        "trouble": trouble,
+        "taken": _taken(pod["metadata"], status),
+    }
+
+
+def _taken(meta: Body, status: Body) -> str:
+    """Return why a Pod was ended from outside: its exit code then says nothing."""
+    for each in status.get("conditions") or ():
+        if each["type"] == "DisruptionTarget" and each["status"] == "True":
+            return f"{each.get('reason', '')}: {each.get('message', '')}"
+    if status.get("reason"):
+        return f"{status['reason']}: {status.get('message', '')}"
+    return "its Pod was deleted" if meta.get("deletionTimestamp") else ""

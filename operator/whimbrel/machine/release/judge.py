@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from whimbrel.model.probed import longest
 from whimbrel.model.release.checked import KEPT, CheckStatus, Measurement, State, Verdict
 from whimbrel.model.release.health import HealthCheck, Moment, OnFail
 
@@ -68,7 +69,7 @@ def _flaps(check: HealthCheck, tally: Tally) -> bool:
 def patience(check: HealthCheck) -> float:
     """Return the seconds after which a check outside of a soak is inconclusive."""
     most = check.success_threshold + check.failure_threshold + check.unknown_threshold
-    return check.initial_delay + PATIENCE * most * check.interval
+    return check.initial_delay + PATIENCE * most * max(check.interval, longest(check))
 
 
 def together(checks: Sequence[tuple[HealthCheck, State]]) -> State:

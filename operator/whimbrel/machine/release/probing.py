@@ -3,6 +3,7 @@
 from typing import Final
 
 from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
+from whimbrel.machine.release.check_jobs import job_checks_go_on, running, tally_of_jobs
 from whimbrel.machine.release.judge import (
     Tally,
     counted,
@@ -18,8 +19,8 @@ from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
-from whimbrel.model.release.checked import CheckStatus, Measurement, State
-from whimbrel.model.release.health import HealthCheck, checks_at
+from whimbrel.model.release.checked import CheckStatus, Measurement, State, Verdict
+from whimbrel.model.release.health import CheckType, HealthCheck, checks_at
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import RunState, RunStatus
@@ -63,8 +64,10 @@ def moment_goes_on(seen: Observed) -> Decision | None:
     if state is State.INCONCLUSIVE and not run.release.paused:
         told = why(checks, State.INCONCLUSIVE)
         return NextAttempt(_paused(seen, spec, run, told), "inconclusive")
-    if needs_probe(spec, run.segment) and not run.release.probed:
-        return None
+    green = {check.name for check in checks if check.state is State.GREEN}
+    job = job_checks_go_on(seen, spec, run, green)
+    if job is not None or (needs_probe(spec, run.segment) and not run.release.probed):
+        return job
     return _passed_or_waits(seen, spec, run, state)
 
 
@@ -121,21 +124,26 @@ def own_checks(seen: Observed, spec: Spec, run: RunStatus) -> tuple[State, tuple
     moment = PROBES[run.segment]
     mine = [each for each in checks_at(spec.health_checks, moment) if each.type.asks_the_cluster]
     states = [(check, _state(seen, spec, run, check)) for check in mine]
-    told = tuple(
-        shown(check, moment, tally_of(seen.measured.get(check.name, ())), state)
-        for check, state in states
-    )
+    told = tuple(shown(check, moment, _tally(seen, run, check), state) for check, state in states)
     return together(states), told
 
 
 def _state(seen: Observed, spec: Spec, run: RunStatus, check: HealthCheck) -> State:
-    soaks = run.segment is Segment.SOAK
-    over = not soaks or seen.now >= ends_at(spec, run)
-    state = state_of(check, tally_of(seen.measured.get(check.name, ())), over=over)
-    late = seen.now > max(ends_at(spec, run) if soaks else 0.0, unix(run.release.since)) + patience(
-        check
-    )
+    tally, soaks = _tally(seen, run, check), run.segment is Segment.SOAK
+    end = ends_at(spec, run) if soaks else unix(run.release.since)
+    # A Job that runs when a soak ends is heard out: it may be the one that says no.
+    heard = not soaks or check.type is not CheckType.JOB or running(seen, run, check) is None
+    state = state_of(check, tally, over=seen.now >= end and heard)
+    # A check that was well for long and fails now has its patience from then on.
+    passed = [unix(each.at) for each in tally.last if each.verdict is Verdict.PASSED]
+    late = seen.now > max([end, *passed]) + patience(check)
     return State.INCONCLUSIVE if late and state is State.OPEN else state
+
+
+def _tally(seen: Observed, run: RunStatus, check: HealthCheck) -> Tally:
+    if check.type is CheckType.JOB:
+        return tally_of_jobs(run, check)
+    return tally_of(seen.measured.get(check.name, ()))
 
 
 def tally_of(measurements: tuple[Measurement, ...]) -> Tally:

@@ -68,7 +68,13 @@ class CheckStatus(Frozen):
 
 def measured(at: str, verdict: Verdict, value: str = "", message: str = "") -> Measurement:
     """Return a measurement with its texts cut to what status holds."""
-    return Measurement(at=at, verdict=verdict, value=value[:_VALUE], message=message[:_MESSAGE])
+    value, message = _one_line(value)[:_VALUE], _one_line(message)[:_MESSAGE]
+    return Measurement(at=at, verdict=verdict, value=value, message=message)
+
+
+def _one_line(text: str) -> str:
+    """Return a text that JSON, a log and a terminal can carry: others wrote parts of it."""
+    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
 
 
 def pack_checks(checks: Sequence[CheckStatus]) -> str:

@@ -10,6 +10,7 @@ from whimbrel.model.bounds import (
     FilePath,
     Frozen,
     HttpUrl,
+    ImageName,
     Label,
     require,
     rules,
@@ -23,12 +24,15 @@ _MEMBERS: Final = {
     "SQL": "sql",
     "Prometheus": "prometheus",
     "Workload": "workload",
+    "Job": "job",
 }
 _ONE_MEMBER: Final = (
     "give the options of the check under the member of its type alone: "
-    "http, tcp, sql, prometheus or workload"
+    "http, tcp, sql, prometheus, workload or job"
 )
 _ORDER: Final = "write a timeout that is not longer than the interval, and both longer than zero"
+_LONGEST: Final = "write a timeout from 1s to 24h for a check of type Job"
+_MOST_SECONDS: Final = 86_400
 
 
 class CheckType(StrEnum):
@@ -39,11 +43,12 @@ class CheckType(StrEnum):
     SQL = "SQL"
     PROMETHEUS = "Prometheus"
     WORKLOAD = "Workload"
+    JOB = "Job"
 
     @property
     def asks_the_cluster(self) -> bool:
         """Tell whether the controller answers it; the others are measured in a probe Job."""
-        return self is CheckType.WORKLOAD
+        return self in (CheckType.WORKLOAD, CheckType.JOB)
 
 
 class Moment(StrEnum):
@@ -153,6 +158,18 @@ class WorkloadCheck(Frozen):
     )
 
 
+Argument = Annotated[str, Field(max_length=4096)]
+
+
+class JobCheck(Frozen):
+    """A Job of this namespace for each measurement: exit code 0 is a pass, any other is not."""
+
+    image: ImageName = Field(description="The image that measures.")
+    command: Annotated[tuple[Argument, ...], Field(min_length=1, max_length=64)] = Field(
+        description="Program and arguments, without a shell."
+    )
+
+
 class HealthCheck(Frozen):
     """One check."""
 
@@ -166,9 +183,15 @@ class HealthCheck(Frozen):
                 _ONE_MEMBER,
             ),
             (
-                "duration(self.timeout) <= duration(self.interval) "
-                "&& duration(self.timeout) > duration('0s')",
+                "duration(self.interval) > duration('0s') && (!has(self.timeout) "
+                "|| duration(self.timeout) > duration('0s') && (self.type == 'Job' "
+                "|| duration(self.timeout) <= duration(self.interval)))",
                 _ORDER,
+            ),
+            (
+                "self.type != 'Job' || !has(self.timeout) || (duration(self.timeout) >= "
+                f"duration('1s') && duration(self.timeout) <= duration('{_MOST_SECONDS}s'))",
+                _LONGEST,
             ),
         )
     )
@@ -185,8 +208,13 @@ class HealthCheck(Frozen):
     sql: SqlCheck | None = Field(None, description="Options of type SQL.")
     prometheus: PrometheusCheck | None = Field(None, description="Options of type Prometheus.")
     workload: WorkloadCheck | None = Field(None, description="Options of type Workload.")
+    job: JobCheck | None = Field(None, description="Options of type Job.")
     interval: Duration = Field(10.0, description="Time from one measurement to the next.")
-    timeout: Duration = Field(5.0, description="Longest time of one measurement.")
+    timeout: Duration | None = Field(
+        None,
+        description="Longest time of one measurement: 5s (the interval, if that is shorter) by "
+        "default, 2m for a Job, whose next measurement begins when the one before has ended.",
+    )
     initial_delay: Duration = Field(0.0, description="Time before the first one of a moment.")
     success_threshold: Annotated[int, Field(ge=1, le=100)] = Field(
         1, description="Measurements in a row that make it green, outside of a soak."
@@ -204,7 +232,11 @@ class HealthCheck(Frozen):
     def _one_member(self) -> Self:
         given = {member for member in _MEMBERS.values() if getattr(self, member) is not None}
         require(given == {_MEMBERS[self.type]}, _ONE_MEMBER)
-        require(0 < self.timeout <= self.interval, _ORDER)
+        is_job = self.type is CheckType.JOB
+        timeout = self.interval if self.timeout is None else self.timeout
+        require(self.interval > 0 and timeout > 0, _ORDER)
+        require(is_job or timeout <= self.interval, _ORDER)
+        require(not is_job or self.timeout is None or 1 <= timeout <= _MOST_SECONDS, _LONGEST)
         return self
 
 

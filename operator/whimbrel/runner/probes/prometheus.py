@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from yarl import URL
 
+from whimbrel.model.probed import longest
 from whimbrel.model.release.checked import Verdict
 from whimbrel.model.release.health import HealthCheck, PrometheusCheck
 from whimbrel.runner.probes.connections import BODY_LIMIT, ERRORS, asked, read_body, told
@@ -25,7 +26,7 @@ def prometheus_probe(check: HealthCheck, wanted: PrometheusCheck, since: float) 
 
     async def measure() -> Found:
         # Whole milliseconds: Prometheus takes no fraction of a second ("2.0s" is refused).
-        limit = f"{max(1, round(check.timeout * 1000))}ms"
+        limit = f"{max(1, round(longest(check) * 1000))}ms"
         query = {"query": with_time(wanted.query, since, time.time()), "timeout": limit}
         try:
             url = URL(wanted.url) / "api/v1/query"

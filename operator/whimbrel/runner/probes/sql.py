@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from whimbrel.model.errors import WhimbrelError
+from whimbrel.model.probed import longest
 from whimbrel.model.release.checked import Verdict
 from whimbrel.model.release.health import HealthCheck, SqlCheck
 from whimbrel.runner.mounts import read_target
@@ -23,7 +24,7 @@ def sql_probe(check: HealthCheck, wanted: SqlCheck, place: Place) -> Probe:
     """Return the probe of an SQL check."""
     free = threading.BoundedSemaphore(_HANGING)
     # No name of the run's: its fence and its watchdog must not take us for the migrator.
-    manners = Manners(application_name("probe", place.order.owner()), check.timeout)
+    manners = Manners(application_name("probe", place.order.owner()), longest(check))
 
     def in_thread() -> Found:
         if not free.acquire(blocking=False):

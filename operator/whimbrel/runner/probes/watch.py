@@ -12,6 +12,7 @@ from typing import Final
 from whimbrel.machine.release.judge import Tally, counted, patience, shown, state_of, together
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.bounds import format_duration
+from whimbrel.model.probed import longest
 from whimbrel.model.release.checked import CheckStatus, Measurement, State, measured
 from whimbrel.model.release.health import HealthCheck, Moment
 from whimbrel.runner.probes.found import Found, Probe
@@ -150,7 +151,7 @@ async def _measure_on(each: _Watched, news: asyncio.Event) -> None:
 
 async def _in_time(probe: Probe) -> Found:
     """Measure once; after the time-out it is over, even for what does not let itself be ended."""
-    seconds = probe.check.timeout
+    seconds = longest(probe.check)
     task = asyncio.ensure_future(probe.measure())
     task.add_done_callback(_hear_out)
     await asyncio.wait({task}, timeout=seconds)
@@ -167,13 +168,7 @@ def _hear_out(task: asyncio.Future[Found]) -> None:
 
 
 def _measurement(found: Found) -> Measurement:
-    value, message = _one_line(found.value), _one_line(found.message)
-    return measured(rfc3339(time.time()), found.verdict, value, message)
-
-
-def _one_line(text: str) -> str:
-    """Return a text that JSON, a log and a terminal can carry: others wrote parts of it."""
-    return "".join(each if each.isprintable() else "?" for each in " ".join(text.split()))
+    return measured(rfc3339(time.time()), found.verdict, found.value, found.message)
 
 
 async def _give_up_the_rest() -> None:

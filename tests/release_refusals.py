@@ -1,0 +1,55 @@
+"""Like `tests.refusals`, for what follows a migration."""
+
+from typing import Any
+
+from tests.refusals import Refusal
+
+Body = dict[str, Any]
+ORDER = "write a timeout that is not longer than the interval, and both longer than zero"
+JOB_TIMEOUT = "write a timeout from 1s to 24h for a check of type Job"
+ONE_MEMBER = (
+    "give the options of the check under the member of its type alone: "
+    "http, tcp, sql, prometheus, workload or job"
+)
+SMOKE = {"image": "shop:1", "command": ["smoke"]}
+
+
+def checked(**check: Any) -> Body:
+    """Return the change that gives a spec one check."""
+    return {"healthChecks": [{"name": "smoke", "type": "Job", "when": ["PostMigrate"]} | check]}
+
+
+RELEASE_REFUSALS = (
+    Refusal(
+        "a measurement that is longer than its interval",
+        checked(type="TCP", tcp={"service": "shop", "port": 80}, timeout="11s"),
+        "spec.healthChecks[0]",
+        ORDER,
+    ),
+    Refusal(
+        "no time between two measurements",
+        checked(job=SMOKE, interval="0s"),
+        "spec.healthChecks[0]",
+        ORDER,
+    ),
+    Refusal(
+        "a Job that would hold a release for days",
+        checked(job=SMOKE, timeout="25h"),
+        "spec.healthChecks[0]",
+        JOB_TIMEOUT,
+    ),
+    Refusal(
+        "a Job that cannot even start in time",
+        checked(job=SMOKE, timeout="500ms"),
+        "spec.healthChecks[0]",
+        JOB_TIMEOUT,
+    ),
+    Refusal("a Job without one", checked(), "spec.healthChecks[0]", ONE_MEMBER),
+    Refusal(
+        "a Job that is to run the image's own command",
+        checked(job=SMOKE | {"command": []}),
+        "spec.healthChecks[0].job.command",
+        "spec.healthChecks[0].job.command in body should have at least 1 items",
+        "at least 1 item",
+    ),
+)
