@@ -29,6 +29,7 @@ ORDER: Final = "whimbrel.dev/order"
 
 APPROVE: Final = "whimbrel.dev/approve"
 MANAGED_ANNOTATION: Final = "whimbrel.dev/managed-by"
+SWITCHED_BY: Final = "whimbrel.dev/switched-by"
 RETRY: Final = "whimbrel.dev/retry-requested-at"
 ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
 RESOLVE: Final = "whimbrel.dev/resolve"

@@ -8,6 +8,7 @@ from pydantic import Field
 from whimbrel.model.bounds import Label, LabelKey
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import CheckStatus
+from whimbrel.model.release.health import MOST_CHECKS
 from whimbrel.model.spec import Frozen
 
 Text = Annotated[str, Field(max_length=4096)]
@@ -196,7 +197,7 @@ class Status(Frozen):
     run: RunStatus | None = Field(None, description="The intent, and what came of it.")
     handled: Handled = Field(Handled(), description="Annotation values that were carried out.")
     active: Word = Field("", description="Side that has the traffic: blue or green.")
-    checks: Annotated[tuple[CheckStatus, ...], Field(max_length=10)] = Field(
+    checks: Annotated[tuple[CheckStatus, ...], Field(max_length=MOST_CHECKS + 1)] = Field(
         (), description="Health checks of the newest moment, with their last measurements."
     )
     fence: Word = Field("", description="Proof that ended earlier attempts.")
