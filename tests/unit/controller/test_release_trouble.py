@@ -114,6 +114,20 @@ async def test_green_that_was_lost_before_the_switch_gets_no_traffic():
     assert told(cluster) == ("Completed", "True", ["blue", "green"])
 
 
+async def test_traffic_that_somebody_moves_to_green_again_goes_back_when_asked():
+    cluster = await released()
+    cluster.ledger.health = {"Soak": ["red"]}
+    await until(cluster, "Drain")
+    await cluster.api.patch(SERVICE, {"spec": {"selector": GREEN}})
+    await _some_turns(cluster)
+    assert (segment(cluster), told(cluster)[0]) == ("Drain", "RollingBack")
+    assert "whimbrel rollback shop-schema -n shop" in cluster.status()["message"]
+    await cluster.annotate(rollback_requested_at="now")
+    await cluster.run()
+    assert told(cluster) == ("RolledBack", "False", ["blue", "green", "blue", "green", "blue"])
+    assert cluster.ledger.applied == []
+
+
 async def test_pods_of_a_deleted_green_are_waited_for():
     cluster = await released()
     cluster.ledger.health = {"Soak": ["red"]}

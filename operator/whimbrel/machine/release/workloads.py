@@ -160,7 +160,11 @@ def drain_goes_on(seen: Observed) -> Decision | None:
     if options is None:
         return _rolled_out_back(seen, spec, run)
     if _shows_green(seen, options):
-        return _blocked("the new version is not drained: the traffic is at green again", seen)
+        told = (
+            "the new version is not drained: somebody has moved the traffic to green again; to "
+            f"move it back and go on: whimbrel rollback {seen.name} -n {seen.namespace}"
+        )
+        return _blocked(told, seen)
     return _drained(seen, spec, run, options)
 
 
