@@ -102,16 +102,17 @@ class FakeApi:
             self._store("MODIFIED", path, after)
 
     async def change(self, path: str, operations: Sequence[Body]) -> Body:
-        test, change = operations
+        test, *changes = operations
         self.writes.append(("patch", path))
         before = self._guarded(path, test["value"])
         after = copy.deepcopy(before)
-        *above, last = change["path"].strip("/").split("/")
-        at = after
-        for each in above:
-            at = at[each]
-        at[last] = change["value"]
-        return self._store("MODIFIED", path, after)
+        for change in changes:
+            *above, last = (part.replace("~1", "/") for part in change["path"][1:].split("/"))
+            at = after
+            for each in above:
+                at = at[each]
+            at[last] = change["value"]
+        return self._store("MODIFIED", path, after) if after != before else before
 
     async def text(self, path: str, lines: int = 0) -> str | None:
         return self.logs.get(path)

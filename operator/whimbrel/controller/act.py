@@ -9,7 +9,7 @@ from whimbrel.controller.events import tell, tell_transition
 from whimbrel.controller.observe import Snapshot
 from whimbrel.controller.release.effects import create_check_job, scale_workload, switch_service
 from whimbrel.controller.world import World
-from whimbrel.machine.attempts import foreign_job, gave_up
+from whimbrel.machine.attempts import foreign_job, gave_up, waits
 from whimbrel.machine.decisions import (
     AddFinalizer,
     CreateCheckJob,
@@ -33,7 +33,7 @@ from whimbrel.machine.jobs import job_body, plan_body
 from whimbrel.machine.names import FINALIZER
 from whimbrel.machine.release.check_jobs import unanswered
 from whimbrel.machine.report import report
-from whimbrel.machine.segments import PHASES
+from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.status import Phase
@@ -141,9 +141,9 @@ async def _adopt(world: World, look: Snapshot, wanted: CreateJob) -> float | Non
 def _refused_change(seen: Observed, said: str) -> Wait:
     run = seen.status.run
     phase = PHASES[run.segment] if run is not None else Phase.PENDING
-    until = seen.now + SOON
+    until, ready = seen.now + SOON, run is not None and run.segment in AFTER_MIGRATE
     human = "the platform engineer who may give the operator this right"
-    return Wait(phase, "ChangeRefused", said, until=until, human=human)
+    return Wait(phase, "ChangeRefused", said, until=until, human=human, ready=ready)
 
 
 def _refused(seen: Observed, error: RejectedError) -> Wait:
@@ -153,7 +153,7 @@ def _refused(seen: Observed, error: RejectedError) -> Wait:
     said = f"the API server refuses the Job: {error.message}"
     if run is None or seen.now >= unix(run.deadline):
         return gave_up(said, until)
-    return Wait(PHASES[run.segment], "ProgressingWithRetry", said, until=until)
+    return waits(run, "ProgressingWithRetry", said, until)
 
 
 async def _set_finalizers(world: World, look: Snapshot, wanted: frozenset[str]) -> None:

@@ -248,7 +248,8 @@ def _overdue(seen: Observed, run: RunStatus, trouble: str) -> Wait:
         f"kubectl patch -n {seen.namespace} dbm/{seen.name} --type merge "
         '-p \'{"spec":{"suspend":true}}\''
     )
-    phase = Phase.FAILED if trouble else PHASES[run.segment]
+    failed = trouble or run.segment in AFTER_MIGRATE
+    phase = Phase.FAILED if failed else PHASES[run.segment]
     again = seen.now + LOOK_AGAIN
     return Wait(phase, "DeadlineExceeded", message, until=again, stalled=True)
 

@@ -9,7 +9,7 @@ from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
 from whimbrel.machine.release.check_jobs import check_job_is_left
 from whimbrel.machine.release.person import keeps_its_window
 from whimbrel.machine.release.rules import release_goes_on, release_is_told
-from whimbrel.machine.release.traffic import end_side_is_lost, service_is_not_ours
+from whimbrel.machine.release.service import end_side_is_lost, service_is_not_ours
 from whimbrel.machine.release.window import changed, in_release, is_open_at
 from whimbrel.machine.requests import resolve_value, wanted_trigger
 from whimbrel.machine.segments import AFTER_MIGRATE

@@ -105,21 +105,29 @@ class SwitchService:
 
     Attributes:
         version: The Service's resourceVersion that the decision was made on.
+        mark: The attempt and the number of its write, kept as an annotation: so each write changes
+            the Service, and one that is late finds another version.
     """
 
     name: str
     side: Side
     selector: Mapping[str, str]
     version: str
+    mark: str
 
 
 @dataclass(frozen=True)
 class ScaleWorkload:
-    """Set the number of replicas of a workload; the one before is in status."""
+    """Set the number of replicas of a workload; the one before is in status.
+
+    Attributes:
+        version: The workload's resourceVersion that the decision was made on.
+    """
 
     kind: str
     name: str
     replicas: int
+    version: str
 
 
 @dataclass(frozen=True)

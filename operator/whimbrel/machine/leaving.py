@@ -41,11 +41,15 @@ def object_leaves(seen: Observed) -> Decision | None:
 
 
 def _ended(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
-    if between_sides(seen) or (in_release(run) and run.goal is Segment.ROLLBACK):
+    if _is_on_its_way(seen, run):
         return None  # the traffic arrives at one side first, and a way back at its end
     if _wants_back(seen):
         return _take_back(seen, spec, run)
     return _abort(seen, spec, run)
+
+
+def _is_on_its_way(seen: Observed, run: RunStatus) -> bool:
+    return between_sides(seen) or (in_release(run) and run.goal is Segment.ROLLBACK)
 
 
 def _abort(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
@@ -83,7 +87,8 @@ def _release_closed(seen: Observed, run: RunStatus) -> ReleaseFinalizer | None:
 def _time_is_over(seen: Observed, run: RunStatus, since: float) -> bool:
     if not takes_all_back(run.trigger):
         # A rollback that was not even tried (the operator was away) is not late yet.
-        return seen.now >= since + BOUND and not _wants_back(seen)
+        tried = not _wants_back(seen) or _is_on_its_way(seen, run)
+        return seen.now >= since + BOUND and tried
     # A rollback that really runs is given the run's own deadline; a person may ask for another.
     works = is_working(seen) and seen.now < unix(run.deadline)
     return seen.now >= max(since, unix(run.started_at)) + BOUND and not works

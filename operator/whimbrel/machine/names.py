@@ -30,6 +30,7 @@ CHECK: Final = "whimbrel.dev/check"  # on the Job of a measurement, in place of 
 
 APPROVE: Final = "whimbrel.dev/approve"
 MANAGED_ANNOTATION: Final = "whimbrel.dev/managed-by"
+SWITCHED_BY: Final = "whimbrel.dev/switched-by"
 RETRY: Final = "whimbrel.dev/retry-requested-at"
 ROLLBACK: Final = "whimbrel.dev/rollback-requested-at"
 RESOLVE: Final = "whimbrel.dev/resolve"

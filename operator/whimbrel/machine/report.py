@@ -16,7 +16,7 @@ from whimbrel.machine.names import switch_token
 from whimbrel.machine.orders import current_name
 from whimbrel.machine.phase import View, view
 from whimbrel.machine.release.probing import checks_shown
-from whimbrel.machine.release.traffic import active_side
+from whimbrel.machine.release.service import active_side
 from whimbrel.machine.requests import resolve_at
 from whimbrel.machine.runs import is_good
 from whimbrel.machine.segments import CONTROLLED, PROBES

@@ -154,8 +154,10 @@ def lost(seen: Observed, run: RunStatus) -> RunStatus:
     # What the database shows now is unknown: look first. A look plans the way up; the way back
     # and the abort look by themselves.
     unknown = Segment.LOOK if run.goal is Segment.MIGRATE else run.goal
-    # What follows the migration writes nothing but the run's end, which is written once.
-    segment = run.segment if run.segment in {*PROBES, *AFTER_MIGRATE} else unknown
+    # What follows the migration writes nothing but the run's end, which is written once. So does
+    # an abort: also one that ends a way back whose schema stays.
+    same = {*PROBES, *AFTER_MIGRATE, Segment.ABORT}
+    segment = run.segment if run.segment in same else unknown
     kept = "" if _used_answer(run, None) else run.answer
     return later(seen, run, segment).model_copy(update={"answer": kept})
 
@@ -230,7 +232,8 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
     if run.segment in (Segment.MIGRATE, Segment.SWITCH):
         news["changed_at"] = precise(seen.now)
     if segment in (Segment.SWITCH, Segment.SWITCH_BACK):
-        news |= {"stable_since": "", "writes": 0, "version": "", "reached": False, "drift": 0}
+        # `version` stays: the write that was decided on it may still be on its way.
+        news |= {"stable_since": "", "writes": 0, "reached": False, "drift": 0}
     if segment is Segment.SWITCH:
         service = seen.traffic.service if seen.traffic else None
         news |= {"switched": True, "before": dict(service.selector) if service else {}}
@@ -249,7 +252,7 @@ def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunSt
     if not gated or result.direction == "down":
         goes_up = result.outcome is Outcome.DONE and result.direction != "down"
         segment = before_writing(spec, run, result.revision if goes_up else "")
-        return again(seen, begun(seen, run), segment)
+        return again(seen, _has_looked(seen, begun(seen, run)), segment)
     if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
         return again(seen, run, run.goal) if has_release(spec) else closed(run)
     return run.model_copy(
@@ -268,15 +271,26 @@ def begun(seen: Observed, run: RunStatus) -> RunStatus:
     return run.model_copy(update={"release": release})
 
 
+def _has_looked(seen: Observed, run: RunStatus) -> RunStatus:
+    """Return the run with its first look among its steps: after it the database may be changed."""
+    if any(step.name == Segment.LOOK for step in run.release.steps):
+        return run
+    steps = (*run.release.steps, StepStatus(name=Segment.LOOK, at=rfc3339(seen.now)))
+    return run.model_copy(update={"release": run.release.model_copy(update={"steps": steps})})
+
+
 def before_writing(spec: Spec, run: RunStatus, revision: str) -> Segment:
     """Return the baseline, or the goal where there is none to be made (again).
+
+    Only the first look of a run leads to it: after a lost migration red would no longer mean that
+    nothing was done.
 
     Args:
         spec: Says what is measured.
         run: Says whether it was.
         revision: The last applied one; "" for none: then nothing of the application runs yet.
     """
-    made = any(step.name == Segment.BASELINE for step in run.release.steps)
+    made = any(step.name in (Segment.LOOK, Segment.BASELINE) for step in run.release.steps)
     wanted = Segment.BASELINE in segments(spec, run.goal)
     return Segment.BASELINE if wanted and revision and not made else run.goal
 

@@ -24,6 +24,7 @@ CONTROLLED: Final = frozenset(
         Segment.DRAIN,
     }
 )
+# In the order of a run.
 PHASES: Final = {
     Segment.LOOK: Phase.PREFLIGHT,
     Segment.APPROVE: Phase.AWAITING_APPROVAL,
@@ -75,11 +76,10 @@ def segments(spec: Spec, goal: Segment = Segment.MIGRATE) -> Plan:
 
 
 def following(spec: Spec, goal: Segment, segment: Segment) -> Segment:
-    """Return the segment after another one; the last one where the spec has lost it meanwhile."""
-    plan = segments(spec, goal)
-    if segment not in plan:
-        return plan[-1]
-    return plan[plan.index(segment) + 1]
+    """Return the segment after another one, also where the spec has lost that one meanwhile."""
+    plan, order = segments(spec, goal), list(PHASES)
+    later = (each for each in plan if order.index(each) > order.index(segment))
+    return next(later, plan[-1])
 
 
 def has_release(spec: Spec) -> bool:

@@ -2,7 +2,7 @@
 
 from whimbrel.machine.names import work_digest
 from whimbrel.runner.bench import Bench
-from whimbrel.runner.notes import Kind, read_note, write_note
+from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.roll_back import applied_by_this_run
 
 
@@ -26,6 +26,16 @@ def remember_release(bench: Bench) -> None:
     key = _key(bench)
     if key:
         write_note(bench.holding.ledger, Kind.RELEASE, key, _value(bench))
+
+
+def forget_release(bench: Bench) -> None:
+    """Let go of what `remember_release` kept: this release goes back, or ends before its time.
+
+    Else the same spec, applied again, would count as complete with the traffic at the old side.
+    """
+    key = _key(bench)
+    if key and read_note(bench.holding.ledger, Kind.RELEASE, key) == _value(bench):
+        forget_note(bench.holding.ledger, Kind.RELEASE, key)
 
 
 def _key(bench: Bench) -> str:

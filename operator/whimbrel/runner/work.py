@@ -24,7 +24,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
-from whimbrel.runner.release import release_goes_on, remember_release
+from whimbrel.runner.release import forget_release, release_goes_on, remember_release
 from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
 from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
@@ -106,7 +106,10 @@ def _known(over: Over, findings: Findings) -> Result:
     if known is None and order.segment is Segment.ABORT:
         return findings.result(Outcome.DONE, "Aborted", "there was no such run: nothing to close")
     open_still = over.state in ("open", "held")
-    if known is None or (known.outcome is Outcome.NOT_FINISHED and not open_still):
+    # The run was over before its way back began: the end of its release is no answer to that.
+    forward = known is not None and known.segment in (Segment.MIGRATE, Segment.FINISH)
+    other = order.segment is Segment.ROLLBACK and forward
+    if known is None or other or (known.outcome is Outcome.NOT_FINISHED and not open_still):
         return findings.result(
             Outcome.HELD,
             "RunClosed",
@@ -279,9 +282,15 @@ def _done_sentence(plan: RunnerPlan, findings: Findings) -> str:
 def _abort(bench: Bench) -> Result:
     """Close the run: whatever earlier attempts did is over (fenced), what is applied stays."""
     bench.findings.revision = verify(None, bench)
+    forget_release(bench)
     return bench.findings.result(
         Outcome.DONE, "Aborted", "the run is closed; what was applied stays"
     )
+
+
+def _roll_back(bench: Bench) -> Result:
+    forget_release(bench)
+    return roll_back(bench)
 
 
 def _finish(bench: Bench) -> Result:
@@ -296,7 +305,7 @@ def _finish(bench: Bench) -> Result:
 _SEGMENTS: Final[dict[Segment, Callable[[Bench], Result]]] = {
     Segment.MIGRATE: _migrate,
     Segment.FINISH: _finish,
-    Segment.ROLLBACK: roll_back,
+    Segment.ROLLBACK: _roll_back,
     Segment.ABORT: _abort,
 }
 

@@ -6,10 +6,12 @@ from whimbrel.controller import paths
 from whimbrel.controller.client import Client, ConflictError, RejectedError
 from whimbrel.machine.decisions import CreateCheckJob, ScaleWorkload, SwitchService
 from whimbrel.machine.jobs import check_job_body
-from whimbrel.machine.names import CHECK
+from whimbrel.machine.names import CHECK, SWITCHED_BY
 from whimbrel.model.observed import Observed
 from whimbrel.model.spec import Spec
 
+# There are annotations: without `managed-by` nothing is switched.
+_MARK = f"/metadata/annotations/{SWITCHED_BY.replace('/', '~1')}"
 INVALID = 422  # what the API server answers where a `test` of a JSON patch does not hold
 
 
@@ -24,8 +26,9 @@ async def switch_service(client: Client, namespace: str, wanted: SwitchService) 
     """
     test = {"op": "test", "path": "/metadata/resourceVersion", "value": wanted.version}
     change = {"op": "add", "path": "/spec/selector", "value": dict(wanted.selector)}
+    mark = {"op": "add", "path": _MARK, "value": wanted.mark}
     try:
-        await client.change(f"{paths.services(namespace)}/{wanted.name}", [test, change])
+        await client.change(f"{paths.services(namespace)}/{wanted.name}", [test, change, mark])
     except RejectedError as error:
         if error.status != INVALID:
             raise
@@ -36,10 +39,12 @@ async def scale_workload(client: Client, namespace: str, wanted: ScaleWorkload) 
     """Set the number of replicas, by the subresource that autoscalers use too.
 
     Raises:
+        ConflictError: Somebody has written the workload meanwhile; look again.
         RejectedError: We may not.
     """
     path = f"{paths.workloads(namespace, wanted.kind)}/{wanted.name}/scale"
-    await client.patch(path, {"spec": {"replicas": wanted.replicas}})
+    guard = {"resourceVersion": wanted.version}
+    await client.patch(path, {"metadata": guard, "spec": {"replicas": wanted.replicas}})
 
 
 async def create_check_job(

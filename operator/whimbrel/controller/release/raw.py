@@ -56,9 +56,17 @@ def workload_seen(raw: Body, pods: list[Body], owners: tuple[str, ...]) -> Workl
             str(each.get("image", "")) for each in spec["template"]["spec"]["containers"]
         ),
         owners=owners,
-        pods=len(pods),
+        pods=len(living(pods)),
         restarts=sum(_restarts(each) for each in pods),
+        version=meta.get("resourceVersion", ""),
     )
+
+
+def living(pods: list[Body]) -> frozenset[str]:
+    """Return the uids of Pods that may still run: an evicted one stays, but never does again."""
+    over = ("Failed", "Succeeded")
+    running = (each for each in pods if (each.get("status") or {}).get("phase") not in over)
+    return frozenset(str(each["metadata"]["uid"]) for each in running)
 
 
 def _failing(status: Body) -> str:

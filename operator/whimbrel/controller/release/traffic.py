@@ -6,7 +6,7 @@ from dataclasses import replace
 from whimbrel.controller import paths
 from whimbrel.controller.client import Client
 from whimbrel.controller.release.owners import replica_owners, selector_owners
-from whimbrel.controller.release.raw import Body, ends_seen, service_seen, workload_seen
+from whimbrel.controller.release.raw import Body, ends_seen, living, service_seen, workload_seen
 from whimbrel.model.observed import Observed
 from whimbrel.model.release.strategy import BlueGreen, Side
 from whimbrel.model.release.traffic import Ends, ServiceSeen, TrafficSeen, WorkloadSeen
@@ -44,6 +44,7 @@ async def _traffic(client: Client, namespace: str, options: BlueGreen) -> Traffi
         service=await _service(client, namespace, options.active_service),
         ends=await _ends(client, namespace, options.active_service, pods),
         preview=await _ends(client, namespace, preview, pods) if preview else None,
+        green_pods=len(pods[Side.GREEN]),
     )
 
 
@@ -62,8 +63,7 @@ async def _ends(
 
 
 async def _pod_uids(client: Client, namespace: str, labels: Mapping[str, str]) -> frozenset[str]:
-    raw = await client.list(paths.pods(namespace), _selector(labels))
-    return frozenset(str(each["metadata"]["uid"]) for each in raw)
+    return living(await client.list(paths.pods(namespace), _selector(labels)))
 
 
 async def _workloads(

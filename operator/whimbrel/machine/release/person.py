@@ -23,8 +23,13 @@ def person_speaks(seen: Observed) -> Decision | None:
     if trigger.startswith("rollback:") and forward:
         back = changed(run, red=run.release.red or "a person asked for the way back")
         return NextAttempt(way_back(seen, spec, back), "asked for", trigger=trigger)
-    red = "" if forward else run.release.red
-    anew = once_more(seen, run, red=red, paused="", writes=0, drift=0, reached=False, version="")
+    if is_open_at(run, Segment.DRAIN) and spec.strategy.blue_green is not None:
+        # Somebody may have moved the traffic to green again.
+        back = way_back(seen, spec, changed(run, switched=True))
+        return NextAttempt(back, "asked for", trigger=trigger)
+    # On the way back what was written has still to be verified.
+    red, writes = ("", 0) if forward else (run.release.red, min(run.release.writes, 1))
+    anew = once_more(seen, run, red=red, paused="", writes=writes, drift=0, reached=False)
     return NextAttempt(anew, "asked for", trigger=trigger)
 
 

@@ -13,7 +13,7 @@ from whimbrel.machine.release.judge import (
     together,
     why,
 )
-from whimbrel.machine.release.window import changed, ends_at, once_more, turned_back
+from whimbrel.machine.release.window import changed, ends_at, is_open_at, once_more, turned_back
 from whimbrel.machine.runs import advanced, again, later
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
 from whimbrel.machine.timestamps import precise, unix
@@ -56,8 +56,6 @@ def moment_goes_on(seen: Observed) -> Decision | None:
     run, spec = seen.status.run, seen.spec
     if run is None or spec is None or run.state is RunState.CLOSED or run.segment not in PROBES:
         return None
-    if run.release.red:
-        return _held(seen, run)
     state, checks = own_checks(seen, spec, run)
     if state is State.RED:
         return NextAttempt(turned_back(seen, spec, run, why(checks, State.RED)), "red")
@@ -107,8 +105,11 @@ def _paused_message(seen: Observed, run: RunStatus) -> str:
     )
 
 
-def _held(seen: Observed, run: RunStatus) -> Hold:
-    """Rest while rollback.onFailure is Manual."""
+def person_decides(seen: Observed) -> Hold | None:
+    """Rest where something turned red while rollback.onFailure is Manual."""
+    run = seen.status.run
+    if run is None or not run.release.red or not is_open_at(run, *AFTER_MIGRATE):
+        return None
     side = f", the traffic is at {seen.status.active}" if seen.status.active else ""
     again_ = f"whimbrel retry {seen.name} -n {seen.namespace}"
     return Hold(

@@ -10,7 +10,7 @@ from whimbrel.machine.release.person import (
     release_was_suspended,
     switch_waits,
 )
-from whimbrel.machine.release.probing import moment_goes_on
+from whimbrel.machine.release.probing import moment_goes_on, person_decides
 from whimbrel.machine.release.traffic import (
     service_has_no_side,
     switch_back_goes_on,
@@ -20,6 +20,7 @@ from whimbrel.machine.release.traffic import (
 from whimbrel.machine.release.workloads import (
     blue_is_too_small,
     drain_goes_on,
+    new_version_is_back,
     prepare_goes_on,
     rollout_goes_on,
 )
@@ -45,6 +46,7 @@ def _first(rules: tuple[Rule, ...], seen: Observed) -> Decision | None:
 
 TOLD: Final[tuple[Rule, ...]] = (release_was_suspended, person_speaks, checks_were_edited)
 RULES: Final[tuple[Rule, ...]] = (
+    person_decides,
     rollout_goes_on,
     service_has_no_side,
     prepare_goes_on,
@@ -53,6 +55,7 @@ RULES: Final[tuple[Rule, ...]] = (
     blue_is_too_small,
     switch_back_goes_on,
     drain_goes_on,
+    new_version_is_back,
     traffic_holds,
     moment_goes_on,
 )

@@ -1,11 +1,11 @@
-"""The active Service: who may switch it, the switch, and what holds afterwards."""
+"""The traffic: the switch of the active Service, and what holds afterwards."""
 
 from typing import Final
 
-from whimbrel.machine.decisions import Decision, Hold, NextAttempt, SwitchService, Wait
-from whimbrel.machine.names import MANAGED_ANNOTATION
+from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
+from whimbrel.machine.release.service import late_write, no_longer_ours, selector_set
 from whimbrel.machine.release.window import changed, in_release, is_open_at, turned_back
-from whimbrel.machine.runs import advanced, is_good
+from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
@@ -18,53 +18,6 @@ from whimbrel.model.status import Phase, RunStatus
 MOST_WRITES: Final = 5  # of the selector in one direction, where none was read back
 POLLING: Final = 2.0  # seconds between two looks at EndpointSlices
 VERIFYING: Final = 60.0  # seconds beside propagationDelay until an unverified switch goes back
-REFUSED_AGAIN: Final = 30.0
-
-
-def service_is_not_ours(seen: Observed) -> Decision | None:
-    """Refuse a Service that we may not switch, before anything is written anywhere."""
-    run, spec = seen.status.run, seen.spec
-    options = spec.strategy.blue_green if spec is not None else None
-    before = (Segment.LOOK, Segment.APPROVE, Segment.BASELINE, Segment.MIGRATE)
-    begins = is_open_at(run, *before) or _goes_back_later(run)
-    if options is None or not begins or seen.traffic is None or seen.current_job() is not None:
-        return None
-    problem = _problem(seen, options)
-    if not problem:
-        return None
-    reason, told = problem
-    message = f"nothing was done: {told}"
-    until = seen.now + REFUSED_AGAIN
-    # A Service may come with the same `kubectl apply` or wave; a wrong one does not heal by itself.
-    if reason == "ServiceMissing" and run is not None and seen.now < unix(run.deadline):
-        return Wait(Phase.PREFLIGHT, reason, message, until=until)
-    return Wait(Phase.FAILED, reason, message, until=until, stalled=True)
-
-
-def _goes_back_later(run: RunStatus | None) -> bool:
-    """Tell whether a way back begins that is no part of the release's own run."""
-    return is_open_at(run, Segment.SWITCH_BACK) and run is not None and not run.release.steps
-
-
-def _problem(seen: Observed, options: BlueGreen) -> tuple[str, str] | None:
-    name, service = options.active_service, seen.traffic.service if seen.traffic else None
-    where = f"-n {seen.namespace} service/{name}"
-    if service is None:
-        return "ServiceMissing", f"Service {name} does not exist in namespace {seen.namespace}"
-    if service.managed_by != seen.name:
-        said = f"it says {service.managed_by!r}" if service.managed_by else "it has none"
-        return "ServiceNotManaged", (
-            f"Service {name} needs the annotation {MANAGED_ANNOTATION}: {seen.name} before its "
-            f"traffic may be moved ({said}): kubectl annotate {where} "
-            f"{MANAGED_ANNOTATION}={seen.name} --overwrite"
-        )
-    if service.owners:
-        return "SelectorOwned", (
-            f"spec.selector of Service {name} is stated by {', '.join(service.owners)} and would "
-            "be set back there with the next sync; remove `selector` from the Service in Git, "
-            "then the operator alone sets it"
-        )
-    return None
 
 
 def service_has_no_side(seen: Observed) -> Decision | None:
@@ -82,7 +35,8 @@ def service_has_no_side(seen: Observed) -> Decision | None:
         return _lost_service(options, run)
     if service.selector:
         return None
-    return SwitchService(service.name, Side.BLUE, options.blue.selector, service.version)
+    given = selector_set(run, service, Side.BLUE, options.blue.selector)
+    return no_longer_ours(seen, options, run) or given
 
 
 def switch_goes_on(seen: Observed) -> Decision | None:
@@ -101,7 +55,8 @@ def switch_back_goes_on(seen: Observed) -> Decision | None:
     service = _parts(seen, spec)[1].service
     green = _parts(seen, spec)[0].green.selector
     if not run.release.writes and service is not None and dict(service.selector) != green:
-        return NextAttempt(advanced(seen, run, spec), "the traffic is not at green")
+        over = NextAttempt(advanced(seen, run, spec), "the traffic is not at green")
+        return late_write(run, service) or over
     return _reach(seen, spec, run, Side.BLUE)
 
 
@@ -110,19 +65,29 @@ def _reach(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
     service = traffic.service
     if service is None:
         return _lost_service(options, run)
-    if dict(service.selector) != options.version(side).selector:
-        return _write(seen, run, options, service, side)
-    return _verify(seen, spec, run, side)
+    if dict(service.selector) == options.version(side).selector:
+        return _verify(seen, spec, run, side)
+    if side is Side.GREEN and not _is_ready(seen, options):
+        switched = run.release.writes > 0
+        anew = at_segment(seen, changed(run, switched=switched), spec, Segment.PREPARE)
+        return late_write(run, service) or NextAttempt(anew, "green is not ready any more")
+    return _write(seen, run, options, service, side)
+
+
+def _is_ready(seen: Observed, options: BlueGreen) -> bool:
+    green = seen.workloads.get(options.green.workload_ref.told())
+    return green is not None and green.ready >= options.min_ready
 
 
 def _write(
     seen: Observed, run: RunStatus, options: BlueGreen, service: ServiceSeen, side: Side
 ) -> Decision:
     """Return the write of the selector; its intent is in status before, with what it replaces."""
-    release = run.release
+    release, refused = run.release, no_longer_ours(seen, options, run)
+    if refused is not None:
+        return refused
     if release.writes and release.version == service.version:
-        selector = options.version(side).selector
-        return SwitchService(service.name, side, selector, service.version)
+        return selector_set(run, service, side, options.version(side).selector)
     if (release.reached and release.drift) or release.writes >= MOST_WRITES:
         return _drift(seen, service, side)
     news = {
@@ -162,15 +127,19 @@ def _verify(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
     if side is Side.GREEN and not holds and seen.now >= late:
         why = f"the switch to green could not be verified: {told}"
         return NextAttempt(turned_back(seen, spec, run, why), "not verified")
+    human = "" if holds or seen.now < late else "whoever runs the old version"
+    if human:
+        label = f"kubernetes.io/service-name={options.active_service}"
+        told += f"; why: kubectl get endpointslices -n {seen.namespace} -l {label}"
     until = unix(stable) + options.propagation_delay if holds else seen.now + POLLING
-    return moving(run, side, told, until)
+    return _moving(run, f"the traffic goes to {side}: {told}", until, human)
 
 
-def moving(run: RunStatus, side: Side, told: str, until: float) -> Wait:
+def _moving(run: RunStatus, told: str, until: float, human: str) -> Wait:
     """Return what a switch shows while it goes on."""
     ready = run.segment in AFTER_MIGRATE
     phase = Phase.SWITCHING if ready else Phase.ROLLING_BACK
-    return Wait(phase, str(phase), f"the traffic goes to {side}: {told}", until=until, ready=ready)
+    return Wait(phase, str(phase), told, until=until, ready=ready, human=human)
 
 
 def _ends_told(traffic: TrafficSeen, options: BlueGreen, side: Side) -> str:
@@ -193,16 +162,29 @@ def traffic_holds(seen: Observed) -> Decision | None:
     after = (Segment.POST_SWITCH, Segment.SOAK, Segment.FINISH)
     if run is None or spec is None or not is_open_at(run, *after) or run.release.red:
         return None
-    if spec.strategy.blue_green is None:
+    if spec.strategy.blue_green is None or _ends_now(seen, run):
         return None
     options, traffic = _parts(seen, spec)
     if traffic.service is None:
         return _lost_service(options, run)
     if dict(traffic.service.selector) != options.green.selector:
-        return _write(seen, run, options, traffic.service, Side.GREEN)
+        return _moved_away(seen, spec, run, traffic.service)
     if not run.release.reached:
         return NextAttempt(changed(run, reached=True), "the selector is as wanted again")
     return _broken(seen, spec, run)
+
+
+def _moved_away(seen: Observed, spec: Spec, run: RunStatus, service: ServiceSeen) -> Decision:
+    options = _parts(seen, spec)[0]
+    if _is_ready(seen, options):
+        return _write(seen, run, options, service, Side.GREEN)
+    why = "somebody moved the traffic away from green, and green has no ready Pods any more"
+    return NextAttempt(turned_back(seen, spec, run, why), "green cannot take the traffic")
+
+
+def _ends_now(seen: Observed, run: RunStatus) -> bool:
+    """Tell whether the Job that ends the run is there: whatever is wrong, another run mends it."""
+    return run.segment is Segment.FINISH and seen.current_job() is not None
 
 
 def _broken(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
@@ -217,36 +199,6 @@ def _broken(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
         return None
     why = f"the traffic is at green, but there are {_ends_told(traffic, options, Side.GREEN)}"
     return NextAttempt(turned_back(seen, spec, run, why), "green has lost its Pods")
-
-
-def end_side_is_lost(seen: Observed) -> Decision | None:
-    """Give the Service its selector where a finished release stands and it has none at all.
-
-    A cluster that was rebuilt from Git has Services without a selector. One that shows another
-    side was moved by somebody, and that is not undone after the run.
-    """
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or spec.strategy.blue_green is None or seen.traffic is None:
-        return None
-    service = seen.traffic.service
-    if not is_good(run) or service is None or service.selector or seen.leaving_since is not None:
-        return None
-    if _problem(seen, spec.strategy.blue_green) is not None:
-        return None
-    green = spec.strategy.blue_green.green.selector
-    return SwitchService(service.name, Side.GREEN, green, service.version)
-
-
-def active_side(seen: Observed) -> str:
-    """Return the side that the Service shows; "" for neither."""
-    spec, traffic = seen.spec, seen.traffic
-    if spec is None or spec.strategy.blue_green is None:
-        return ""
-    if traffic is None or traffic.service is None:
-        return seen.status.active
-    selector = dict(traffic.service.selector)
-    sides = (each for each in Side if spec.strategy.blue_green.version(each).selector == selector)
-    return next(sides, "")
 
 
 def between_sides(seen: Observed) -> bool:

@@ -6,7 +6,7 @@ from whimbrel.machine.decisions import Decision, NextAttempt, ScaleWorkload, Wai
 from whimbrel.machine.release.traffic import POLLING
 from whimbrel.machine.release.window import changed, is_open_at, turned_back
 from whimbrel.machine.runs import advanced, at_segment
-from whimbrel.machine.segments import PHASES
+from whimbrel.machine.segments import PHASES, segments
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
@@ -16,6 +16,7 @@ from whimbrel.model.release.workloads import WorkloadRef
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Phase, RunStatus, ScaledStatus
 
+ENDING: Final = 120.0  # seconds beside `drain` until somebody has to look at Pods that do not end
 SLOWLY: Final = 10.0  # seconds between two looks at what a person deploys; events wake earlier
 
 
@@ -100,12 +101,18 @@ def blue_is_too_small(seen: Observed) -> Decision | None:
     if run is None or spec is None or not is_open_at(run, Segment.SWITCH_BACK):
         return None
     options = spec.strategy.blue_green
-    if options is None or not _shows_green(seen, options):
+    if options is None or not _goes_to_blue(seen, run, options):
         return None
     blue = seen.workloads.get(options.blue.workload_ref.told())
     if blue is not None and blue.ready >= options.min_ready:
         return None
     return _scaled_up(seen, run, options, blue)
+
+
+def _goes_to_blue(seen: Observed, run: RunStatus, options: BlueGreen) -> bool:
+    service = seen.traffic.service if seen.traffic else None
+    foreign = service is not None and dict(service.selector) != options.blue.selector
+    return _shows_green(seen, options) or (foreign and run.release.writes > 0)
 
 
 def _shows_green(seen: Observed, options: BlueGreen) -> bool:
@@ -149,28 +156,73 @@ def drain_goes_on(seen: Observed) -> Decision | None:
     if options is None:
         return _rolled_out_back(seen, spec, run)
     if _shows_green(seen, options):
-        return _blocked("the new version is not drained: the traffic is at green again", seen)
+        told = (
+            "the new version is not drained: somebody has moved the traffic to green again; to "
+            f"move it back and go on: whimbrel rollback {seen.name} -n {seen.namespace}"
+        )
+        return _blocked(told, seen)
     return _drained(seen, spec, run, options)
 
 
 def _drained(seen: Observed, spec: Spec, run: RunStatus, options: BlueGreen) -> Decision:
     ref = options.green.workload_ref
-    green = seen.workloads.get(ref.told())
-    if green is None or not (green.replicas or green.pods):
-        return NextAttempt(at_segment(seen, run, spec, Segment.ROLLBACK), "green is drained")
-    if green.replicas and green.owners:
+    green, left = seen.workloads.get(ref.told()), _left_of_green(seen, options)
+    if green is None or not green.replicas:
+        over = NextAttempt(at_segment(seen, run, spec, Segment.ROLLBACK), "green is drained")
+        return _ending(seen, run, options, left) if left else over
+    if green.owners:
         return NextAttempt(_stays(seen, spec, run, ref, green), "green cannot be drained")
-    return _emptied(seen, run, options, green)
-
-
-def _emptied(seen: Observed, run: RunStatus, options: BlueGreen, green: WorkloadSeen) -> Decision:
-    ref = options.green.workload_ref
     end = unix(run.release.since) + (options.drain if run.release.switched else 0.0)
-    if green.replicas and seen.now >= end:
+    if seen.now >= end:
         return _scaled(run, ref, green, 0)
-    told = f"{ref.told()} is drained before the schema goes back: {green.pods} Pods left"
-    until = end if green.replicas else seen.now + POLLING
-    return Wait(Phase.ROLLING_BACK, "RollingBack", told, until=until)
+    return Wait(Phase.ROLLING_BACK, "RollingBack", _drains(ref, left), until=end)
+
+
+def _left_of_green(seen: Observed, options: BlueGreen) -> int:
+    green = seen.workloads.get(options.green.workload_ref.told())
+    found = seen.traffic.green_pods if seen.traffic else 0
+    return max(found, green.pods if green else 0)
+
+
+def _drains(ref: WorkloadRef, left: int) -> str:
+    return f"{ref.told()} is drained before the schema goes back: {left} Pods left"
+
+
+def _ending(seen: Observed, run: RunStatus, options: BlueGreen, left: int) -> Wait:
+    """Wait for Pods that were told to end; whoever has lost a node has to say so."""
+    told, human = _drains(options.green.workload_ref, left), ""
+    if seen.now >= unix(run.release.since) + options.drain + ENDING:
+        labels = ",".join(f"{key}={value}" for key, value in options.green.selector.items())
+        human = "whoever runs the new version"
+        told += f", which do not end: kubectl get pods -n {seen.namespace} -l {labels} -o wide"
+    until = seen.now + POLLING
+    return Wait(Phase.ROLLING_BACK, "RollingBack", told, until=until, human=human)
+
+
+def new_version_is_back(seen: Observed) -> Decision | None:
+    """Drain again before each attempt at the schema where the new version has come back.
+
+    Between two of them may be hours, or a person's answer.
+    """
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or not is_open_at(run, Segment.ROLLBACK):
+        return None
+    if seen.current_job() is not None or Segment.DRAIN not in segments(spec, run.goal):
+        return None
+    first = segments(spec, run.goal)[0]
+    if _is_gone(seen, spec):
+        return None
+    return NextAttempt(at_segment(seen, run, spec, first), "the new version is back")
+
+
+def _is_gone(seen: Observed, spec: Spec) -> bool:
+    options = spec.strategy.blue_green
+    if options is None:
+        refs = spec.strategy.rolling.workload_refs if spec.strategy.rolling else ()
+        return not any(_runs(seen, ref) or not ref.image for ref in refs)
+    green = seen.workloads.get(options.green.workload_ref.told())
+    empty = not (green and green.replicas) and not _left_of_green(seen, options)
+    return empty and not _shows_green(seen, options)
 
 
 def _stays(
@@ -214,7 +266,7 @@ def _runs(seen: Observed, ref: WorkloadRef) -> bool:
 def _scaled(run: RunStatus, ref: WorkloadRef, found: WorkloadSeen, wanted: int) -> Decision:
     """Scale; what it was before is in status first."""
     if any((each.kind, each.name) == (ref.kind, ref.name) for each in run.release.scaled):
-        return ScaleWorkload(str(ref.kind), ref.name, wanted)
+        return ScaleWorkload(str(ref.kind), ref.name, wanted, found.version)
     before = ScaledStatus(kind=ref.kind, name=ref.name, replicas=found.replicas)
     news = changed(run, scaled=(*run.release.scaled, before))
     return NextAttempt(news, f"{ref.told()} is scaled to {wanted}")

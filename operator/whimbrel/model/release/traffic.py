@@ -34,8 +34,9 @@ class WorkloadSeen:
         failing: Why it does not come to that, or "".
         images: Images of its template's containers.
         owners: Managers, other than us, who state its number of replicas again and again.
-        pods: Pods of it that are still there, the terminating ones too.
+        pods: Pods of it that have not ended, the terminating ones too.
         restarts: Restarts of their containers.
+        version: Its resourceVersion; a write of ours holds only for this one.
     """
 
     name: str
@@ -47,6 +48,7 @@ class WorkloadSeen:
     owners: tuple[str, ...] = ()
     pods: int = 0
     restarts: int = 0
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,11 @@ class TrafficSeen:
         service: The active Service, or None where there is none.
         ends: Its ready endpoints.
         preview: Those of the preview Service, or None where none is named.
+        green_pods: Pods that green's selector finds and that have not ended, the terminating ones
+            too: they outlive their workload.
     """
 
     service: ServiceSeen | None = None
     ends: Ends = Ends()
     preview: Ends | None = None
+    green_pods: int = 0
