@@ -44,6 +44,12 @@ RELEASE_REFUSALS = (
         "spec.healthChecks[0]",
         JOB_TIMEOUT,
     ),
+    Refusal(
+        "a gate before a switch that never comes",
+        {"approval.before": ["Switch"]},
+        "spec",
+        "Switch is a gate of strategy BlueGreen; write Start, or leave it out",
+    ),
     Refusal("a Job without one", checked(), "spec.healthChecks[0]", ONE_MEMBER),
     Refusal(
         "a Job that is to run the image's own command",

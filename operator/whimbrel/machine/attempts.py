@@ -13,7 +13,7 @@ from whimbrel.machine.decisions import (
 )
 from whimbrel.machine.orders import create_current, current_name
 from whimbrel.machine.release.probing import POLLING as MEASURING, measuring, probe_answered
-from whimbrel.machine.requests import asked, is_approved
+from whimbrel.machine.requests import asked, is_approved, waits_for_approval
 from whimbrel.machine.segments import AFTER_MIGRATE, CONTROLLED, PHASES, PROBES
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
@@ -104,7 +104,7 @@ def plan_waits(seen: Observed) -> Decision | None:
     if run is None or run.segment is not Segment.APPROVE:
         return None
     if gate is not None and gate.token:
-        return _approval(seen, f"the plan in ConfigMap {gate.plan} waits for approval")
+        return waits_for_approval(seen, f"the plan in ConfigMap {gate.plan} waits for approval")
     result = _look_result(seen, run)
     if result is None:
         return NextAttempt(runs.again(seen, run, Segment.LOOK), "the look Job is gone")
@@ -113,15 +113,6 @@ def plan_waits(seen: Observed) -> Decision | None:
         return _hidden(seen)
     token = names.gate_token(Gate.START, run.plan_digest)
     return ShowPlan(names.plan_name(seen.name, run.plan_digest), text, token)
-
-
-def _approval(seen: Observed, what: str) -> Wait:
-    token = seen.status.gate.token if seen.status.gate else ""
-    command = f"kubectl annotate -n {seen.namespace} dbm/{seen.name} {names.APPROVE}={token}"
-    message = f"{what}: {command} --overwrite"
-    return Wait(
-        Phase.AWAITING_APPROVAL, "AwaitingApproval", message, human="whoever may approve the plan"
-    )
 
 
 def _hidden(seen: Observed) -> Wait:

@@ -10,7 +10,7 @@ from typing import Final
 
 from whimbrel.model.migrations import DOWN_SUFFIX
 from whimbrel.model.plan import Segment
-from whimbrel.model.spec import Database, Spec
+from whimbrel.model.spec import Database, Gate, Spec
 
 GROUP: Final = "whimbrel.dev"
 VERSION: Final = "v1alpha1"
@@ -88,6 +88,11 @@ def plan_name(name: str, plan_digest: str) -> str:
 def gate_token(gate: str, plan_digest: str) -> str:
     """Return the value that the annotation `whimbrel.dev/approve` must have."""
     return f"{gate}:{plan_digest[:12]}"
+
+
+def switch_token(run: str) -> str:
+    """Return the value that approves the switch of one run: of a later one green is another."""
+    return gate_token(Gate.SWITCH, digest(run, length=12))
 
 
 def work_digest(spec: Spec) -> str:

@@ -12,6 +12,7 @@ from whimbrel.machine.decisions import (
     ShowPlan,
     StartRun,
 )
+from whimbrel.machine.names import switch_token
 from whimbrel.machine.orders import current_name
 from whimbrel.machine.phase import View, view
 from whimbrel.machine.release.probing import checks_shown
@@ -24,6 +25,7 @@ from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import unpack_checks
 from whimbrel.model.result import Outcome, Result
+from whimbrel.model.spec import Gate
 from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
 
 _LONGEST_REVISION: Final = 255
@@ -48,7 +50,7 @@ def _decided(seen: Observed, decision: Decision) -> Status:
         case RecordResult(run, result):
             changes = {"run": run} | _facts(seen, run, result)
         case NextAttempt(run, _, resolve, trigger):
-            changes = {"run": run, "gate": _gate_of(run, status)}
+            changes = {"run": run, "gate": _gate_of(seen, run)}
             if trigger:
                 which, _, value = trigger.partition(":")
                 changes["handled"] = status.handled.model_copy(update={which: value})
@@ -56,7 +58,8 @@ def _decided(seen: Observed, decision: Decision) -> Status:
                 answered = {"resolve": resolve, "resolve_at": resolve_at(seen)}
                 changes["handled"] = status.handled.model_copy(update=answered)
         case ShowPlan(name, _, token):
-            changes = {"gate": _gate(seen).model_copy(update={"token": token, "plan": name})}
+            news = {"token": token, "plan": name}
+            changes = {"gate": _gate(seen, Gate.START).model_copy(update=news)}
         case _:
             changes = {}
     return status.model_copy(update=changes)
@@ -80,8 +83,7 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
         )
     if result.checks:
         facts["checks"] = unpack_checks(result.checks)
-    waits = run.segment is Segment.APPROVE and run.state is RunState.OPEN
-    return facts | {"gate": _gate(seen) if waits else None}
+    return facts | {"gate": _gate_of(seen, run)}
 
 
 def _short(revision: str) -> str:
@@ -93,12 +95,19 @@ def _short(revision: str) -> str:
     )
 
 
-def _gate(seen: Observed) -> GateStatus:
-    return seen.status.gate or GateStatus(name="Start", token="", since=rfc3339(seen.now))
+def _gate(seen: Observed, name: Gate, token: str = "") -> GateStatus:
+    before = seen.status.gate
+    if before is not None and before.name == name and (before.token == token or not token):
+        return before
+    return GateStatus(name=name, token=token, since=rfc3339(seen.now))
 
 
-def _gate_of(run: RunStatus, status: Status) -> GateStatus | None:
-    return status.gate if run.segment is Segment.APPROVE else None
+def _gate_of(seen: Observed, run: RunStatus) -> GateStatus | None:
+    if run.state is RunState.OPEN and run.segment is Segment.APPROVE:
+        return _gate(seen, Gate.START)
+    if run.state is RunState.OPEN and run.segment is Segment.SWITCH_GATE:
+        return _gate(seen, Gate.SWITCH, switch_token(run.id))
+    return None
 
 
 def _shown(seen: Observed, shown: View) -> Status:

@@ -3,9 +3,10 @@
 from typing import Final
 
 from whimbrel.machine import names
+from whimbrel.machine.decisions import Wait
 from whimbrel.model.observed import Observed
 from whimbrel.model.order import Resolution
-from whimbrel.model.status import RunStatus
+from whimbrel.model.status import Phase, RunStatus
 
 VERDICTS: Final = frozenset({"FenceProven", "LedgerAccepted", "TakeOver"})
 _LONGEST: Final = 200
@@ -41,6 +42,16 @@ def is_approved(seen: Observed) -> bool:
     """Tell whether the annotation approves exactly the plan that status shows."""
     gate = seen.status.gate
     return bool(gate and gate.token and seen.annotations.get(names.APPROVE) == gate.token)
+
+
+def waits_for_approval(seen: Observed, what: str) -> Wait:
+    """Return the wait at the gate of status, with the command that opens it."""
+    token = seen.status.gate.token if seen.status.gate else ""
+    command = f"kubectl annotate -n {seen.namespace} dbm/{seen.name} {names.APPROVE}={token}"
+    message = f"{what}: {command} --overwrite"
+    return Wait(
+        Phase.AWAITING_APPROVAL, "AwaitingApproval", message, human="whoever may approve the plan"
+    )
 
 
 def resolve_value(seen: Observed, run: RunStatus) -> str:

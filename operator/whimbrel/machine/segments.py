@@ -15,7 +15,14 @@ Plan = tuple[Segment, ...]
 PROBES: Final = {Segment(moment.value): moment for moment in Moment}
 # What the controller does itself: it writes Kubernetes objects, or waits for them.
 CONTROLLED: Final = frozenset(
-    {Segment.ROLLOUT, Segment.PREPARE, Segment.SWITCH, Segment.SWITCH_BACK, Segment.DRAIN}
+    {
+        Segment.ROLLOUT,
+        Segment.PREPARE,
+        Segment.SWITCH_GATE,
+        Segment.SWITCH,
+        Segment.SWITCH_BACK,
+        Segment.DRAIN,
+    }
 )
 PHASES: Final = {
     Segment.LOOK: Phase.PREFLIGHT,
@@ -26,6 +33,7 @@ PHASES: Final = {
     Segment.ROLLOUT: Phase.VERIFYING,
     Segment.PREPARE: Phase.VERIFYING,
     Segment.PRE_SWITCH: Phase.VERIFYING,
+    Segment.SWITCH_GATE: Phase.AWAITING_APPROVAL,
     Segment.SWITCH: Phase.SWITCHING,
     Segment.POST_SWITCH: Phase.SWITCHING,
     Segment.SOAK: Phase.SOAKING,
@@ -42,6 +50,7 @@ AFTER_MIGRATE: Final = frozenset(
         Segment.ROLLOUT,
         Segment.PREPARE,
         Segment.PRE_SWITCH,
+        Segment.SWITCH_GATE,
         Segment.SWITCH,
         Segment.POST_SWITCH,
         Segment.SOAK,
@@ -100,8 +109,9 @@ def _traffic(spec: Spec) -> Plan:
         case StrategyType.ROLLING:
             return (Segment.ROLLOUT,)
         case StrategyType.BLUE_GREEN:
-            before = (Segment.PREPARE, *_made(spec, Segment.PRE_SWITCH), Segment.SWITCH)
-            return (*before, *_made(spec, Segment.POST_SWITCH))
+            gate = (Segment.SWITCH_GATE,) if Gate.SWITCH in spec.approval.before else ()
+            before = (Segment.PREPARE, *_made(spec, Segment.PRE_SWITCH), *gate)
+            return (*before, Segment.SWITCH, *_made(spec, Segment.POST_SWITCH))
 
 
 def _made(spec: Spec, segment: Segment) -> Plan:

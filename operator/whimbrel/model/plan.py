@@ -19,6 +19,7 @@ class Segment(StrEnum):
     ROLLOUT = "Rollout"
     PREPARE = "Prepare"
     PRE_SWITCH = "PreSwitch"
+    SWITCH_GATE = "SwitchGate"
     SWITCH = "Switch"
     POST_SWITCH = "PostSwitch"
     SOAK = "Soak"

@@ -63,6 +63,7 @@ _NO_SOAK: Final = "write spec.soak longer than zero: a check is made in a soak t
 _NO_SWITCH: Final = (
     "PreSwitch and PostSwitch are moments of strategy BlueGreen; write PostMigrate or Soak instead"
 )
+_NO_GATE: Final = "Switch is a gate of strategy BlueGreen; write Start, or leave it out"
 _TAKEN: Final = "identity is the name of the check of strategy.blueGreen.identity: choose another"
 _POSITIVE: Final = "write limits longer than zero: zero would mean no limit"
 
@@ -82,9 +83,10 @@ class DeletionPolicy(StrEnum):
 
 
 class Gate(StrEnum):
-    """A point where a person must approve the plan."""
+    """A point where a person must approve: of the plan, or of the traffic's way to green."""
 
     START = "Start"
+    SWITCH = "Switch"
 
 
 class AllowDataLoss(Frozen):
@@ -168,6 +170,11 @@ class Spec(Frozen):
                 _NO_SWITCH,
             ),
             (
+                "self.strategy.type == 'BlueGreen' || !has(self.approval) || "
+                "!has(self.approval.before) || !('Switch' in self.approval.before)",
+                _NO_GATE,
+            ),
+            (
                 "!has(self.healthChecks) || self.healthChecks.all(check, check.name != 'identity')",
                 _TAKEN,
             ),
@@ -203,6 +210,7 @@ class Spec(Frozen):
         switches = self.strategy.type is StrategyType.BLUE_GREEN
         require(self.soak > 0 or Moment.SOAK not in moments, _NO_SOAK)
         require(switches or not moments & {Moment.PRE_SWITCH, Moment.POST_SWITCH}, _NO_SWITCH)
+        require(switches or Gate.SWITCH not in self.approval.before, _NO_GATE)
         require(all(check.name != "identity" for check in self.health_checks), _TAKEN)
         return self
 

@@ -100,6 +100,7 @@ class ReleaseStatus(Frozen):
     changed_at: Word = Field("", description="When the migration or the switch was done; RFC 3339.")
     stable_since: Word = Field("", description="Since when the switched side holds; RFC 3339.")
     switched: bool = Field(False, description="Whether the Service may show green.")
+    approved: bool = Field(False, description="Whether a person approved the switch.")
     broken_since: Word = Field("", description="Since when it does not hold; RFC 3339.")
     writes: int = Field(0, description="How often this run set the selector in this direction.")
     reached: bool = Field(False, description="Whether it was read back after the last write.")
@@ -170,7 +171,7 @@ class Applied(Frozen):
 class GateStatus(Frozen):
     """The gate that waits for a person."""
 
-    name: Word = Field(description="Start.")
+    name: Word = Field(description="Start or Switch.")
     token: Word = Field(description="Value for the annotation whimbrel.dev/approve.")
     plan: Word = Field("", description="ConfigMap that shows the plan.")
     since: Word = Field(description="RFC 3339.")

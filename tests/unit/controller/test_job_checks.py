@@ -110,6 +110,22 @@ async def test_one_that_takes_longer_than_the_interval_has_no_other_beside_it():
     assert told(cluster)[0] == "Completed"
 
 
+async def test_one_that_runs_when_the_soak_ends_may_still_say_no():
+    cluster = await released(smoke("Soak", failureThreshold=1), soak="15s")
+    cluster.ledger.exits = [0, 1]
+    await cluster.run(lambda: len(cluster.ledger.measured) == 1 and not check_jobs(cluster))
+    await works(cluster)
+    cluster.node.hold = True
+    for _ in range(20):
+        await cluster.node.step()
+        await cluster.turn()
+        cluster.now += 1
+    assert segment(cluster) == "Soak"
+    cluster.node.hold = False
+    await cluster.run()
+    assert told(cluster) == ("RolledBack", "False", ["blue", "green", "blue"])
+
+
 async def test_an_image_that_is_not_there_pauses_and_takes_nothing_back():
     cluster = await released(smoke("PostMigrate"), soak="0s")
     await works(cluster)
@@ -201,6 +217,21 @@ async def test_suspended_it_ends_and_begins_anew():
     assert again != path
     await cluster.run()
     assert told(cluster)[0] == "Completed"
+
+
+async def test_what_failed_before_a_suspension_counts_no_more():
+    cluster = await released(smoke("Soak"), soak="30s")
+    cluster.ledger.exits = [1, 1, 1]
+    await cluster.run(lambda: len(cluster.ledger.measured) == 2 and not check_jobs(cluster))
+    assert counted(cluster)["failures"] == 2
+    await cluster.apply(suspend=True)
+    for _ in range(4):
+        await cluster.turn()
+    cluster.now += 60
+    await cluster.apply(suspend=False)
+    await cluster.run()
+    assert told(cluster)[0] == "Completed"
+    assert len(cluster.ledger.measured) > 3
 
 
 async def test_edited_it_is_measured_by_the_newest_spec():

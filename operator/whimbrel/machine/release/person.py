@@ -1,9 +1,12 @@
 """What a person may say while a release goes on, and what another generation means then."""
 
+from dataclasses import replace
+
 from whimbrel.machine.decisions import Decision, NextAttempt
 from whimbrel.machine.names import work_digest
 from whimbrel.machine.release.window import changed, in_release, is_open_at, once_more, way_back
-from whimbrel.machine.requests import wanted_trigger
+from whimbrel.machine.requests import is_approved, waits_for_approval, wanted_trigger
+from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.status import RunStatus
@@ -23,6 +26,21 @@ def person_speaks(seen: Observed) -> Decision | None:
     red = "" if forward else run.release.red
     anew = once_more(seen, run, red=red, paused="", writes=0, drift=0, reached=False, version="")
     return NextAttempt(anew, "asked for", trigger=trigger)
+
+
+def switch_waits(seen: Observed) -> Decision | None:
+    """Wait for whoever may give green the traffic, then look at green once more: time has gone."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or not is_open_at(run, Segment.SWITCH_GATE):
+        return None
+    if run.release.approved:
+        return NextAttempt(advanced(seen, run, spec), "approved")
+    if is_approved(seen):
+        approved = changed(run, approved=True)
+        again = at_segment(seen, approved, spec, Segment.PREPARE)
+        return NextAttempt(again, "approved: green is looked at once more")
+    wait = waits_for_approval(seen, "green is ready, and its traffic waits for approval")
+    return replace(wait, human="whoever may approve the switch", ready=True, paused=wait.reason)
 
 
 def checks_were_edited(seen: Observed) -> Decision | None:

@@ -8,6 +8,7 @@ from whimbrel.machine.release.person import (
     checks_were_edited,
     person_speaks,
     release_was_suspended,
+    switch_waits,
 )
 from whimbrel.machine.release.probing import moment_goes_on
 from whimbrel.machine.release.traffic import (
@@ -47,6 +48,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rollout_goes_on,
     service_has_no_side,
     prepare_goes_on,
+    switch_waits,
     switch_goes_on,
     blue_is_too_small,
     switch_back_goes_on,

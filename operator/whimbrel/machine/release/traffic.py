@@ -13,7 +13,7 @@ from whimbrel.model.plan import Segment
 from whimbrel.model.release.strategy import BlueGreen, Side
 from whimbrel.model.release.traffic import ServiceSeen, TrafficSeen
 from whimbrel.model.spec import Spec
-from whimbrel.model.status import Phase, RunState, RunStatus
+from whimbrel.model.status import Phase, RunStatus
 
 MOST_WRITES: Final = 5  # of the selector in one direction, where none was read back
 POLLING: Final = 2.0  # seconds between two looks at EndpointSlices
@@ -253,13 +253,6 @@ def between_sides(seen: Observed) -> bool:
     """Tell whether the Service may be on its way from one side to the other right now."""
     run = seen.status.run
     return in_release(run) and is_open_at(run, Segment.SWITCH, Segment.SWITCH_BACK)
-
-
-def needs_traffic(run: RunStatus | None, spec: Spec | None) -> bool:
-    """Tell whether a decision may depend on the Service."""
-    if run is None or spec is None or spec.strategy.blue_green is None:
-        return False
-    return run.state is RunState.OPEN or is_good(run)
 
 
 def _parts(seen: Observed, spec: Spec) -> tuple[BlueGreen, TrafficSeen]:

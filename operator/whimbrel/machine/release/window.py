@@ -2,7 +2,6 @@
 
 from typing import Any, Final
 
-from whimbrel.machine.decisions import NextAttempt
 from whimbrel.machine.runs import again, at_segment, closed
 from whimbrel.machine.segments import AFTER_MIGRATE, segments
 from whimbrel.machine.timestamps import precise, rfc3339, unix
@@ -75,8 +74,3 @@ def ends_at(spec: Spec, run: RunStatus) -> float:
     options = spec.strategy.blue_green
     least = options.drain if options is not None else 0.0
     return unix(run.release.since) + max(spec.soak, least)
-
-
-def go_on(run: RunStatus, reason: str) -> NextAttempt:
-    """Return the decision to write a run's next intent."""
-    return NextAttempt(run, reason)

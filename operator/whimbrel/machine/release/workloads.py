@@ -125,13 +125,9 @@ def _scaled_up(
     if blue.owners:
         owners = ", ".join(blue.owners)
         return _blocked(f"{told}: it has {blue.replicas} replicas, as {owners} says", seen)
-    wanted = max(options.min_ready, _replicas_of_green(seen, options))
-    return _scaled(run, ref, blue, wanted)
-
-
-def _replicas_of_green(seen: Observed, options: BlueGreen) -> int:
     green = seen.workloads.get(options.green.workload_ref.told())
-    return green.replicas if green else 0
+    wanted = max(options.min_ready, green.replicas if green else 0)
+    return _scaled(run, ref, blue, wanted)
 
 
 def _blocked(told: str, seen: Observed) -> Wait:
