@@ -13,7 +13,7 @@ pytestmark = pytest.mark.cluster
 Body = dict[str, Any]
 IMAGE = "whimbrel-example-shop:2"
 # The shop says it is well while it answers; in its soak it is asked for a page by a Job.
-ASKS = "import urllib.request as u; u.urlopen('http://shop/orders', timeout=5)"
+ASKS = "import urllib.request as u; u.urlopen('http://shop/', timeout=5)"
 
 
 def smoke(*when: str, program: str = ASKS, image: str = IMAGE, **changes: Any) -> Body:
@@ -51,7 +51,7 @@ def test_a_job_that_fails_in_the_soak_takes_everything_back(release: Release):
     release.go(released_with(smoke("Soak"), soak="120s"))
     release.reaches("Soaking")
     wait_until("a pass", lambda: "Pass" in [each["verdict"] for each in measurements(release)])
-    release.go_wrong("green", "/orders")
+    release.go_wrong("green", "/")
     release.reaches("RolledBack")
     assert release.is_at("blue")
     assert not release.is_expanded()
