@@ -20,14 +20,14 @@ MODULE_P95, MODULE_MOST = 300, 400
 LAYERS_MOST = {
     "model": 1_600,
     "planning": 1_600,
-    "machine": 1_600,
+    "machine": 1_650,
     "controller": 1_300,
     "runner": 4_900,
     "cli": 2_300,
 }
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
-RELEASE_MOST = 2_000
+RELEASE_MOST = 2_200
 # docs/adr/0004: what has one name in these folders has a budget of its own.
 TOOL_FOLDERS = {("planning", "tools"), ("runner", "wrappers")}
 TOOL_MOST = 350
