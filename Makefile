@@ -111,6 +111,7 @@ STORIES := -n 3 --dist worksteal
 # A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
 CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py \
 	tests/scenarios/test_mariadb_crashes.py
+ON_MARIADB := $(wildcard tests/db/test_mariadb*.py tests/scenarios/test_*mariadb*.py)
 # Empty where the cluster is the one-node one, which tests reach by its name.
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
@@ -127,14 +128,16 @@ test-fast: venv system launcher ## What needs no cluster
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
-soak: venv system launcher cluster-up ## Every fault point, and PostgreSQL 14 and 17 too (long)
+soak: venv system launcher cluster-up ## Every fault point; PostgreSQL 14 and 17, MariaDB 11.4 too (long)
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
-	@$(BIN)/python tests/maven_postgres.py
+	@$(BIN)/python -m tests.maven_postgres
+	@$(BIN)/python -m tests.maven_mariadb
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
 	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) $(CRASH_POINTS)
 	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) -m 'not soak' -k 'postgresql and (14 or 17)' \
 		tests/db tests/scenarios
+	@WHIMBREL_MARIADB=11.4 $(PYTEST) $(IN_PARALLEL) $(ON_MARIADB)
 
 ##@ Looking
 

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.mariadb import MariaDB, create_database as create_mariadb, running_mariadb
-from tests.postgres import BINARIES, Postgres, create_database, running_postgres
+from tests.postgres import (
+    BINARIES,
+    MEMORY,
+    Postgres,
+    create_database,
+    drop_database,
+    running_postgres,
+)
 
 NUMBERS = itertools.count(1)
 
@@ -19,7 +26,7 @@ def postgres_server() -> Iterator[Callable[[int], Postgres]]:
 
     def start(version: int) -> Postgres:
         if version not in open_servers:
-            context = running_postgres(version)
+            context = running_postgres(version, folder=MEMORY)
             open_servers[version] = context.__enter__()
             contexts.append(context)
         return open_servers[version]
@@ -29,22 +36,28 @@ def postgres_server() -> Iterator[Callable[[int], Postgres]]:
         context.__exit__(None, None, None)
 
 
+def _fresh(server: Postgres) -> Iterator[Postgres]:
+    name = f"shop{next(NUMBERS)}"
+    yield create_database(server, name)
+    drop_database(server, name)
+
+
 @pytest.fixture
-def database(postgres_server: Callable[[int], Postgres]) -> Postgres:
-    """Return a fresh database on PostgreSQL 16, owned by a plain login (no superuser)."""
-    return create_database(postgres_server(16), f"shop{next(NUMBERS)}")
+def database(postgres_server: Callable[[int], Postgres]) -> Iterator[Postgres]:
+    """Give a fresh database on PostgreSQL 16, owned by a plain login (no superuser)."""
+    yield from _fresh(postgres_server(16))
 
 
 @pytest.fixture(params=sorted(BINARIES), ids=lambda version: f"postgresql {version}")
-def any_database(request, postgres_server: Callable[[int], Postgres]) -> Postgres:
-    """Return a fresh database on each PostgreSQL version that we promise."""
-    return create_database(postgres_server(request.param), f"shop{next(NUMBERS)}")
+def any_database(request, postgres_server: Callable[[int], Postgres]) -> Iterator[Postgres]:
+    """Give a fresh database on each PostgreSQL version that we promise."""
+    yield from _fresh(postgres_server(request.param))
 
 
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDB]:
     """Return a running MariaDB, as root reaches it."""
-    with running_mariadb() as server:
+    with running_mariadb(folder=MEMORY) as server:
         yield server
 
 

@@ -1,11 +1,13 @@
-"""Real MariaDB servers for tests: Debian's 10.11, one process each in a folder of its own."""
+"""Real MariaDB servers for tests, one process each in a folder of its own.
+
+Debian's 10.11, or with WHIMBREL_MARIADB=11.4 the one of tests/maven_mariadb.py.
+"""
 
 import os
 import pwd
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,8 @@ from pathlib import Path
 
 import pymysql
 
-from tests.postgres import free_port
+from tests import maven_mariadb
+from tests.postgres import free_port, server_home
 
 PASSWORD = "p%40w#1"  # with the characters that break careless code
 IN_URL = "p%2540w%231"
@@ -63,21 +66,35 @@ def _as_nobody(home: Path) -> dict[str, object]:
     return place | {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
+def server_version() -> tuple[int, int]:
+    """Return major and minor of the servers that are started."""
+    major, minor = (maven_mariadb.chosen() or "10.11").split(".")
+    return int(major), int(minor)
+
+
+def _programs() -> tuple[Path, Path, list[str]]:
+    """Return where the server's files are, its program, and how its installation begins."""
+    version = maven_mariadb.chosen()
+    if not version:
+        return Path("/usr"), Path("/usr/sbin/mariadbd"), ["mariadb-install-db"]
+    base = maven_mariadb.home(version)
+    return base, base / "bin/mariadbd", [f"{base}/scripts/mariadb-install-db", f"--basedir={base}"]
+
+
 @contextmanager
-def running_mariadb(*settings: str) -> Iterator[MariaDB]:
+def running_mariadb(*settings: str, folder: Path | None = None) -> Iterator[MariaDB]:
     """Start a server with `--name=value` settings; delete it afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="whimbrel-mariadb-"))
-    if os.geteuid() == 0:
-        os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
+    home = server_home("mariadb", folder)
     data = home / "data"
-    install = ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--skip-test-db"]
+    base, program, script = _programs()
+    install = [*script, "--no-defaults", f"--datadir={data}", "--skip-test-db"]
     words = [*install, "--auth-root-authentication-method=normal"]
     made = subprocess.run(words, check=False, capture_output=True, **_as_nobody(home))
     if made.returncode != 0:
         raise RuntimeError((made.stdout + made.stderr).decode())
     server = MariaDB(home, free_port())
     command = [
-        "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={data}", f"--port={server.port}",
+        program, "--no-defaults", f"--basedir={base}", f"--datadir={data}", f"--port={server.port}",
         "--bind-address=127.0.0.1", f"--socket={home / 'socket'}", f"--pid-file={home / 'pid'}",
         "--skip-log-bin", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M",
         "--innodb-flush-log-at-trx-commit=0", "--aria-pagecache-buffer-size=1M",

@@ -1,6 +1,6 @@
 """PostgreSQL 14 and 17, which neither Debian 12 nor PyPI has: binaries from Maven Central.
 
-`python tests/maven_postgres.py` fetches what is missing, by the ordinary client `mvn`; `make soak`
+`python -m tests.maven_postgres` fetches what is missing, by the ordinary client `mvn`; `make soak`
 does so. Packaged by zonkyio (Apache-2.0), PostgreSQL under its own licence; used by tests only.
 """
 
@@ -35,21 +35,25 @@ def fetch(version: int) -> None:
     log.warning("fetching PostgreSQL %s from Maven Central", RELEASES[version])
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
         partial = Path(folder) / "it"
-        with zipfile.ZipFile(_jar(RELEASES[version], Path(folder))) as jar:
-            (name,) = [each for each in jar.namelist() if each.endswith(".txz")]
-            with jar.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as archive:
+        with zipfile.ZipFile(jar(_artifact(RELEASES[version]), Path(folder))) as found:
+            (name,) = [each for each in found.namelist() if each.endswith(".txz")]
+            with found.open(name) as packed, tarfile.open(fileobj=packed, mode="r:xz") as archive:
                 archive.extractall(partial, filter="tar")
         partial.chmod(0o755)
         partial.rename(home)
 
 
-def _jar(release: str, folder: Path) -> Path:
+def _artifact(release: str) -> str:
     machine = {"x86_64": "amd64", "aarch64": "arm64v8"}[platform.machine()]
-    artifact = f"io.zonky.test.postgres:embedded-postgres-binaries-linux-{machine}:{release}:jar"
+    return f"io.zonky.test.postgres:embedded-postgres-binaries-linux-{machine}:{release}:jar"
+
+
+def jar(artifact: str, folder: Path) -> Path:
+    """Fetch an artifact into an empty folder and return its file."""
     words = ("dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={folder}")
     subprocess.run(["mvn", "--batch-mode", "--quiet", *words], check=True)
-    (jar,) = folder.glob("*.jar")
-    return jar
+    (found,) = folder.glob("*.jar")
+    return found
 
 
 if __name__ == "__main__":

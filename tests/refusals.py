@@ -370,6 +370,21 @@ REFUSALS = (
         "Field required",
     ),
     Refusal(
+        "a check by the name of ours",
+        {
+            "healthChecks": [
+                {
+                    "name": "identity",
+                    "type": "TCP",
+                    "when": ["PostMigrate"],
+                    "tcp": {"service": "shop", "port": 80},
+                }
+            ]
+        },
+        "spec",
+        "identity is the name of the check of strategy.blueGreen.identity: choose another",
+    ),
+    Refusal(
         "root",
         {"job.runAsUser": 0},
         "spec.job.runAsUser",

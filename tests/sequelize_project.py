@@ -20,3 +20,14 @@ def copied(folder: Path) -> Path:
     shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("node_modules"))
     (folder / "node_modules").symlink_to(packages)
     return folder
+
+
+def write(project: Path, name: str, *up: str, down: str = "SELECT 1") -> Path:
+    """Write a migration of SQL statements, each of which commits by itself."""
+    forth = " ".join(f"await q.sequelize.query(`{each}`);" for each in up)
+    path = project / "migrations" / name
+    path.write_text(
+        f"module.exports = {{\n  async up(q) {{ {forth} }},\n"
+        f"  async down(q) {{ await q.sequelize.query(`{down}`); }},\n}};\n"
+    )
+    return path

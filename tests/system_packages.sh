@@ -14,12 +14,12 @@ case "${1:?python, compiler, tests or soak}" in
         wanted=(gcc libc6-dev make)
         ;;
     tests)
-        why="the tests run against PostgreSQL 15 and MariaDB, through PgBouncer, with certificates, with Node and mysqlclient"
+        why="the tests run against PostgreSQL 15, MariaDB and Prometheus, through PgBouncer, with certificates, Node and mysqlclient"
         wanted=(postgresql-15 mariadb-server-core mariadb-client-core galera-4 pgbouncer openssl nodejs npm)
-        wanted+=(gcc pkg-config libmariadb-dev python3-dev)
+        wanted+=(prometheus gcc pkg-config libmariadb-dev python3-dev)
         ;;
     soak)
-        why="PostgreSQL 14 and 17 come from Maven Central"
+        why="PostgreSQL 14 and 17 and MariaDB 11.4 come from Maven Central"
         wanted=(maven)
         ;;
     *)
@@ -43,6 +43,7 @@ is_installed() {
         galera-4) test -e /usr/lib/galera/libgalera_smm.so ;;
         mariadb-client-core) command -v mariadb >/dev/null ;;
         pgbouncer) test -x /usr/sbin/pgbouncer ;;
+        prometheus) command -v prometheus >/dev/null ;;
         maven) command -v mvn >/dev/null ;;
         *) false ;;
     esac

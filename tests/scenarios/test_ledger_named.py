@@ -131,8 +131,8 @@ def said_of(home: Path, tool: str, server: MariadbServer | PostgresServer, drop:
     return terminal.type(f"whimbrel run {file} --project {project.folder} -o json")
 
 
-@pytest.mark.parametrize("tool", ["sequelize", "typeorm"])
-def test_tools_in_node_on_mariadb(tool: str, tmp_path: Path, mariadb: MariaDB):
+@pytest.mark.parametrize("tool", ["sequelize", "typeorm", "django"])
+def test_tools_on_mariadb(tool: str, tmp_path: Path, mariadb: MariaDB):
     said = said_of(tmp_path, tool, MariadbServer(mariadb), "DROP TABLE whimbrel_step")
     told = json.loads(said.out)
     assert (said.code, told["reason"]) == (2, "LedgerNamed"), said

@@ -190,4 +190,4 @@ def test_a_path_before_the_api_is_kept(app: App, tmp_path: Path):
     url = f"http://127.0.0.1:{app.port}/tenants/shop/"
     answer_of(tmp_path, asks(url, "up", LESS))
     paths = {path for _, path, _ in app.asked if path != "/metrics"}
-    assert paths == {"/tenants/shop/api/v1/query?query=up&timeout=0.5"}
+    assert paths == {"/tenants/shop/api/v1/query?query=up&timeout=500ms"}

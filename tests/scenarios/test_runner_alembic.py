@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres
-from tests.processes import ROOT, is_dead_within
-from tests.runner_process import Attempt, RunnerProcess
+from tests.processes import ROOT
+from tests.runner_process import Attempt
+from tests.scenarios.tool_runs import kill_in_sleep, url_that_makes_roles, wait_for_sleep
 
 SLOW = '''"""slow"""
 from alembic import op
@@ -38,14 +39,6 @@ def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
     # Not tmp_path: a Unix socket's path has 107 bytes at most.
     with tempfile.TemporaryDirectory(prefix="w") as folder:
         yield Attempt(Path(folder), database.url, (), project, run=RUN)
-
-
-def may_make_roles(database: Postgres) -> None:
-    """Make a login that may make roles and grant the owner, which PostgreSQL 16 wants said."""
-    admin = replace(database, user="postgres", password="postgres")
-    admin.run(f"CREATE ROLE {database.user}_login LOGIN PASSWORD 'x1y2z3' CREATEROLE")
-    admin.run(f"GRANT {database.user} TO {database.user}_login WITH ADMIN OPTION")
-    admin.run(f"ALTER ROLE {database.user}_login SET role = '{database.user}'")
 
 
 def test_up_again_and_back(attempt: Attempt, database: Postgres):
@@ -84,16 +77,6 @@ def test_bookkeeping_that_became_ambiguous_while_the_tool_ran_is_a_question(
     assert (retried.code, retried.result["revision"]) == (0, "0004"), retried
 
 
-def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
-    """Wait until the tool's statement runs; a runner that ended instead says why."""
-    # Only a superuser sees what the tool's own login runs.
-    admin = replace(database, user="postgres", password="postgres")
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(20)%%'"
-    query += " AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"
-    while admin.run(query) == [(0,)]:
-        assert running.process.poll() is None, running.finish()
-
-
 @dataclass(frozen=True)
 class Killed:
     """A run whose runner was killed while the tool's statement ran."""
@@ -105,12 +88,7 @@ class Killed:
 def killed(attempt: Attempt, project: Path, database: Postgres) -> Killed:
     slow = project / "migrations/versions/0004_slow.py"
     slow.write_text(SLOW)
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
+    kill_in_sleep(database, attempt)
     slow.write_text(SLOW.replace("pg_sleep(20)", "1"))
     return Killed(replace(attempt, attempt=2, machine=""), project)
 
@@ -147,10 +125,7 @@ def test_lost_machine_needs_a_proof(
 
 
 def test_a_login_of_its_own_is_the_fence(attempt: Attempt, project: Path, database: Postgres):
-    may_make_roles(database)
-    url = database.url.replace(
-        f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
-    )
+    url = url_that_makes_roles(database)
     attempt = replace(attempt, url=url, run="own", machine="another-node")
     answer = killed(attempt, project, database).attempt.run_to_end()
     assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
@@ -241,10 +216,7 @@ def test_half_done_tool_is_not_started_again_without_a_person(
     half = 'with op.get_context().autocommit_block():\n        op.execute("CREATE TABLE half ()")'
     (project / "migrations/versions/0004_slow.py").write_text(SLOW.replace(up, f"{half}\n    {up}"))
     replace(attempt, spec=(("migrations.to", "0003"),)).run_to_end()
-    running = replace(attempt, run=f"{RUN}-2").start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    running.finish()
+    kill_in_sleep(database, replace(attempt, run=f"{RUN}-2"))
     held = replace(attempt, run=f"{RUN}-2", attempt=2).run_to_end()
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert held.result["command"] == "whimbrel retry shop -n team"

@@ -12,26 +12,12 @@ from psycopg.errors import QueryCanceled
 
 from tests.db.pgbouncer import running_pgbouncer
 from tests.postgres import Postgres
-from tests.processes import is_dead_within
-from tests.runner_process import Attempt, RunnerProcess
+from tests.runner_process import Attempt
 from tests.scenarios import test_runner_alembic as plain
-from tests.scenarios.test_runner_alembic import (
-    RUN,
-    SLOW,
-    autocommitted,
-    may_make_roles,
-    wait_for_sleep,
-)
+from tests.scenarios.test_runner_alembic import RUN, SLOW, autocommitted
+from tests.scenarios.tool_runs import kill_in_sleep, url_that_makes_roles, wait_for_sleep
 
 attempt, project = plain.attempt, plain.project
-
-
-def kill_while_it_sleeps(running: RunnerProcess, database: Postgres) -> None:
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
 
 
 def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
@@ -43,7 +29,7 @@ def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
     slow.write_text(autocommitted("INSERT INTO t SELECT 1 FROM pg_sleep(20)"))
     hidden = f"{database.url}?application_name=shop&options=-csearch_path%3Dpublic"
     first = replace(attempt, url=hidden, order=(("number", 2),))
-    kill_while_it_sleeps(first.start(), database)
+    kill_in_sleep(database, first)
     slow.write_text(slow.read_text().replace("pg_sleep(20)", "pg_sleep(0)"))
     second = first.next().run_to_end()
     assert (second.code, second.result.get("fence")) == (0, "Process"), second
@@ -131,10 +117,7 @@ def test_alembic_runs_behind_a_pooler_in_session_mode(
         up = through.run_to_end()
         assert (up.code, up.result.get("revision")) == (0, "0003"), up
         (project / "migrations/versions/0004_slow.py").write_text(SLOW)
-        running = replace(through, run=f"{RUN}-2", order=(("number", 2),)).start()
-        wait_for_sleep(database, running)
-        running.process.kill()
-        running.finish()
+        kill_in_sleep(database, replace(through, run=f"{RUN}-2", order=(("number", 2),)))
         (project / "migrations/versions/0004_slow.py").write_text(
             SLOW.replace("_sleep(20)", "_sleep(0)")
         )
@@ -146,10 +129,7 @@ def test_alembic_runs_behind_a_pooler_in_session_mode(
 def test_password_of_the_tools_own_login_is_nowhere(
     attempt: Attempt, project: Path, database: Postgres
 ):
-    may_make_roles(database)
-    url = database.url.replace(
-        f"{database.user}:{database.password}", f"{database.user}_login:x1y2z3"
-    )
+    url = url_that_makes_roles(database)
     loud = SLOW.replace('op.execute("SELECT pg_sleep(20)")', "raise ValueError(URL)")
     head = 'import os\nURL = os.environ["DATABASE_URL"]\nprint(URL, flush=True)\n'
     (project / "migrations/versions/0004_loud.py").write_text(

@@ -1,75 +1,32 @@
 """The whole runner with a real Django project, behind the real launcher."""
 
-import shutil
-import signal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.django_project import ONE, THREE, TWO, copied, write
 from tests.postgres import Postgres
-from tests.processes import ROOT, is_dead_within
-from tests.runner_process import Attempt, RunnerProcess
-
-ONE, TWO, THREE = (
-    "people:0001_create_people",
-    "people:0002_fill_email",
-    "people:0003_email_is_unique",
-)
-MIGRATION = """
-from django.db import migrations
-class Migration(migrations.Migration):
-    atomic = {atomic}
-    dependencies = [("people", "{below}")]
-    operations = [migrations.RunSQL({up!r}, {down!r})]
-"""
-SLEEP = "SELECT pg_sleep(20)"
+from tests.runner_process import Attempt
+from tests.scenarios.tool_runs import first_attempt, to
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    ignore = shutil.ignore_patterns("__pycache__")
-    return Path(shutil.copytree(ROOT / "examples/tools/django", tmp_path / "app", ignore=ignore))
+    return copied(tmp_path / "app")
 
 
 @pytest.fixture
 def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
-    # Not tmp_path: a Unix socket's path has 107 bytes at most.
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        spec = (("migrations.tool", "django"), ("migrations.databaseURL.scheme", "postgresql"))
-        # Another run than in the stories of other tools: a process is known by its run.
-        yield Attempt(Path(folder), database.url, (), project, run="django1", spec=spec)
-
-
-def write(project: Path, name: str, up: str, **further: object) -> None:
-    """Write the migration after the example's last one; `below` names another."""
-    words = {"below": THREE.partition(":")[2], "down": "SELECT 1", "atomic": True, **further}
-    path = project / f"people/migrations/{name}.py"
-    path.write_text(MIGRATION.format(up=up, **words))
-
-
-def to(base: Attempt, revision: str, number: int, **changes: object) -> Attempt:
-    """Return a run of its own that asks for a revision."""
-    spec = (*base.spec, ("migrations.to", revision))
-    return replace(base, run=f"django{number}", spec=spec, order=(("number", number),), **changes)
+    with first_attempt(database, project, "django") as attempt:
+        yield attempt
 
 
 def rows(database: Postgres) -> list[str]:
     """Return what Django has written down of the project's own app."""
     query = "SELECT app || ':' || name FROM django_migrations WHERE app = 'people' ORDER BY id"
     return [row[0] for row in database.run(query)]
-
-
-def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
-    """Wait until the tool's statement runs; a runner that ended instead says why."""
-    # Only a superuser sees what the tool's own login runs.
-    admin = replace(database, user="postgres", password="postgres")
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(20)%%'"
-    query += " AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"
-    while admin.run(query) == [(0,)]:
-        assert running.process.poll() is None, running.finish()
 
 
 def shape(database: Postgres) -> list[tuple]:
@@ -81,22 +38,6 @@ def shape(database: Postgres) -> list[tuple]:
         UNION ALL SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid), ''
         FROM pg_constraint WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"""
     return database.run(query)
-
-
-def test_up_again_and_back(attempt: Attempt, database: Postgres):
-    up = attempt.run_to_end()
-    assert (up.code, up.result.get("revision")) == (0, THREE), up
-    assert "auth" not in up.result["revision"]
-    again = replace(attempt, run="django2").run_to_end()
-    assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
-    assert database.run("SELECT count(*) FROM whimbrel.tool_run") == [(1,)]
-    back = replace(attempt, run="django3", segment="Rollback").run_to_end()
-    assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
-    assert database.run("SELECT count(*) FROM django_migrations") == [(0,)]
-    assert back.result["salvage"]
-    salvaged = str(database.run("SELECT source FROM whimbrel.salvage"))
-    assert "people" in salvaged
-    assert "django_migrations" not in salvaged
 
 
 def test_up_down_up_has_the_same_shape(attempt: Attempt, database: Postgres):
@@ -181,78 +122,6 @@ def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     assert (again.code, again.result["revision"]) == (0, ONE), again
 
 
-def test_killed_in_mid_statement_and_started_again(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    write(project, "0004_slow", f"CREATE TABLE late (n int); {SLEEP}", down="DROP TABLE late")
-    attempt = replace(attempt, run="killed")
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
-    write(project, "0004_slow", "CREATE TABLE late (n int)", down="DROP TABLE late")
-    answer = replace(attempt, attempt=2).run_to_end()
-    assert (answer.code, answer.result.get("revision")) == (0, "people:0004_slow"), answer
-    assert answer.result["fence"] == "Process"
-    assert database.run("SELECT count(*) FROM late") == [(0,)]
-
-
-def test_a_login_of_its_own_owns_nothing_and_is_the_fence(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    admin = replace(database, user="postgres", password="postgres")
-    login = f"{database.user}_login"
-    admin.run(f"CREATE ROLE {login} LOGIN PASSWORD 'x1y2z3' CREATEROLE")
-    admin.run(f"GRANT {database.user} TO {login} WITH ADMIN OPTION")
-    admin.run(f"ALTER ROLE {login} SET role = '{database.user}'")
-    url = database.url.replace(f"{database.user}:{database.password}", f"{login}:x1y2z3")
-    write(project, "0004_slow", SLEEP)
-    lost = replace(attempt, url=url, run="own", machine="another-node")
-    running = lost.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
-    write(project, "0004_slow", "SELECT 1")
-    answer = replace(lost, attempt=2, machine="").run_to_end()
-    assert (answer.code, answer.result.get("revision")) == (0, "people:0004_slow"), answer
-    assert answer.result["fence"] == "Role"
-    owners = database.run("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
-    assert owners == [(database.user,)]
-
-
-def test_sigterm_between_two_migrations_takes_nothing_back(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    write(project, "0004_slow", SLEEP)
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    running.process.send_signal(signal.SIGTERM)
-    answer = running.finish(20)
-    assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
-    assert answer.result["revision"] == THREE
-    write(project, "0004_slow", "SELECT 1")
-    on = attempt.next().run_to_end()
-    assert (on.code, on.result.get("revision")) == (0, "people:0004_slow"), on
-
-
-def test_two_runs_at_once_apply_once(attempt: Attempt, project: Path, database: Postgres):
-    """Without a lock both would say OK and the data would be there twice (finding 0.1)."""
-    to(attempt, THREE, 1).run_to_end()
-    database.run("CREATE TABLE seen (n int)")
-    write(project, "0004_slow", "INSERT INTO seen SELECT 1 FROM pg_sleep(3)")
-    first, second = to(attempt, "head", 2), to(attempt, "head", 3, name="twin", uid="uid-twin")
-    both = [each.start() for each in (first, second)]
-    answers = [each.finish() for each in both]
-    codes = sorted(each.code for each in answers)
-    assert codes in ([0, 0], [0, 75]), answers
-    assert database.run("SELECT count(*) FROM seen") == [(1,)]
-    assert rows(database)[3:] == ["people:0004_slow"]
-
-
 def test_half_of_a_migration_that_commits_by_itself_is_seen(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -277,18 +146,6 @@ def test_half_of_a_migration_after_whole_ones_is_not_called_as_before(
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert rows(database) == [ONE]
     assert held.result["command"] == "whimbrel retry shop -n team"
-
-
-def test_an_older_image_changes_nothing(attempt: Attempt, project: Path, database: Postgres):
-    write(project, "0004_new", "SELECT 1")
-    assert attempt.run_to_end().code == 0
-    (project / "people/migrations/0004_new.py").unlink()
-    ahead = replace(attempt, run="django2").run_to_end()
-    assert (ahead.code, ahead.result["reason"]) == (0, "DatabaseAhead"), ahead
-    lower = to(attempt, ONE, 3).run_to_end()
-    assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
-    assert lower.result["image"] == "shop:1"
-    assert rows(database)[-1] == "people:0004_new"
 
 
 def test_the_file_of_a_package_may_change_and_that_of_the_project_may_not(

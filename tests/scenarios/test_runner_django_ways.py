@@ -1,20 +1,17 @@
 """Where a Django run was cut, or a release is not what it seems: what is said, and what follows."""
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
-import pytest
-
+from tests.django_project import ONE, THREE, TWO, write
 from tests.postgres import Postgres
 from tests.runner_process import Attempt
 from tests.scenarios import test_runner_django as plain
-from tests.scenarios.test_runner_django import ONE, SLEEP, THREE, TWO, rows, wait_for_sleep, write
+from tests.scenarios.test_runner_django import rows
+from tests.scenarios.tool_runs import SLEEP, to, wait_for_sleep
 
-RUN = f"ways-{uuid4().hex[:8]}"
-project, base = plain.project, plain.attempt
+project, attempt = plain.project, plain.attempt
 ORDERS = """
 from django.db import migrations
 class Migration(migrations.Migration):
@@ -22,16 +19,6 @@ class Migration(migrations.Migration):
     replaces = {replaces!r}
     operations = [migrations.RunSQL({up!r}, {down!r})]
 """
-
-
-@pytest.fixture
-def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
-    yield from plain.attempt.__wrapped__(database, project)
-
-
-def to(base: Attempt, revision: str, number: int, **changes: object) -> Attempt:
-    """Return a run of its own that asks for a revision."""
-    return replace(plain.to(base, revision, number, **changes), run=f"{RUN}-{number}")
 
 
 def orders(project: Path, name: str, up: str, **further: object) -> None:
@@ -149,7 +136,7 @@ def test_an_approved_run_that_is_stopped_between_two_migrations_goes_on(
 ):
     write(project, "0004_slow", SLEEP)
     spec = (*attempt.spec, ("migrations.to", "people:0004_slow"), ("approval.before", ["Start"]))
-    attempt = replace(attempt, spec=spec, run=f"{RUN}-approved")
+    attempt = replace(attempt, spec=spec, run=f"{attempt.run}-ok")
     digest = replace(attempt, segment="Look").run_to_end().result["planDigest"]
     first = replace(attempt, attempt=2, order=(("approved", digest),))
     for number in (2, 3):
@@ -179,7 +166,7 @@ class PeopleConfig(AppConfig):
             cursor.execute("CREATE TABLE written (n int)")
 """
     )
-    look = replace(attempt, run=f"{RUN}-look", segment="Look").run_to_end()
+    look = replace(attempt, run=f"{attempt.run}-look", segment="Look").run_to_end()
     assert look.code == 2, look
     assert "read-only" in look.result["message"]
     assert database.run("SELECT to_regclass('written') IS NULL") == [(True,)]

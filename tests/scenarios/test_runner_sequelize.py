@@ -1,7 +1,6 @@
 """The whole runner with a real Sequelize project, behind the real launcher."""
 
 import signal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres
-from tests.processes import is_dead_within
-from tests.runner_process import Attempt, RunnerProcess
-from tests.sequelize_project import ONE, THREE, TWO, copied
+from tests.runner_process import Attempt
+from tests.scenarios.tool_runs import SLEEP, first_attempt, kill_in_sleep, to, wait_for_sleep
+from tests.sequelize_project import ONE, THREE, TWO, copied, write
 
 FOUR, FIVE = "20260104090000-four.js", "20260105090000-five.js"
-SLEEP = "SELECT pg_sleep(20)"
 RETRY = "whimbrel retry shop -n team"
 
 
@@ -25,56 +23,13 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
-    # Not tmp_path: a Unix socket's path has 107 bytes at most.
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        spec = (("migrations.tool", "sequelize"), ("migrations.databaseURL.scheme", "postgresql"))
-        # Another run than in the stories of other tools: a process is known by its run.
-        yield Attempt(Path(folder), database.url, (), project, run="sequelize1", spec=spec)
-
-
-def write(project: Path, name: str, *up: str, down: str = "SELECT 1") -> None:
-    """Write a migration of SQL statements, each of which commits by itself."""
-    forth = " ".join(f"await q.sequelize.query(`{each}`);" for each in up)
-    (project / "migrations" / name).write_text(
-        f"module.exports = {{\n  async up(q) {{ {forth} }},\n"
-        f"  async down(q) {{ await q.sequelize.query(`{down}`); }},\n}};\n"
-    )
-
-
-def to(base: Attempt, revision: str, number: int, *, retry: str = "", **changes: object) -> Attempt:
-    """Return a run of its own that asks for a revision."""
-    spec = (*base.spec, ("migrations.to", revision))
-    order = (("number", number), ("retry", retry))
-    return replace(base, run=f"sequelize{number}", spec=spec, order=order, **changes)
+    with first_attempt(database, project, "sequelize") as attempt:
+        yield attempt
 
 
 def rows(database: Postgres) -> list[str]:
     """Return what Sequelize has written down."""
     return [row[0] for row in database.run('SELECT name FROM "SequelizeMeta" ORDER BY 1')]
-
-
-def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
-    """Wait until the tool's statement runs; a runner that ended instead says why."""
-    # Only a superuser sees what the tool's own login runs.
-    admin = replace(database, user="postgres", password="postgres")
-    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(20)%%'"
-    query += " AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"
-    while admin.run(query) == [(0,)]:
-        assert running.process.poll() is None, running.finish()
-
-
-def test_up_again_and_back(attempt: Attempt, database: Postgres):
-    up = attempt.run_to_end()
-    assert (up.code, up.result.get("revision")) == (0, THREE), up
-    again = replace(attempt, run="sequelize2").run_to_end()
-    assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
-    assert database.run("SELECT count(*) FROM whimbrel.tool_run") == [(1,)]
-    back = replace(attempt, run="sequelize3", segment="Rollback").run_to_end()
-    assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
-    assert rows(database) == []
-    salvaged = str(database.run("SELECT source FROM whimbrel.salvage"))
-    assert "people" in salvaged
-    assert "SequelizeMeta" not in salvaged
 
 
 @pytest.mark.soak
@@ -159,12 +114,7 @@ def test_killed_in_the_middle_a_person_looks_first(
     to(attempt, THREE, 1).run_to_end()
     write(project, FOUR, "UPDATE people SET name = name || '!'", SLEEP)
     lost = to(attempt, FOUR, 2)
-    running = lost.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
+    kill_in_sleep(database, lost)
     held = replace(lost, attempt=2).run_to_end()
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert f"may have been at {FOUR}, which commits as it goes" in held.result["message"]
@@ -194,28 +144,3 @@ def test_sigterm_stops_between_two_migrations_and_cuts_off_a_long_one(
     running.process.send_signal(signal.SIGTERM)
     cut = running.finish(20)
     assert (cut.code, cut.result.get("reason")) == (3, "HalfDone"), cut
-
-
-@pytest.mark.soak
-def test_two_runs_at_once_apply_once(attempt: Attempt, project: Path, database: Postgres):
-    """Without a lock the data would be there twice (finding 0.1)."""
-    to(attempt, THREE, 1).run_to_end()
-    database.run("CREATE TABLE seen (n int)")
-    write(project, FOUR, "INSERT INTO seen SELECT 1 FROM pg_sleep(2)")
-    first, second = to(attempt, "head", 2), to(attempt, "head", 3, name="twin", uid="uid-twin")
-    both = [each.start() for each in (first, second)]
-    answers = [each.finish() for each in both]
-    assert sorted(each.code for each in answers) in ([0, 0], [0, 75]), answers
-    assert database.run("SELECT count(*) FROM seen") == [(1,)]
-
-
-@pytest.mark.soak
-def test_an_older_image_changes_nothing(attempt: Attempt, project: Path, database: Postgres):
-    write(project, FOUR, "SELECT 1")
-    assert attempt.run_to_end().code == 0
-    (project / "migrations" / FOUR).unlink()
-    ahead = replace(attempt, run="sequelize2").run_to_end()
-    assert (ahead.code, ahead.result["reason"]) == (0, "DatabaseAhead"), ahead
-    lower = to(attempt, ONE, 3).run_to_end()
-    assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
-    assert rows(database)[-1] == FOUR

@@ -1,7 +1,5 @@
 """The whole runner with a real TypeORM project, behind the real launcher."""
 
-import signal
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.postgres import Postgres, create_database
-from tests.processes import is_dead_within
-from tests.runner_process import Attempt, RunnerProcess
+from tests.runner_process import Attempt
+from tests.scenarios.tool_runs import first_attempt, to
 from tests.typeorm_shop import ONE, THREE, TWO, copied, migration, query
 
 LATE = "Late1767300000000"  # between ONE and TWO
 FOUR, FIVE = "Fourth1767484800000", "Fifth1767571200000"
-SLEEP = query("SELECT pg_sleep(20)")
 BROKEN = query("SELECT nonsense()")
 HALF = query("CREATE TABLE half (n int)") + BROKEN
 NO_TRANSACTION = "transaction = false;"
@@ -28,44 +25,12 @@ def project(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
-    # Not tmp_path: a Unix socket's path has 107 bytes at most.
-    with tempfile.TemporaryDirectory(prefix="w") as folder:
-        spec = (("migrations.tool", "typeorm"), ("migrations.databaseURL.scheme", "postgresql"))
-        # Another run than in the stories of other tools: a process is known by its run.
-        yield Attempt(Path(folder), database.url, (), project, run="typeorm1", spec=spec)
-
-
-def to(base: Attempt, revision: str, number: int, **changes: object) -> Attempt:
-    """Return a run of its own that asks for a revision."""
-    spec = (*base.spec, ("migrations.to", revision))
-    return replace(base, run=f"typeorm{number}", spec=spec, order=(("number", number),), **changes)
+    with first_attempt(database, project, "typeorm") as attempt:
+        yield attempt
 
 
 def rows(database: Postgres) -> list[str]:
     return [row[0] for row in database.run("SELECT name FROM migrations ORDER BY id")]
-
-
-def wait_for_sleep(database: Postgres, running: RunnerProcess) -> None:
-    """Wait until the tool's statement runs; a runner that ended instead says why."""
-    # Only a superuser sees what the tool's own login runs.
-    admin = replace(database, user="postgres", password="postgres")
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(20)%%'"
-    asked += " AND state = 'active' AND datname = current_database() AND pid <> pg_backend_pid()"
-    while admin.run(asked) == [(0,)]:
-        assert running.process.poll() is None, running.finish()
-
-
-def test_up_again_and_back(attempt: Attempt, database: Postgres):
-    up = attempt.run_to_end()
-    assert (up.code, up.result.get("revision")) == (0, THREE), up
-    again = replace(attempt, run="typeorm2").run_to_end()
-    assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
-    assert database.run("SELECT count(*) FROM whimbrel.tool_run") == [(1,)]
-    back = replace(attempt, run="typeorm3", segment="Rollback").run_to_end()
-    assert (back.code, back.result["outcome"], rows(database)) == (0, "RolledBack", []), back
-    salvaged = str(database.run("SELECT source FROM whimbrel.salvage"))
-    assert "people" in salvaged
-    assert "migrations" not in salvaged
 
 
 def test_rollback_takes_back_what_was_merged_late_and_keeps_what_was_written(
@@ -159,92 +124,6 @@ def test_half_of_a_migration_that_commits_by_itself_is_seen(
     migration(project, FOUR, up=query("SELECT 1"))
     again = replace(to(attempt, "head", 3), order=(("number", 3), ("retry", "now"))).run_to_end()
     assert (again.code, again.result["revision"]) == (0, FOUR), again
-
-
-@pytest.mark.soak
-def test_killed_in_mid_statement_and_started_again(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    migration(project, FOUR, up=query("CREATE TABLE late (n int)") + SLEEP)
-    attempt = replace(attempt, run="typeorm-killed")
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
-    migration(project, FOUR, up=query("CREATE TABLE late (n int)"))
-    answer = replace(attempt, attempt=2).run_to_end()
-    assert (answer.code, answer.result.get("revision")) == (0, FOUR), answer
-    assert answer.result["fence"] == "Process"
-
-
-@pytest.mark.soak
-def test_a_login_of_its_own_owns_nothing_and_is_the_fence(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    admin = replace(database, user="postgres", password="postgres")
-    login = f"{database.user}_login"
-    admin.run(f"CREATE ROLE {login} LOGIN PASSWORD 'x1y2z3' CREATEROLE")
-    admin.run(f"GRANT {database.user} TO {login} WITH ADMIN OPTION")
-    admin.run(f"ALTER ROLE {login} SET role = '{database.user}'")
-    url = database.url.replace(f"{database.user}:{database.password}", f"{login}:x1y2z3")
-    migration(project, FOUR, up=SLEEP)
-    lost = replace(attempt, url=url, run="typeorm-own", machine="another-node")
-    running = lost.start()
-    wait_for_sleep(database, running)
-    running.process.kill()
-    assert running.tool is not None
-    assert is_dead_within(running.tool.pid, 5)
-    running.finish()
-    migration(project, FOUR)
-    answer = replace(lost, attempt=2, machine="").run_to_end()
-    assert (answer.code, answer.result.get("revision")) == (0, FOUR), answer
-    assert answer.result["fence"] == "Role"
-    owners = database.run("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
-    assert owners == [(database.user,)]
-
-
-@pytest.mark.soak
-def test_sigterm_between_two_migrations_takes_nothing_back(
-    attempt: Attempt, project: Path, database: Postgres
-):
-    migration(project, FOUR, up=SLEEP)
-    running = attempt.start()
-    wait_for_sleep(database, running)
-    running.process.send_signal(signal.SIGTERM)
-    answer = running.finish(20)
-    assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
-    assert answer.result["revision"] == THREE
-    migration(project, FOUR)
-    on = attempt.next().run_to_end()
-    assert (on.code, on.result.get("revision")) == (0, FOUR), on
-
-
-@pytest.mark.soak
-def test_two_runs_at_once_apply_once(attempt: Attempt, project: Path, database: Postgres):
-    """Without a lock a data migration would be there twice, and its row too."""
-    to(attempt, THREE, 1).run_to_end()
-    database.run("CREATE TABLE seen (n int)")
-    migration(project, FOUR, up=query("INSERT INTO seen SELECT 1 FROM pg_sleep(2)"))
-    first, second = to(attempt, "head", 2), to(attempt, "head", 3, name="twin", uid="uid-twin")
-    both = [each.start() for each in (first, second)]
-    answers = [each.finish() for each in both]
-    assert sorted(each.code for each in answers) in ([0, 0], [0, 75]), answers
-    assert database.run("SELECT count(*) FROM seen") == [(1,)]
-    assert rows(database) == [ONE, TWO, THREE, FOUR]
-
-
-@pytest.mark.soak
-def test_an_older_image_changes_nothing(attempt: Attempt, project: Path, database: Postgres):
-    file = migration(project, FOUR)
-    assert attempt.run_to_end().code == 0
-    file.unlink()
-    ahead = replace(attempt, run="typeorm2").run_to_end()
-    assert (ahead.code, ahead.result["reason"]) == (0, "DatabaseAhead"), ahead
-    lower = to(attempt, ONE, 3).run_to_end()
-    assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
-    assert rows(database)[-1] == FOUR
 
 
 @pytest.mark.soak

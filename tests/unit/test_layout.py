@@ -102,9 +102,9 @@ def test_a_tool_is_measured_with_its_wrapper_and_apart_from_the_package(tmp_path
 
 
 def test_the_package_is_measured_without_its_tools(tmp_path: Path):
-    write_code(tmp_path / "planning/tools/ant.py", 300)
-    write_code(tmp_path / "planning/dialects/mariadb_words.py", 300)
-    write_code(tmp_path / "planning/release/rules.py", 300)
+    write_code(tmp_path / "planning/tools/ant.py", 250)
+    write_code(tmp_path / "planning/dialects/mariadb_words.py", 250)
+    write_code(tmp_path / "planning/release/rules.py", 250)
     for number in range(6):
         write_code(tmp_path / f"planning/module{number}.py", 250)
     write_code(tmp_path / "planning/last.py", 100)

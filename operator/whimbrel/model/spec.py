@@ -63,6 +63,7 @@ _NO_SOAK: Final = "write spec.soak longer than zero: a check is made in a soak t
 _NO_SWITCH: Final = (
     "PreSwitch and PostSwitch are moments of strategy BlueGreen; write PostMigrate or Soak instead"
 )
+_TAKEN: Final = "identity is the name of the check of strategy.blueGreen.identity: choose another"
 _POSITIVE: Final = "write limits longer than zero: zero would mean no limit"
 
 
@@ -166,6 +167,10 @@ class Spec(Frozen):
                 "moment in ['PreSwitch', 'PostSwitch']))",
                 _NO_SWITCH,
             ),
+            (
+                "!has(self.healthChecks) || self.healthChecks.all(check, check.name != 'identity')",
+                _TAKEN,
+            ),
         )
     )
     database: Database = Field(description="Which database. Immutable.")
@@ -198,6 +203,7 @@ class Spec(Frozen):
         switches = self.strategy.type is StrategyType.BLUE_GREEN
         require(self.soak > 0 or Moment.SOAK not in moments, _NO_SOAK)
         require(switches or not moments & {Moment.PRE_SWITCH, Moment.POST_SWITCH}, _NO_SWITCH)
+        require(all(check.name != "identity" for check in self.health_checks), _TAKEN)
         return self
 
 

@@ -149,6 +149,17 @@ def resolve(kept: Kept | None, session: Session, rows: Iterable[Unfinished]) -> 
         kept.run(session, kept.table.undo, ended)
 
 
+def begin(kept: Kept, session: Session, file: MigrationFile, rows: Iterable[Unfinished]) -> None:
+    """Write the row of a file that begins, in the transaction that is open; `rows` were before it.
+
+    Raises:
+        TransientError: Somebody else has written there since the plan was made.
+    """
+    resolve(kept, session, rows)
+    begun = kept.run(session, kept.table.begin, file.version, file.checksum)
+    _refuse_changed(kept, file, begun)
+
+
 def record(
     kept: Kept, session: Session, direction: Direction, file: MigrationFile, statement: str
 ) -> None:
@@ -161,10 +172,10 @@ def record(
         changed = kept.run(session, kept.table.remove, file.version)
     else:
         changed = kept.run(session, statement, file.version, file.checksum)
-    refuse_changed(kept, file, changed)
+    _refuse_changed(kept, file, changed)
 
 
-def refuse_changed(kept: Kept, file: MigrationFile, changed: list[tuple[object, ...]]) -> None:
+def _refuse_changed(kept: Kept, file: MigrationFile, changed: list[tuple[object, ...]]) -> None:
     """Plan again where a statement changed nothing of what the plan knew.
 
     Raises:

@@ -13,7 +13,7 @@ from whimbrel.model.steps import CatalogObject, Commits, Direction, Piece, RunPi
 from whimbrel.planning.dialects.mariadb import read_setting, set_setting
 from whimbrel.planning.dialects.mariadb_catalog import ENGINES
 from whimbrel.runner.catalog import fingerprint, read_catalog
-from whimbrel.runner.kept_table import refuse_changed, resolve
+from whimbrel.runner.kept_table import begin
 from whimbrel.runner.mariadb_journal import (
     BROKEN,
     UNDO,
@@ -103,10 +103,7 @@ def _begin(step: RunPieces, work: Work, journal: Journal, place: Place) -> None:
         work.guard(session)
         journal.open(shape, known)
         if step.direction is Direction.UP and work.kept is not None:
-            resolve(work.kept, session, work.unfinished_of(step.file))
-            values = (step.file.version, step.file.checksum)
-            begun = work.kept.run(session, work.kept.table.begin, *values)
-            refuse_changed(work.kept, step.file, begun)
+            begin(work.kept, session, step.file, work.unfinished_of(step.file))
 
 
 def _write_begun(step: RunPieces, work: Work) -> None:

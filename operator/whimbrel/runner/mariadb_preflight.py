@@ -47,7 +47,7 @@ def check_server(target: Target, name: str) -> Server:
         )
     if read_only or replica:
         raise TransientError("ReadOnly", f"{target} {_behind(read_only=bool(read_only))}")
-    return Server(known[0], str(database), (*target.warnings, *_warnings(known)))
+    return Server(known[0], str(database), (*target.warnings, *warnings_of(known)))
 
 
 def _behind(*, read_only: bool) -> str:
@@ -90,7 +90,8 @@ def checked_version(text: str) -> tuple[int, int]:
     return found
 
 
-def _warnings(found: tuple[int, int]) -> tuple[str, ...]:
+def warnings_of(found: tuple[int, int]) -> tuple[str, ...]:
+    """Return what is said of a version, major and minor, that is newer than any tried."""
     if found <= words.NEWEST_SERVER:
         return ()
     newest = ".".join(map(str, words.NEWEST_SERVER))

@@ -132,10 +132,9 @@ class MariadbSession:
         number: int = self.ask(words.CONNECTION, ())[0][0]
         return number
 
-    def home(self) -> str | None:
+    def home(self) -> str:
         """Return the database that is connected to."""
-        found: str | None = self.ask(words.WHO_AM_I, ())[0][2]
-        return found
+        return str(self.ask(words.WHO_AM_I, ())[0][2])
 
     def is_pooled(self) -> bool:
         """Return whether a proxy stands before the server."""

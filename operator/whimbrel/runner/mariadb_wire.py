@@ -78,11 +78,11 @@ def _tls(given: dict[str, str]) -> dict[str, Any]:
     return {"ssl": context}
 
 
-_WRONG_PASSWORD: Final = "login or password is wrong; mend the Secret, every try reads it again"
+_BAD_LOGIN: Final = "login or password is wrong; mend the Secret, every try reads it again"
 _CERTIFICATE: Final = "the server's certificate is not accepted (authority, name or date)"
 # What an error number of a login means.
 _CAUSES: Final = {
-    **dict.fromkeys((1045, 1698), ("WrongPassword", _WRONG_PASSWORD)),
+    **dict.fromkeys((1045, 1698), ("WrongPassword", _BAD_LOGIN)),
     **dict.fromkeys((1040, 1203, 1226), ("TooManyConnections", "it has no connection left for us")),
     1044: ("LoginRefused", "the login may not use that database"),
     1130: ("LoginRefused", "the server does not let this host in"),

@@ -3,7 +3,7 @@
 import pytest
 
 from whimbrel.model.errors import RefusedError
-from whimbrel.runner.mariadb_preflight import checked_version
+from whimbrel.runner.mariadb_preflight import checked_version, warnings_of
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,12 @@ from whimbrel.runner.mariadb_preflight import checked_version
 )
 def test_a_server_is_carried(text: str, found: tuple[int, int]):
     assert checked_version(text) == found
+
+
+def test_a_server_newer_than_the_newest_that_was_tried_is_a_warning():
+    assert warnings_of((11, 4)) == ()
+    (told,) = warnings_of((11, 8))
+    assert told == "ServerUntested: MariaDB 11.8 is newer than 11.4, the newest tested"
 
 
 @pytest.mark.parametrize(

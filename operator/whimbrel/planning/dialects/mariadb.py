@@ -16,7 +16,7 @@ from whimbrel.model.errors import SpecError
 
 MAX_IDENTIFIER: Final = 64  # characters
 OLDEST_SERVER: Final = (10, 6)
-NEWEST_SERVER: Final = (10, 11)
+NEWEST_SERVER: Final = (11, 4)
 THEN: Final = "\n;\n"
 
 
@@ -141,11 +141,12 @@ RENEW_LOGIN: Final = "SET PASSWORD = $1"
 
 def prepare_account(database: str) -> str:
     """Return the sentence that says what a DBA prepares for a tool's runs."""
+    account = quote_account(f"{database}_runs@%")
     return (
         "database.runRole must be an account of its own, which no application and no other object "
         "uses and which may change its password; a database administrator runs: CREATE USER "
-        f"'{database[:59]}_runs'@'%' IDENTIFIED BY 'choose-one'; "
-        f"GRANT ALL ON {quote_identifier(database)}.* TO '{database[:59]}_runs'@'%'"
+        f"{account} IDENTIFIED BY 'choose-one'; "
+        f"GRANT ALL ON {quote_identifier(database)}.* TO {account}"
     )
 
 

@@ -51,7 +51,8 @@ def url_of(wanted: HttpCheck) -> URL:
     scheme = "https" if wanted.scheme is Scheme.HTTPS else "http"
     place = URL.build(scheme=scheme, host=wanted.service, port=wanted.port)
     # Joined as text: a query belongs to the path, and "//other" or "@other" leads nowhere else.
-    return URL(f"{place.origin()}/{wanted.path.removeprefix('/')}")
+    path = wanted.path.removeprefix("/")
+    return URL(f"{place.origin()}/{path}")
 
 
 def _connecting(wanted: TcpCheck) -> Measure:
