@@ -334,7 +334,8 @@ def check_decision(seen: Observed, decision: Decision) -> None:
     if isinstance(decision, Wait):
         assert decision.until is not None or decision.human, decision
         run = seen.status.run
-        late = run is not None and seen.now > unix(run.deadline) + SETTLING
+        begun = max(unix(run.deadline), unix(run.release.since)) if run is not None else 0.0
+        late = run is not None and seen.now > begun + SETTLING
         named = decision.human or decision.stalled or "whimbrel " in decision.message
         named = named or run.release.stable_since  # over after propagationDelay
         assert not late or named or seen.leaving_since, (decision, run)
