@@ -142,6 +142,28 @@ def test_a_way_back_after_the_end_of_the_run_is_no_success(shop: Shop):
     assert told(shop.run(2, "Rollback")) == ("RolledBack", "RolledBack", "", False)
 
 
+def test_the_way_back_of_a_complete_release_that_applied_nothing_keeps_the_schema(shop: Shop):
+    """Two releases with one schema: the old side of the second one needs it."""
+    shop.run(1)
+    shop.run(1, "Finish", 2)
+    other = (("strategy", BLUE_GREEN), ("limits", {"lockTimeout": "200ms"}))
+    shop.run(2, spec=other)
+    shop.run(2, "Finish", 2, spec=other)
+    back = shop.run(3, "Rollback", spec=other)
+    assert told(back) == ("RolledBack", "RolledBack", "002", False)
+    assert told(shop.run(3, "Rollback", 2, spec=other)) == told(back)
+    assert told(shop.run(4, "Rollback", spec=other)) == ("RolledBack", "RolledBack", "", False)
+
+
+def test_a_lower_target_is_refused_while_a_new_version_may_run(shop: Shop):
+    shop.run(1)
+    shop.run(1, "Finish", 2)
+    lower = (("strategy", BLUE_GREEN), ("migrations.to", "001"))
+    refused = shop.run(2, spec=lower)
+    assert told(refused) == ("Refused", "LowerTarget", "", False)
+    assert "whimbrel rollback shop -n" in refused["message"]
+
+
 @pytest.fixture
 def alembic(database: Postgres, tmp_path: Path) -> Iterator[Shop]:
     project = Path(shutil.copytree(ROOT / "examples/tools/alembic", tmp_path / "app"))

@@ -75,7 +75,7 @@ def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
     ways = [run for run in read_runs(ledger) if same_object(order, run) and run.id != order.run]
     ups = [run for run in ways if run.purpose == Segment.MIGRATE]
     by_number = sorted(ups, key=lambda run: run.number, reverse=True)
-    left = next((run for run in by_number if _applied_something(ledger, order, run.id)), None)
+    left = next((run for run in by_number if applied_something(ledger, order, run.id)), None)
     newest = by_number[0] if by_number else None
     # What an unfinished release left is what a person means, also after another try at it failed.
     if newest is None or newest.state != "failed" or left is newest:
@@ -83,7 +83,7 @@ def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
     return newest.id if left is None or left.state == "done" else ""
 
 
-def _applied_something(ledger: Ledger, order: Order, run: str) -> bool:
+def applied_something(ledger: Ledger, order: Order, run: str) -> bool:
     """Tell whether something that a run applied was not taken back since."""
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))

@@ -1,9 +1,13 @@
 """Whether a run goes on after its schema, and what the ledger keeps of a release that ended."""
 
 from whimbrel.machine.names import work_digest
+from whimbrel.model.plan import Segment
+from whimbrel.model.result import Result
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.facts import applied_something, revision_of
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
-from whimbrel.runner.roll_back import applied_by_this_run
+from whimbrel.runner.roll_back import NOTHING, applied_by_this_run, nothing_back, roll_back
+from whimbrel.runner.runs import read_run, set_run_target
 
 
 def release_goes_on(bench: Bench) -> bool:
@@ -18,14 +22,15 @@ def release_goes_on(bench: Bench) -> bool:
     if applied_by_this_run(bench):
         return True
     key = _key(bench)
-    return bool(key) and read_note(bench.holding.ledger, Kind.RELEASE, key) != _value(bench)
+    return bool(key) and not _run_of(bench, key)
 
 
 def remember_release(bench: Bench) -> None:
     """Keep which release the Service was switched for."""
     key = _key(bench)
     if key:
-        write_note(bench.holding.ledger, Kind.RELEASE, key, _value(bench))
+        news = [*_value(bench), bench.order.run]
+        write_note(bench.holding.ledger, Kind.RELEASE, key, news)
 
 
 def forget_release(bench: Bench) -> None:
@@ -34,8 +39,35 @@ def forget_release(bench: Bench) -> None:
     Else the same spec, applied again, would count as complete with the traffic at the old side.
     """
     key = _key(bench)
-    if key and read_note(bench.holding.ledger, Kind.RELEASE, key) == _value(bench):
+    if key and _run_of(bench, key):
         forget_note(bench.holding.ledger, Kind.RELEASE, key)
+
+
+def roll_back_release(bench: Bench) -> Result:
+    """Take back what the order names; of a complete release that applied nothing, nothing.
+
+    Its traffic went back already. The schema of the release before is what the old side needs.
+
+    Raises:
+        WhimbrelError: There is no way back, or it did not come to its end.
+    """
+    key, order, ledger = _key(bench), bench.order, bench.holding.ledger
+    newest = _run_of(bench, key) if key and not order.to else ""
+    begun = read_run(ledger, order.run)
+    is_new = begun is not None and begun.purpose == Segment.ROLLBACK and not begun.target
+    if newest and is_new and not applied_something(ledger, order, newest):
+        # Kept first: another attempt finds no release any more, and must not take back another.
+        set_run_target(ledger, order.run, revision_of(bench.facts(), order) or NOTHING)
+        forget_release(bench)
+        return nothing_back(bench)
+    forget_release(bench)
+    return roll_back(bench)
+
+
+def _run_of(bench: Bench, key: str) -> str:
+    """Return the run that completed this very release, if none came after it; else ""."""
+    note = read_note(bench.holding.ledger, Kind.RELEASE, key)
+    return str(note[2]) if note and note[:2] == _value(bench) else ""
 
 
 def _key(bench: Bench) -> str:

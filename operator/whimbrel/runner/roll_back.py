@@ -44,7 +44,7 @@ def roll_back(bench: Bench) -> Result:
     if begun is not None and begun.purpose == Segment.MIGRATE and not begun.target:
         # The window of a run that migrated: nothing of the runs before it is taken back.
         if not applied_by_this_run(bench):
-            return _nothing_back(bench)
+            return nothing_back(bench)
         target = _before_this_run(bench) or NOTHING
         set_run_target(bench.holding.ledger, order.run, target)
     try:
@@ -63,7 +63,8 @@ def roll_back(bench: Bench) -> Result:
     )
 
 
-def _nothing_back(bench: Bench) -> Result:
+def nothing_back(bench: Bench) -> Result:
+    """Return the end of a way back from a run that had applied nothing."""
     findings = bench.findings
     findings.revision = verify(None, bench)
     told = f"this run had applied nothing; the database is at {findings.revision or 'nothing'}"

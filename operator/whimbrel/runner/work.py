@@ -7,6 +7,7 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
+from whimbrel.model.release.strategy import StrategyType
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction, RunPieces
 from whimbrel.planning.build import plan_up
@@ -24,9 +25,14 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
 from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
 from whimbrel.runner.redact import Redactor
-from whimbrel.runner.release import forget_release, release_goes_on, remember_release
-from whimbrel.runner.roll_back import go_on_back, roll_back, take_back_this_run
-from whimbrel.runner.runs import Over, Waiting, close_run, read_run, set_run_plan
+from whimbrel.runner.release import (
+    forget_release,
+    release_goes_on,
+    remember_release,
+    roll_back_release,
+)
+from whimbrel.runner.roll_back import go_on_back, take_back_this_run
+from whimbrel.runner.runs import Over, Run, Waiting, close_run, read_run, set_run_plan
 from whimbrel.runner.salvage import drop_expired
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
@@ -219,8 +225,7 @@ def _migrate(bench: Bench) -> Result:
     plan = plan_up(order.spec, order.owner(), facts, bench.source)
     _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
-    if plan.direction is Direction.UP:
-        check_approved(plan, order, begun)
+    _check_allowed(plan, order, begun)
     if not plan.steps:
         return _nothing(plan, bench)
     if begun is None or not begun.steps:
@@ -234,6 +239,18 @@ def _migrate(bench: Bench) -> Result:
     _drop_expired(bench)
     told = _done_sentence(plan, findings)
     return findings.result(Outcome.DONE, _reason(plan), told, goes_on=order.release)
+
+
+def _check_allowed(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
+    if plan.direction is Direction.UP:
+        check_approved(plan, order, begun)
+    elif order.spec.strategy.type is not StrategyType.TRANSACTIONAL:
+        raise RefusedError(
+            "LowerTarget",
+            "migrations.to is lower than the database: that would take the schema from under the "
+            "new version; nothing was done: set `to` as it was, then "
+            f"whimbrel rollback {order.name} -n {order.namespace} takes the traffic back first",
+        )
 
 
 def _let_go_of_half(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
@@ -288,11 +305,6 @@ def _abort(bench: Bench) -> Result:
     )
 
 
-def _roll_back(bench: Bench) -> Result:
-    forget_release(bench)
-    return roll_back(bench)
-
-
 def _finish(bench: Bench) -> Result:
     """Close the run whose release has stood its checks; what it ended with is remembered."""
     findings = bench.findings
@@ -305,7 +317,7 @@ def _finish(bench: Bench) -> Result:
 _SEGMENTS: Final[dict[Segment, Callable[[Bench], Result]]] = {
     Segment.MIGRATE: _migrate,
     Segment.FINISH: _finish,
-    Segment.ROLLBACK: _roll_back,
+    Segment.ROLLBACK: roll_back_release,
     Segment.ABORT: _abort,
 }
 
