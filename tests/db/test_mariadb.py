@@ -354,7 +354,7 @@ def test_a_proxy_that_shares_sessions_is_refused(mariadb):
 
 
 def test_who_accepts_and_says_nothing_does_not_hang_us(mariadb, monkeypatch):
-    monkeypatch.setattr(mariadb_session, "_CONNECT_SECONDS", 1)
+    monkeypatch.setattr(mariadb_session, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as mute:
         target = replace(parse_target(mariadb.url), port=mute.getsockname()[1])
         with pytest.raises(TransientError) as failed:

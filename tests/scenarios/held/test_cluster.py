@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+from tests.blue_green import GREEN, deploy
+from tests.fake_application import SERVICE
 from tests.fake_cluster import KEY, FakeCluster
 from tests.fake_http import serving_api
 from tests.scenarios.held.asking import held_in_cluster
@@ -33,3 +35,48 @@ async def test_the_name_of_our_job_is_taken(tmp_path: Path):
     await cluster.run()
     assert cluster.status()["phase"] == "Completed"
     assert cluster.ledger.done == ["001", "002"]
+
+
+async def released() -> FakeCluster:
+    """A release whose soak is red, and which nobody takes back by itself."""
+    cluster = FakeCluster()
+    await deploy(cluster, rollback={"onFailure": "Manual"})
+    cluster.ledger.health = {"Soak": ["red"]}
+    await cluster.run()
+    return cluster
+
+
+async def test_a_red_check_is_answered_by_going_back(tmp_path: Path):
+    cluster = await released()
+    command = held_in_cluster(cluster, "HealthCheckFailed")
+    assert command.startswith("whimbrel rollback ")
+    said = await obey_in_cluster(cluster, tmp_path, command)
+    assert said.code == 0, said
+    await cluster.run()
+    assert cluster.status()["phase"] == "RolledBack"
+    assert (cluster.application.sides, cluster.ledger.applied) == (["blue", "green", "blue"], [])
+
+
+async def test_a_service_that_drifts_is_answered_when_that_has_ended(tmp_path: Path):
+    cluster = FakeCluster()
+    await deploy(cluster)
+    await cluster.run(lambda: cluster.status().get("phase") == "Soaking")
+    for _ in range(2):
+        await cluster.api.patch(SERVICE, {"spec": {"selector": {"track": "blue"}}})
+        await cluster.run(lambda: is_put_right(cluster) or is_held(cluster))
+    command = held_in_cluster(cluster, "TrafficDrift")
+    assert command.startswith("whimbrel retry ")
+    said = await obey_in_cluster(cluster, tmp_path, command)
+    assert said.code == 0, said
+    await cluster.run()
+    assert cluster.status()["phase"] == "Completed"
+    assert cluster.application.selector() == GREEN
+
+
+def is_put_right(cluster: FakeCluster) -> bool:
+    read_back = cluster.status()["run"]["release"]["reached"]
+    return bool(read_back and cluster.application.selector() == GREEN)
+
+
+def is_held(cluster: FakeCluster) -> bool:
+    return bool(cluster.status()["phase"] == "Held")

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sys
 import time
 from collections import deque
@@ -19,7 +20,7 @@ from whimbrel.cli.options import Form, Place, command_app, grouped
 from whimbrel.cli.screen import aligned, is_alive, redrawn, say
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.bounds import parse_duration
-from whimbrel.model.errors import HeldError, RefusedError, TransientError
+from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.model.observed import Observed
 
 app = command_app()
@@ -63,11 +64,32 @@ def watch(
     limit = _seconds(timeout)
     looks = (_look(raw) for raw in connect_cluster(place).follow(name, limit or math.inf, say))
     try:
-        code = _watched(looks, place.form, timeout)
+        with _insisting():
+            code = _watched(looks, place.form, timeout)
     except KeyboardInterrupt:
         say(f"no longer watched; the run of {name} goes on in the cluster")
         code = 75
     raise typer.Exit(code)
+
+
+@contextmanager
+def _insisting() -> Iterator[None]:
+    """Raise an interrupt again each second: Python drops one that falls into a finalizer.
+
+    (Python manual, object.__del__: exceptions that occur there are ignored.)
+    """
+
+    def interrupt(*_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 1.0)
+        raise KeyboardInterrupt
+
+    before = [(each, signal.signal(each, interrupt)) for each in (signal.SIGINT, signal.SIGALRM)]
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for each, handler in before:
+            signal.signal(each, handler)
 
 
 def _seconds(timeout: str) -> float:
@@ -85,7 +107,6 @@ def _watched(looks: Iterator[Look], form: Form, timeout: str) -> int:
     """Show every look and return the exit code of the run.
 
     Raises:
-        HeldError: The time is over, and the run waits for a person.
         TransientError: The time is over, and the run goes on.
     """
     before: Look | None = None
@@ -98,7 +119,8 @@ def _watched(looks: Iterator[Look], form: Form, timeout: str) -> int:
                 return code
     message = f"not over after {timeout}; the run goes on in the cluster"
     if before is not None and _waits_for_a_person(before.seen):
-        raise HeldError("NotOver", f"{message} and waits for a person")
+        say(f"{message} and waits for a person")
+        return 3
     raise TransientError("NotOver", message)
 
 
