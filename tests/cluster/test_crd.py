@@ -132,7 +132,7 @@ def test_defaults_and_columns(namespace: str):
     narrow = ["NAME", "DATABASE", "STRATEGY", "PHASE", "REVISION", "PROGRESS", "READY", "AGE"]
     assert header.split() == narrow
     wide, *_ = kubectl("-n", namespace, "get", "dbm", "-o", "wide").splitlines()
-    assert wide.split() == [*narrow, "MESSAGE"]
+    assert wide.split() == [*narrow, "ACTIVE", "MESSAGE"]
 
 
 def test_explain_knows_every_field():
