@@ -166,6 +166,7 @@ def test_the_object_deleted_while_switching_leaves_one_side(release: Release):
     assert release.is_at("green"), f"it was at {side}"
 
 
+@pytest.mark.soak
 def test_manual_holds_a_consistent_state_until_a_person_decides(release: Release):
     release.go(migration_of(soak=LONG, rollback={"onFailure": "Manual"}))
     release.reaches("Soaking")

@@ -107,6 +107,7 @@ def test_an_operator_that_is_killed_counts_each_measurement_once(release: Releas
     nothing_is_left(release)
 
 
+@pytest.mark.soak
 def test_a_namespace_without_room_for_a_pod_pauses(release: Release):
     quota = {
         "apiVersion": "v1",

@@ -169,6 +169,7 @@ def test_red_in_the_soak_waits_for_the_printed_undo_and_takes_the_schema_back(ro
     assert rolled.status()["salvage"]
 
 
+@pytest.mark.soak
 def test_a_rollout_that_kubernetes_gives_up_goes_back_without_a_lost_request(rolled: Rolled):
     rolled.go_wrong("2", "/readyz", status=503)
     patience = {"spec": {"progressDeadlineSeconds": 15}}

@@ -87,6 +87,7 @@ def test_the_documents_of_a_failure_end_with_its_exit_code(shop: Namespace, watc
     assert (last["status"]["phase"], last["exitCode"]) == ("Failed", 1)
 
 
+@pytest.mark.soak
 def test_a_watch_outlives_the_streams_of_the_server(shop: Namespace, watches: Watches):
     """A suspended object waits for longer than one stream of the server lasts (60 s)."""
     shop.apply(migration(files={"001_a.up.sql": "SELECT 1;"}, suspend=True))
