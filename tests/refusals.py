@@ -54,8 +54,6 @@ TYPEORM = {
     },
 }
 NAME = {"name": "db"}
-TCP = {"name": "port", "type": "TCP", "tcp": {"service": "shop", "port": 80}}
-SIDE = {"selector": {"app": "shop"}, "workloadRef": {"name": "shop"}}
 KEY = {"name": "db", "key": "url"}
 
 
@@ -370,59 +368,6 @@ REFUSALS = (
         "spec.rollback.allowDataLoss.by",
         "Required value",
         "Field required",
-    ),
-    Refusal(
-        "a check by the name of ours",
-        {
-            "healthChecks": [
-                {
-                    "name": "identity",
-                    "type": "TCP",
-                    "when": ["PostMigrate"],
-                    "tcp": {"service": "shop", "port": 80},
-                }
-            ]
-        },
-        "spec",
-        "identity is the name of the check of strategy.blueGreen.identity: choose another",
-    ),
-    Refusal(
-        "a check in a soak that never comes",
-        {"healthChecks": [{**TCP, "when": ["Soak"]}]},
-        "spec",
-        "write spec.soak longer than zero: a check is made in a soak that never comes",
-    ),
-    Refusal(
-        "a check at a switch that never comes",
-        {"healthChecks": [{**TCP, "when": ["PreSwitch"]}]},
-        "spec",
-        "PreSwitch and PostSwitch are moments of strategy BlueGreen; write PostMigrate or Soak "
-        "instead",
-    ),
-    Refusal(
-        "a strategy without its options",
-        {"strategy": {"type": "BlueGreen"}},
-        "spec.strategy",
-        "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
-        "neither with Transactional",
-    ),
-    Refusal(
-        "options of another strategy",
-        {"strategy": {"rolling": {"workloadRefs": [{"name": "shop"}]}}},
-        "spec.strategy",
-        "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
-        "neither with Transactional",
-    ),
-    Refusal(
-        "two sides that are one",
-        {
-            "strategy": {
-                "type": "BlueGreen",
-                "blueGreen": {"activeService": "shop", "blue": SIDE, "green": SIDE},
-            }
-        },
-        "spec.strategy.blueGreen",
-        "blue and green need two selectors and two workloads that differ",
     ),
     Refusal(
         "root",

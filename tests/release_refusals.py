@@ -11,6 +11,8 @@ ONE_MEMBER = (
     "give the options of the check under the member of its type alone: "
     "http, tcp, sql, prometheus, workload or job"
 )
+TCP = {"type": "TCP", "tcp": {"service": "shop", "port": 80}}
+SIDE = {"selector": {"app": "shop"}, "workloadRef": {"name": "shop"}}
 SMOKE = {"image": "shop:1", "command": ["smoke"]}
 
 
@@ -22,7 +24,7 @@ def checked(**check: Any) -> Body:
 RELEASE_REFUSALS = (
     Refusal(
         "a measurement that is longer than its interval",
-        checked(type="TCP", tcp={"service": "shop", "port": 80}, timeout="11s"),
+        checked(timeout="11s", **TCP),
         "spec.healthChecks[0]",
         ORDER,
     ),
@@ -49,6 +51,50 @@ RELEASE_REFUSALS = (
         {"approval.before": ["Switch"]},
         "spec",
         "Switch is a gate of strategy BlueGreen; write Start, or leave it out",
+    ),
+    Refusal(
+        "a check by the name of ours",
+        checked(name="identity", **TCP),
+        "spec",
+        "identity is the name of the check of strategy.blueGreen.identity: choose another",
+    ),
+    Refusal(
+        "a check in a soak that never comes",
+        checked(when=["Soak"], **TCP),
+        "spec",
+        "write spec.soak longer than zero: a check is made in a soak that never comes",
+    ),
+    Refusal(
+        "a check at a switch that never comes",
+        checked(when=["PreSwitch"], **TCP),
+        "spec",
+        "PreSwitch and PostSwitch are moments of strategy BlueGreen; write PostMigrate or Soak "
+        "instead",
+    ),
+    Refusal(
+        "a strategy without its options",
+        {"strategy": {"type": "BlueGreen"}},
+        "spec.strategy",
+        "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
+        "neither with Transactional",
+    ),
+    Refusal(
+        "options of another strategy",
+        {"strategy": {"rolling": {"workloadRefs": [{"name": "shop"}]}}},
+        "spec.strategy",
+        "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
+        "neither with Transactional",
+    ),
+    Refusal(
+        "two sides that are one",
+        {
+            "strategy": {
+                "type": "BlueGreen",
+                "blueGreen": {"activeService": "shop", "blue": SIDE, "green": SIDE},
+            }
+        },
+        "spec.strategy.blueGreen",
+        "blue and green need two selectors and two workloads that differ",
     ),
     Refusal("a Job without one", checked(), "spec.healthChecks[0]", ONE_MEMBER),
     Refusal(

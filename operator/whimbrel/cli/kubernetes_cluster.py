@@ -110,7 +110,7 @@ class KubernetesCluster:
             try:
                 yield from self._changes(found, give_up - time.monotonic())
             except TransientError:  # most often just a connection that broke: look again
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE)  # a server that ends each stream at once is not stormed
             found = self._again(name, found["metadata"]["uid"], give_up, tell)
 
     def _changes(self, found: dict[str, Any], left: float) -> Iterator[dict[str, Any]]:
@@ -143,7 +143,7 @@ class KubernetesCluster:
                 if not away:
                     tell(f"{error.message}; asked again every {_PAUSE:.0f} s")
                 away = True
-                time.sleep(_PAUSE)
+                time.sleep(_PAUSE)  # nothing tells when a server is back but asking it
             else:
                 if away:
                     tell("the cluster's API server answers again")

@@ -6,6 +6,7 @@ from whimbrel.model.plan import Segment
 from whimbrel.model.probed import probed
 from whimbrel.model.release.health import Moment, checks_at
 from whimbrel.model.release.strategy import StrategyType
+from whimbrel.model.release.workloads import WorkloadRef
 from whimbrel.model.spec import Gate, Spec
 from whimbrel.model.status import Phase
 
@@ -85,6 +86,11 @@ def following(spec: Spec, goal: Segment, segment: Segment) -> Segment:
 def has_release(spec: Spec) -> bool:
     """Tell whether a run goes on after its schema: its row in the ledger then stays open."""
     return segments(spec)[-1] is Segment.FINISH
+
+
+def rolled(spec: Spec) -> tuple[WorkloadRef, ...]:
+    """Return the workloads that a rolling release waits for."""
+    return spec.strategy.rolling.workload_refs if spec.strategy.rolling is not None else ()
 
 
 def needs_probe(spec: Spec, segment: Segment) -> bool:

@@ -8,15 +8,17 @@ from tests.fake_application import SERVICE
 from tests.fake_cluster import KEY, FakeCluster
 from tests.fake_http import serving_api
 from tests.scenarios.held.asking import held_in_cluster
-from tests.scenarios.terminal import Said, Terminal
+from tests.scenarios.terminal import Terminal
 from whimbrel.controller import paths
 
 
-async def obey_in_cluster(cluster: FakeCluster, folder: Path, command: str) -> Said:
-    """Type a command where kubectl and `whimbrel` reach the cluster's API server."""
+async def obey_in_cluster(cluster: FakeCluster, folder: Path, command: str) -> None:
+    """Type a command where kubectl and `whimbrel` reach the API server, and go on to the end."""
     async with serving_api(cluster.api, folder) as (_, kubeconfig):
         terminal = Terminal(folder, more={"KUBECONFIG": str(kubeconfig)})
-        return await asyncio.to_thread(terminal.type, command)
+        said = await asyncio.to_thread(terminal.type, command)
+    assert said.code == 0, said
+    await cluster.run()
 
 
 async def test_the_name_of_our_job_is_taken(tmp_path: Path):
@@ -30,9 +32,7 @@ async def test_the_name_of_our_job_is_taken(tmp_path: Path):
         await cluster.turn()
     command = held_in_cluster(cluster, "JobNameTaken")
     assert command.startswith("kubectl delete ")
-    said = await obey_in_cluster(cluster, tmp_path, command)
-    assert said.code == 0, said
-    await cluster.run()
+    await obey_in_cluster(cluster, tmp_path, command)
     assert cluster.status()["phase"] == "Completed"
     assert cluster.ledger.done == ["001", "002"]
 
@@ -50,9 +50,7 @@ async def test_a_red_check_is_answered_by_going_back(tmp_path: Path):
     cluster = await released()
     command = held_in_cluster(cluster, "HealthCheckFailed")
     assert command.startswith("whimbrel rollback ")
-    said = await obey_in_cluster(cluster, tmp_path, command)
-    assert said.code == 0, said
-    await cluster.run()
+    await obey_in_cluster(cluster, tmp_path, command)
     assert cluster.status()["phase"] == "RolledBack"
     assert (cluster.application.sides, cluster.ledger.applied) == (["blue", "green", "blue"], [])
 
@@ -66,9 +64,7 @@ async def test_a_service_that_drifts_is_answered_when_that_has_ended(tmp_path: P
         await cluster.run(lambda: is_put_right(cluster) or is_held(cluster))
     command = held_in_cluster(cluster, "TrafficDrift")
     assert command.startswith("whimbrel retry ")
-    said = await obey_in_cluster(cluster, tmp_path, command)
-    assert said.code == 0, said
-    await cluster.run()
+    await obey_in_cluster(cluster, tmp_path, command)
     assert cluster.status()["phase"] == "Completed"
     assert cluster.application.selector() == GREEN
 

@@ -7,6 +7,7 @@ from whimbrel.controller import paths
 from whimbrel.controller.client import Client
 from whimbrel.controller.release.owners import replica_owners, selector_owners
 from whimbrel.controller.release.raw import Body, ends_seen, living, service_seen, workload_seen
+from whimbrel.machine.segments import rolled
 from whimbrel.model.observed import Observed
 from whimbrel.model.release.strategy import BlueGreen, Side
 from whimbrel.model.release.traffic import Ends, ServiceSeen, TrafficSeen, WorkloadSeen
@@ -28,10 +29,10 @@ async def with_release(client: Client, seen: Observed) -> Observed:
 
 
 def _refs(spec: Spec) -> tuple[WorkloadRef, ...]:
-    options, rolling = spec.strategy.blue_green, spec.strategy.rolling
+    options = spec.strategy.blue_green
     sides = [options.blue.workload_ref, options.green.workload_ref] if options else []
     checks = [each.workload.ref for each in spec.health_checks if each.workload is not None]
-    return (*sides, *(rolling.workload_refs if rolling else ()), *checks)
+    return (*sides, *rolled(spec), *checks)
 
 
 async def _traffic(client: Client, namespace: str, options: BlueGreen) -> TrafficSeen:

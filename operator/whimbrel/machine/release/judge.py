@@ -46,6 +46,14 @@ def counted(tally: Tally, news: Measurement) -> Tally:
             return replace(tally, passes=0, unknowns=tally.unknowns + 1, last=last)
 
 
+def tally_of(measurements: Sequence[Measurement]) -> Tally:
+    """Return the tally of measurements, oldest first."""
+    tally = Tally()
+    for each in measurements:
+        tally = counted(tally, each)
+    return tally
+
+
 def state_of(check: HealthCheck, tally: Tally, *, over: bool) -> State:
     """Return the state of one check.
 

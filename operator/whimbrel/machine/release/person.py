@@ -4,7 +4,14 @@ from dataclasses import replace
 
 from whimbrel.machine.decisions import Decision, NextAttempt
 from whimbrel.machine.names import work_digest
-from whimbrel.machine.release.window import changed, in_release, is_open_at, once_more, way_back
+from whimbrel.machine.release.window import (
+    at,
+    changed,
+    in_release,
+    is_open_at,
+    once_more,
+    way_back,
+)
 from whimbrel.machine.requests import is_approved, waits_for_approval, wanted_trigger
 from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.model.observed import Observed
@@ -35,9 +42,10 @@ def person_speaks(seen: Observed) -> Decision | None:
 
 def switch_waits(seen: Observed) -> Decision | None:
     """Wait for whoever may give green the traffic, then look at green once more: time has gone."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.SWITCH_GATE):
+    here = at(seen, Segment.SWITCH_GATE)
+    if here is None:
         return None
+    run, spec = here
     if run.release.approved:
         return NextAttempt(advanced(seen, run, spec), "approved")
     if is_approved(seen):
@@ -75,5 +83,5 @@ def keeps_its_window(run: RunStatus | None) -> bool:
     """
     if run is None or not in_release(run):
         return False
-    waits = bool(run.release.red or run.release.paused) and run.goal is Segment.MIGRATE
+    waits = bool(run.release.red or run.release.paused)
     return run.goal is not Segment.MIGRATE or (run.release.switched and not waits)

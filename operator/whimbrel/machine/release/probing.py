@@ -6,10 +6,10 @@ from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
 from whimbrel.machine.release.check_jobs import job_checks_go_on, running, tally_of_jobs
 from whimbrel.machine.release.judge import (
     Tally,
-    counted,
     patience,
     shown,
     state_of,
+    tally_of,
     together,
     why,
 )
@@ -19,7 +19,7 @@ from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
 from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
-from whimbrel.model.release.checked import CheckStatus, Measurement, State, Verdict
+from whimbrel.model.release.checked import CheckStatus, State, Verdict
 from whimbrel.model.release.health import CheckType, HealthCheck, checks_at
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Spec
@@ -145,14 +145,6 @@ def _tally(seen: Observed, run: RunStatus, check: HealthCheck) -> Tally:
     if check.type is CheckType.JOB:
         return tally_of_jobs(run, check)
     return tally_of(seen.measured.get(check.name, ()))
-
-
-def tally_of(measurements: tuple[Measurement, ...]) -> Tally:
-    """Return the tally of measurements, oldest first."""
-    tally = Tally()
-    for each in measurements:
-        tally = counted(tally, each)
-    return tally
 
 
 def checks_shown(seen: Observed, run: RunStatus) -> tuple[CheckStatus, ...]:

@@ -4,7 +4,7 @@ from typing import Final
 
 from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
 from whimbrel.machine.release.service import late_write, no_longer_ours, selector_set
-from whimbrel.machine.release.window import changed, in_release, is_open_at, turned_back
+from whimbrel.machine.release.window import at, changed, is_open_at, turned_back
 from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import precise, unix
@@ -26,9 +26,10 @@ def service_has_no_side(seen: Observed) -> Decision | None:
     Only once the ledger has said that this release was not complete already: in a cluster that
     was rebuilt from Git the traffic belongs to green (`end_side_is_lost`).
     """
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.PREPARE):
+    here = at(seen, Segment.PREPARE)
+    if here is None:
         return None
+    run, spec = here
     options, traffic = _parts(seen, spec)
     service = traffic.service
     if service is None:
@@ -41,26 +42,25 @@ def service_has_no_side(seen: Observed) -> Decision | None:
 
 def switch_goes_on(seen: Observed) -> Decision | None:
     """Switch the Service to green and look until that is true everywhere, or go back."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.SWITCH):
-        return None
-    return _reach(seen, spec, run, Side.GREEN)
+    here = at(seen, Segment.SWITCH)
+    return _reach(seen, *here, Side.GREEN) if here is not None else None
 
 
 def switch_back_goes_on(seen: Observed) -> Decision | None:
     """Give the traffic back to blue; whether blue can take it was looked at before."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.SWITCH_BACK):
+    here = at(seen, Segment.SWITCH_BACK)
+    if here is None:
         return None
+    run, spec = here
     service = _parts(seen, spec)[1].service
     green = _parts(seen, spec)[0].green.selector
     if not run.release.writes and service is not None and dict(service.selector) != green:
         over = NextAttempt(advanced(seen, run, spec), "the traffic is not at green")
         return late_write(run, service) or over
-    return _reach(seen, spec, run, Side.BLUE)
+    return _reach(seen, run, spec, Side.BLUE)
 
 
-def _reach(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
+def _reach(seen: Observed, run: RunStatus, spec: Spec, side: Side) -> Decision:
     options, traffic = _parts(seen, spec)
     service = traffic.service
     if service is None:
@@ -158,10 +158,10 @@ def _lost_service(options: BlueGreen, run: RunStatus) -> Wait:
 
 def traffic_holds(seen: Observed) -> Decision | None:
     """Watch over the switched Service until the run is over: put it right once, or go back."""
-    run, spec = seen.status.run, seen.spec
-    after = (Segment.POST_SWITCH, Segment.SOAK, Segment.FINISH)
-    if run is None or spec is None or not is_open_at(run, *after) or run.release.red:
+    here = at(seen, Segment.POST_SWITCH, Segment.SOAK, Segment.FINISH)
+    if here is None:
         return None
+    run, spec = here
     if spec.strategy.blue_green is None or _ends_now(seen, run):
         return None
     options, traffic = _parts(seen, spec)
@@ -203,8 +203,7 @@ def _broken(seen: Observed, spec: Spec, run: RunStatus) -> Decision | None:
 
 def between_sides(seen: Observed) -> bool:
     """Tell whether the Service may be on its way from one side to the other right now."""
-    run = seen.status.run
-    return in_release(run) and is_open_at(run, Segment.SWITCH, Segment.SWITCH_BACK)
+    return is_open_at(seen.status.run, Segment.SWITCH, Segment.SWITCH_BACK)
 
 
 def _parts(seen: Observed, spec: Spec) -> tuple[BlueGreen, TrafficSeen]:

@@ -20,6 +20,14 @@ def is_open_at(run: RunStatus | None, *wanted: Segment) -> bool:
     return run is not None and run.state is RunState.OPEN and run.segment in wanted
 
 
+def at(seen: Observed, *wanted: Segment) -> tuple[RunStatus, Spec] | None:
+    """Return run and spec where the run is open at one of some segments, else None."""
+    run, spec = seen.status.run, seen.spec
+    if run is None or spec is None or not is_open_at(run, *wanted):
+        return None
+    return run, spec
+
+
 def in_release(run: RunStatus | None) -> bool:
     """Tell whether a run is past its migration, forward or on its way back."""
     return is_open_at(run, *AFTER_MIGRATE, *_BACK)
@@ -30,7 +38,7 @@ def changed(run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # fields
     return run.model_copy(update={"release": run.release.model_copy(update=news)})
 
 
-def once_more(seen: Observed, run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401
+def once_more(seen: Observed, run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # the same
     """Return the run at the beginning of its current segment."""
     fresh = {"since": precise(seen.now), "broken_since": "", "probed": False, "measured": ()}
     return again(seen, changed(run, **(fresh | news)), run.segment)

@@ -1,12 +1,13 @@
 """Workloads of the application: waited for, measured, and drained on the way back."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.machine.decisions import Decision, NextAttempt, ScaleWorkload, Wait
 from whimbrel.machine.release.traffic import POLLING
-from whimbrel.machine.release.window import changed, is_open_at, turned_back
+from whimbrel.machine.release.window import at, changed, turned_back
 from whimbrel.machine.runs import advanced, at_segment
-from whimbrel.machine.segments import PHASES, segments
+from whimbrel.machine.segments import PHASES, rolled, segments
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
@@ -22,34 +23,48 @@ SLOWLY: Final = 10.0  # seconds between two looks at what a person deploys; even
 
 def rollout_goes_on(seen: Observed) -> Decision | None:
     """Wait until the named workloads run the new version everywhere."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.ROLLOUT):
+    here = at(seen, Segment.ROLLOUT)
+    if here is None:
         return None
-    refs = spec.strategy.rolling.workload_refs if spec.strategy.rolling else ()
-    return _awaited(seen, spec, run, [_missing(seen, ref, ref.image) for ref in refs])
+    run, spec = here
+    return _awaited(seen, spec, run, [_missing(seen, ref) for ref in rolled(spec)])
 
 
 def prepare_goes_on(seen: Observed) -> Decision | None:
     """Wait until green is there, as large as blue, and alone behind the preview Service."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.PREPARE):
+    here = at(seen, Segment.PREPARE)
+    if here is None:
         return None
+    run, spec = here
     options = spec.strategy.blue_green
     assert options is not None  # noqa: S101  # only BlueGreen has this segment
     ref = options.green.workload_ref
-    missing = [_missing(seen, ref, ref.image), _too_small(seen, options), _preview(seen, options)]
+    missing = [_missing(seen, ref), _too_small(seen, options), _preview(seen, options)]
     return _awaited(seen, spec, run, missing)
 
 
-def _awaited(seen: Observed, spec: Spec, run: RunStatus, missing: list[str]) -> Decision:
+@dataclass(frozen=True)
+class Missing:
+    """What the new version still lacks.
+
+    Attributes:
+        hopeless: Kubernetes has given it up; waiting does not bring it.
+    """
+
+    text: str
+    hopeless: bool = False
+
+
+def _awaited(seen: Observed, spec: Spec, run: RunStatus, missing: list[Missing | None]) -> Decision:
     """Go on where nothing is missing. No time-out: who deploys may do so next week."""
-    failing = [text.removeprefix(_FAILING) for text in missing if text.startswith(_FAILING)]
-    if failing:
-        return NextAttempt(turned_back(seen, spec, run, "; ".join(failing)), "a rollout failed")
-    left = "; ".join(text for text in missing if text)
+    left = [each for each in missing if each is not None]
+    failed = "; ".join(each.text for each in left if each.hopeless)
+    if failed:
+        return NextAttempt(turned_back(seen, spec, run, failed), "a rollout failed")
     if not left:
         return NextAttempt(advanced(seen, run, spec), "the workloads are ready")
-    told = f"the schema is ready for the new version; waits for {left}"
+    told = "the schema is ready for the new version; waits for "
+    told += "; ".join(each.text for each in left)
     return Wait(
         PHASES[run.segment],
         str(PHASES[run.segment]),
@@ -60,46 +75,44 @@ def _awaited(seen: Observed, spec: Spec, run: RunStatus, missing: list[str]) -> 
     )
 
 
-_FAILING: Final = "!"
-
-
-def _missing(seen: Observed, ref: WorkloadRef, image: str) -> str:
-    """Return what a workload still lacks, "" for nothing; a mark in front of what will not come."""
-    found = seen.workloads.get(ref.told())
+def _missing(seen: Observed, ref: WorkloadRef) -> Missing | None:
+    """Return what a workload still lacks."""
+    found, name = seen.workloads.get(ref.told()), ref.told()
     if found is None:
-        return f"{ref.told()}, which does not exist yet"
-    if image and image not in found.images:
-        return f"{ref.told()} to run {image} (it runs {', '.join(sorted(found.images))})"
+        return Missing(f"{name}, which does not exist yet")
+    if ref.image and ref.image not in found.images:
+        return Missing(f"{name} to run {ref.image} (it runs {', '.join(sorted(found.images))})")
     if found.failing:
-        return f"{_FAILING}{ref.told()}: {found.failing}"
+        return Missing(f"{name}: {found.failing}", hopeless=True)
     if not found.settled or not found.replicas:
-        return f"{ref.told()}: {found.ready} of {found.replicas} Pods of its newest version ready"
-    return ""
+        ready = f"{found.ready} of {found.replicas}"
+        return Missing(f"{name}: {ready} Pods of its newest version ready")
+    return None
 
 
-def _too_small(seen: Observed, options: BlueGreen) -> str:
+def _too_small(seen: Observed, options: BlueGreen) -> Missing | None:
     ref = options.green.workload_ref
     green, blue = seen.workloads.get(ref.told()), seen.traffic.ends.blue if seen.traffic else 0
     wanted = max(options.min_ready, blue)
     if green is None or not green.settled or green.ready >= wanted:
-        return ""
-    return f"{ref.told()} to have as many ready Pods as blue, {wanted}; it has {green.ready}"
+        return None
+    size = f"as many ready Pods as blue, {wanted}; it has {green.ready}"
+    return Missing(f"{ref.told()} to have {size}")
 
 
-def _preview(seen: Observed, options: BlueGreen) -> str:
+def _preview(seen: Observed, options: BlueGreen) -> Missing | None:
     ends = seen.traffic.preview if seen.traffic else None
-    if not options.preview_service:
-        return ""
-    if ends is None or not ends.only(Side.GREEN, 1):
-        return f"Service {options.preview_service} to reach Pods of green, and no others"
-    return ""
+    if not options.preview_service or (ends is not None and ends.only(Side.GREEN, 1)):
+        return None
+    return Missing(f"Service {options.preview_service} to reach Pods of green, and no others")
 
 
 def blue_is_too_small(seen: Observed) -> Decision | None:
     """Before the traffic goes back: blue must be able to take it."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.SWITCH_BACK):
+    here = at(seen, Segment.SWITCH_BACK)
+    if here is None:
         return None
+    run, spec = here
     options = spec.strategy.blue_green
     if options is None or not _goes_to_blue(seen, run, options):
         return None
@@ -149,9 +162,10 @@ def _blocked(told: str, seen: Observed) -> Wait:
 
 def drain_goes_on(seen: Observed) -> Decision | None:
     """Take the new version away before the schema it needs goes; else the schema stays."""
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.DRAIN):
+    here = at(seen, Segment.DRAIN)
+    if here is None:
         return None
+    run, spec = here
     options = spec.strategy.blue_green
     if options is None:
         return _rolled_out_back(seen, spec, run)
@@ -204,9 +218,10 @@ def new_version_is_back(seen: Observed) -> Decision | None:
 
     Between two of them may be hours, or a person's answer.
     """
-    run, spec = seen.status.run, seen.spec
-    if run is None or spec is None or not is_open_at(run, Segment.ROLLBACK):
+    here = at(seen, Segment.ROLLBACK)
+    if here is None:
         return None
+    run, spec = here
     if seen.current_job() is not None or Segment.DRAIN not in segments(spec, run.goal):
         return None
     first = segments(spec, run.goal)[0]
@@ -218,8 +233,7 @@ def new_version_is_back(seen: Observed) -> Decision | None:
 def _is_gone(seen: Observed, spec: Spec) -> bool:
     options = spec.strategy.blue_green
     if options is None:
-        refs = spec.strategy.rolling.workload_refs if spec.strategy.rolling else ()
-        return not any(_runs(seen, ref) or not ref.image for ref in refs)
+        return not any(_runs(seen, ref) or not ref.image for ref in rolled(spec))
     green = seen.workloads.get(options.green.workload_ref.told())
     empty = not (green and green.replicas) and not _left_of_green(seen, options)
     return empty and not _shows_green(seen, options)
@@ -239,7 +253,7 @@ def _stays(
 
 def _rolled_out_back(seen: Observed, spec: Spec, run: RunStatus) -> Decision:
     """Of a rolling release the same workload runs both versions: whoever deploys puts one back."""
-    refs = spec.strategy.rolling.workload_refs if spec.strategy.rolling else ()
+    refs = rolled(spec)
     unnamed = [ref.told() for ref in refs if not ref.image]
     if unnamed:
         told = (
