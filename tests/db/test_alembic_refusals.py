@@ -9,7 +9,7 @@ import pytest
 
 from tests.db import test_alembic as plain
 from tests.db.test_alembic import Open, write
-from tests.db.tool_shop import Shop
+from tests.db.tool_shop import Shop, refused
 from whimbrel.model.errors import RefusedError
 from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.target import render_url
@@ -25,14 +25,6 @@ def test_driver_that_the_image_lacks(shop: Shop):
     with pytest.raises(ToolFailedError) as failed:
         run_tool(place, plan.steps[0], shop.rows)
     assert "set migrations.databaseURL.scheme" in failed.value.message
-
-
-def refused(shop: Shop) -> RefusedError:
-    with pytest.raises(RefusedError) as error:
-        shop.go()
-    assert shop.rows() == ()
-    assert "\n" not in error.value.message
-    return error.value
 
 
 def test_an_image_without_alembic(shop_in: Open, tmp_path: Path):

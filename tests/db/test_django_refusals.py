@@ -6,19 +6,10 @@ import pytest
 
 from tests.db import test_django as plain
 from tests.db.test_django import TWO, write
-from tests.db.tool_shop import Shop, opened_shop
+from tests.db.tool_shop import Shop, opened_shop, refused
 from tests.postgres import Postgres
-from whimbrel.model.errors import RefusedError
 
 app, shop = plain.app, plain.shop
-
-
-def refused(shop: Shop, to: str = "head") -> RefusedError:
-    with pytest.raises(RefusedError) as error:
-        shop.go(to)
-    assert shop.rows() == ()
-    assert "\n" not in error.value.message
-    return error.value
 
 
 def test_an_image_without_django(app: Path, database: Postgres, tmp_path: Path):

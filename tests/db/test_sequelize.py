@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.db.tool_shop import NAME, PASSWORD, Shop, opened_shop
+from tests.db.tool_shop import NAME, PASSWORD, Shop, opened_shop, refused
 from tests.postgres import Postgres
 from tests.sequelize_project import ONE, THREE, TWO, copied
 from whimbrel.model.errors import RefusedError
@@ -309,14 +309,6 @@ def test_the_way_back_is_told_without_running_it(shop: Shop):
 
 
 # ---- images and projects that cannot work: one sentence each ----
-
-
-def refused(shop: Shop, to: str = "head") -> RefusedError:
-    with pytest.raises(RefusedError) as error:
-        shop.go(to)
-    assert shop.rows() == ()
-    assert "\n" not in error.value.message
-    return error.value
 
 
 def test_an_image_without_node(app: Path, database: Postgres, tmp_path: Path):

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from psycopg import sql
 
 from tests.postgres import Postgres
 from tests.processes import built_launcher
+from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
@@ -125,3 +127,12 @@ def opened_shop(
     finally:
         tool.close()
         assert process.wait(5) == 0
+
+
+def refused(shop: Shop, to: str = "head") -> RefusedError:
+    """Check that it is refused in one sentence, with nothing recorded; return the refusal."""
+    with pytest.raises(RefusedError) as error:
+        shop.go(to)
+    assert shop.rows() == ()
+    assert "\n" not in error.value.message
+    return error.value

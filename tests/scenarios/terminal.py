@@ -1,5 +1,6 @@
 """`whimbrel` at a terminal: the real process, in a directory of its own."""
 
+import json
 import os
 import re
 import shlex
@@ -112,3 +113,10 @@ def await_sleeper(database: Postgres) -> None:
                 return
             session.execute("SELECT pg_sleep(0.02)")
     raise AssertionError("the statement never ran")
+
+
+def half_done(said: Said) -> str:
+    """Return what a run says that is Held with half a migration."""
+    told = json.loads(said.out)
+    assert (said.code, told["outcome"], told["reason"]) == (3, "Held", "HalfDone"), said
+    return told["message"]

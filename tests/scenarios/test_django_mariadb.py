@@ -11,7 +11,7 @@ from tests.mariadb import MariaDB
 from tests.matrix.projects.django import DjangoProject
 from tests.matrix.server import MariadbServer
 from tests.mysqlclient import django_with_mysqlclient
-from tests.scenarios.terminal import Said, Terminal
+from tests.scenarios.terminal import Said, Terminal, half_done
 
 SEE = (
     "CREATE TABLE seen AS SELECT @@lock_wait_timeout AS wait, @@innodb_lock_wait_timeout AS "
@@ -78,13 +78,6 @@ def place(request, tmp_path: Path, mariadb: MariaDB) -> Place:
     return Place(tmp_path, request.param, mariadb)
 
 
-def held(said: Said) -> str:
-    """Return what a run says that is Held with half a migration."""
-    told = json.loads(said.out)
-    assert (said.code, told["outcome"], told["reason"]) == (3, "Held", "HalfDone"), said
-    return told["message"]
-
-
 def test_its_sessions_are_bounded_and_named_and_the_settings_stay(place: Place):
     settings = place.project.folder / "shop/settings.py"
     settings.write_text(settings.read_text() + OPTIONS)
@@ -111,10 +104,10 @@ def test_what_stays_of_a_migration_that_fails_is_told(place: Place):
     assert "nothing stayed" in message, said
     assert place.notes() == 0
     place.in_python("rows", ADD, "run('ALTER TABLE notes DROP COLUMN nowhere')")
-    message = held(place.run())
+    message = half_done(place.run())
     assert "[people:0005_rows: INSERT INTO notes VALUES (…]; undo" in message, message
     assert place.notes() == 1
-    assert held(place.run())  # nothing is started again
+    assert half_done(place.run())  # nothing is started again
     place.database.run("DELETE FROM notes")
     place.in_python("rows", ADD)
     assert place.terminal.type("whimbrel retry shop").code == 0
@@ -124,7 +117,7 @@ def test_what_stays_of_a_migration_that_fails_is_told(place: Place):
 
 def test_rows_after_ddl_are_rolled_back_and_not_called_staying(place: Place):
     place.in_python("both", "run('CREATE TABLE notes (n int, word text)')", ADD, "run('SELECT x')")
-    message = held(place.run())
+    message = half_done(place.run())
     assert "[people:0004_both: CREATE TABLE notes (n int, word text)]; undo" in message, message
     assert place.notes() == 0
 
@@ -144,7 +137,7 @@ def test_a_taking_back_that_fails_is_told_too(place: Place):
     place.project.add("wide", ["ALTER TABLE people ADD COLUMN z int"], drop)
     assert place.run().code == 0
     said = place.run("people:0003_email_is_unique")
-    assert "[people:0004_wide: ALTER TABLE people DROP COLUMN z]; undo" in held(said), said
+    assert "[people:0004_wide: ALTER TABLE people DROP COLUMN z]; undo" in half_done(said), said
     books = "SELECT COUNT(*) FROM django_migrations WHERE name = '0004_wide'"
     assert place.database.run(books) == [(1,)]
 

@@ -13,7 +13,7 @@ from tests.matrix.projects.sequelize import SequelizeProject
 from tests.matrix.projects.typeorm import TypeormProject
 from tests.matrix.server import MariadbServer
 from tests.npm_projects import made
-from tests.scenarios.terminal import Said, Terminal
+from tests.scenarios.terminal import Said, Terminal, half_done
 from tests.typeorm_shop import OLD
 
 SEE = (
@@ -68,13 +68,6 @@ def place(request, tmp_path: Path, mariadb: MariaDB) -> Place:
     return Place(tmp_path, request.param, mariadb)
 
 
-def held(said: Said) -> str:
-    """Return what a run says that is Held with half a migration."""
-    told = json.loads(said.out)
-    assert (said.code, told["outcome"], told["reason"]) == (3, "Held", "HalfDone"), said
-    return told["message"]
-
-
 def test_its_sessions_are_bounded_and_named_and_half_a_transaction_is_told(place: Place):
     """DDL ends the author's transaction, also one that fails: rows before it stay."""
     place.project.add("see", [SEE, "CREATE TABLE notes (n int UNIQUE, word text)"], [])
@@ -87,10 +80,10 @@ def test_its_sessions_are_bounded_and_named_and_half_a_transaction_is_told(place
     assert "Duplicate entry '…' for key 'n' (error 1062)" in said.text, said
     assert place.database.run("SELECT COUNT(*) FROM notes") == [(0,)]
     place.in_transaction("rows", [ADD, "ALTER TABLE notes DROP COLUMN nowhere"])
-    message = held(place.run())
+    message = half_done(place.run())
     assert re.search(r"and stay: \[[^]]*: INSERT INTO notes VALUES \(…\]; undo", message), message
     assert place.database.run("SELECT n FROM notes") == [(7,)]
-    assert held(place.run())  # nothing is started again
+    assert half_done(place.run())  # nothing is started again
 
 
 @pytest.mark.parametrize("dialect", ["mysql", "mariadb"])

@@ -274,7 +274,10 @@ def _rolled_out_back(seen: Observed, spec: Spec, run: RunStatus) -> Decision:
 
 def _runs(seen: Observed, ref: WorkloadRef) -> bool:
     found = seen.workloads.get(ref.told())
-    return found is not None and (ref.image in found.images or not found.settled)
+    if found is None:
+        return False
+    # More Pods than it has: some of the version before have not ended yet.
+    return ref.image in found.images or not found.settled or found.pods > found.replicas
 
 
 def _scaled(run: RunStatus, ref: WorkloadRef, found: WorkloadSeen, wanted: int) -> Decision:
