@@ -57,6 +57,7 @@ async def _turn(world: World, look: Snapshot, key: Key) -> float | None:
 def forget(world: World, key: Key) -> None:
     """Forget an object that is gone."""
     world.idle.pop(key, None)
+    world.measured.pop(key, None)
     world.metrics.show_phase(key, "")
 
 

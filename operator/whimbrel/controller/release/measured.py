@@ -31,7 +31,7 @@ class Series:
     restarts: int | None = None
 
 
-Memory = dict[tuple[str, str], Series]
+Memory = dict[tuple[str, str], dict[str, Series]]  # by object, then by check
 
 
 def with_measurements(memory: Memory, seen: Observed) -> Observed:
@@ -50,9 +50,10 @@ def _measured(
     memory: Memory, seen: Observed, run: RunStatus, check: HealthCheck
 ) -> tuple[Measurement, ...]:
     moment = (run.id, str(run.segment), run.release.since)
-    series = memory.get((seen.uid, check.name))
+    mine = memory.setdefault((seen.namespace, seen.name), {})
+    series = mine.get(check.name)
     if series is None or series.moment != moment:
-        series = memory[seen.uid, check.name] = Series(moment)
+        series = mine[check.name] = Series(moment)
     begins = unix(run.release.since) + check.initial_delay
     if seen.now >= max(begins, series.newest + check.interval):
         _measure(series, seen, check)
@@ -67,9 +68,3 @@ def _measure(series: Series, seen: Observed, check: HealthCheck) -> None:
     news = measure_workload(check.workload, found, series.restarts or 0, seen.now)
     series.measurements = [*series.measurements, news][-KEPT:]
     series.newest = seen.now
-
-
-def forget(memory: Memory, uid: str) -> None:
-    """Forget the checks of an object that is gone."""
-    for key in [key for key in memory if key[0] == uid]:
-        del memory[key]

@@ -62,6 +62,27 @@ def workload_seen(raw: Body, pods: list[Body], owners: tuple[str, ...]) -> Workl
     )
 
 
+def selector_text(selector: Body) -> str:
+    """Return a LabelSelector as a query has it.
+
+    Without its expressions one that has nothing else would find every Pod of the namespace.
+    """
+    labels = sorted((selector.get("matchLabels") or {}).items())
+    asked = [_expression(each) for each in selector.get("matchExpressions") or ()]
+    return ",".join([*(f"{key}={value}" for key, value in labels), *asked])
+
+
+def _expression(asked: Body) -> str:
+    key, values = asked["key"], ",".join(asked.get("values") or ())
+    told: dict[str, str] = {
+        "In": f"{key} in ({values})",
+        "NotIn": f"{key} notin ({values})",
+        "Exists": key,
+        "DoesNotExist": f"!{key}",
+    }
+    return told[asked["operator"]]
+
+
 def living(pods: list[Body]) -> frozenset[str]:
     """Return the uids of Pods that may still run: an evicted one stays, but never does again."""
     over = ("Failed", "Succeeded")

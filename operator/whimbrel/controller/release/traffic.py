@@ -6,7 +6,14 @@ from dataclasses import replace
 from whimbrel.controller import paths
 from whimbrel.controller.client import Client
 from whimbrel.controller.release.owners import replica_owners, selector_owners
-from whimbrel.controller.release.raw import Body, ends_seen, living, service_seen, workload_seen
+from whimbrel.controller.release.raw import (
+    Body,
+    ends_seen,
+    living,
+    selector_text,
+    service_seen,
+    workload_seen,
+)
 from whimbrel.machine.segments import rolled
 from whimbrel.model.observed import Observed
 from whimbrel.model.release.strategy import BlueGreen, Side
@@ -64,7 +71,8 @@ async def _ends(
 
 
 async def _pod_uids(client: Client, namespace: str, labels: Mapping[str, str]) -> frozenset[str]:
-    return living(await client.list(paths.pods(namespace), _selector(labels)))
+    wanted = selector_text({"matchLabels": labels})
+    return living(await client.list(paths.pods(namespace), wanted))
 
 
 async def _workloads(
@@ -75,11 +83,6 @@ async def _workloads(
     for ref in refs:
         raw = await client.get(f"{paths.workloads(namespace, ref.kind)}/{ref.name}")
         if raw is not None:
-            labels = raw["spec"]["selector"].get("matchLabels") or {}
-            pods = await client.list(paths.pods(namespace), _selector(labels))
+            pods = await client.list(paths.pods(namespace), selector_text(raw["spec"]["selector"]))
             found[ref.told()] = workload_seen(raw, pods, replica_owners(raw, scalers))
     return found
-
-
-def _selector(labels: Mapping[str, str]) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
