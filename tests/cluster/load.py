@@ -195,6 +195,19 @@ def load(
             process.wait(PATIENCE * 2)
 
 
+def answers(shop: Namespace, service: str) -> bool:
+    """Tell whether a Service can be reached from where the load comes from.
+
+    Endpoints that the API server shows are not yet programmed on the node: kube-proxy is later.
+    """
+    prefix, url = reach(shop, service)
+    ask = "import sys, urllib.request as web; web.urlopen(sys.argv[1], timeout=2)"
+    asked = subprocess.run(
+        [*prefix, sys.executable, "-c", ask, url], capture_output=True, check=False
+    )
+    return asked.returncode == 0
+
+
 def reach(shop: Namespace, service: str) -> tuple[list[str], str]:
     """Return the words in front of a client outside of the Pods, and the URL that it asks."""
     if os.environ.get("WHIMBREL_TEST_KUBECONFIG"):  # only a node of it can be reached from here

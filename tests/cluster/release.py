@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from tests.cluster.kube import ROOT, Namespace, wait_until
-from tests.cluster.load import Load, load
+from tests.cluster.load import Load, answers, load
 from tests.cluster.watching import Seen, watched
 from tests.gitops import argo_health, flux_complaints, kstatus
 
@@ -85,6 +85,7 @@ class Release:
         self.point_at("blue")
         self.rolled_out("blue")
         wait_until("blue is reached", lambda: len(self.endpoints()) == REPLICAS)
+        wait_until("blue answers", lambda: answers(self.shop, "shop"))
 
     def deploy(self, file: str, *, wrong: str = "", replicas: int = REPLICAS, **spec: Any) -> None:
         """Apply a Deployment of the example and scale it, as its README says."""
