@@ -1,7 +1,5 @@
 """Another run holds the database, or has taken it."""
 
-import subprocess
-
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import FILES, held, obey
 from tests.scenarios.terminal import Said, Terminal, await_sleeper
@@ -13,7 +11,7 @@ def killed(terminal: Terminal, database: Postgres, name: str) -> str:
     database.run("INSERT INTO gate VALUES (1)")
     slow = {"001_a.up.sql": "SELECT pg_sleep(60) FROM gate;"}
     file = terminal.manifest(slow, name)
-    first: subprocess.Popen[str] = terminal.start(f"whimbrel run {file}")
+    first = terminal.start(f"whimbrel run {file}")
     await_sleeper(database)
     first.kill()
     first.communicate(timeout=10)
