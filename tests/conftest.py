@@ -15,6 +15,7 @@ from tests.postgres import (
     running_postgres,
 )
 
+pytest_plugins = ["tests.sampling"]
 NUMBERS = itertools.count(1)
 
 
