@@ -22,7 +22,7 @@ def killed(terminal: Terminal, database: Postgres, name: str) -> str:
 def taken_over(terminal: Terminal) -> Said:
     """Let another object in, by the command that is printed."""
     file = terminal.manifest(FILES, "other", migrations={"history": "other"})
-    said = terminal.type(f"whimbrel run {file} --wait 5s")
+    said = terminal.type(f"whimbrel run {file} --wait 1s")
     assert (said.code, "which holds the database" in said.err) == (75, True), said
     resolve = said.err.partition("if that run is gone for good: ")[2]
     return terminal.type(terminal.type(resolve.strip()).command)
