@@ -219,6 +219,7 @@ def watched_by_prometheus(soak: str) -> dict:
     query = {"url": "http://prometheus:9090", "query": ERRORS}
     expected = {"expect": {"op": "LessOrEqual", "value": "0.01"}}
     check |= {"prometheus": query | expected, "interval": "2s", "timeout": "2s"}
+    check |= {"initialDelay": "5s"}
     for each in body["spec"]["healthChecks"]:
         each["when"] = [moment for moment in each["when"] if moment != "Soak"]
     body["spec"]["healthChecks"].append(check)
