@@ -32,7 +32,6 @@ def rows(database: Postgres) -> list[str]:
     return [row[0] for row in database.run('SELECT name FROM "SequelizeMeta" ORDER BY 1')]
 
 
-@pytest.mark.sampled("Sequelize beside its main path")
 def test_rollback_keeps_what_was_written_and_takes_back_the_last_run_only(
     attempt: Attempt, database: Postgres
 ):
@@ -45,7 +44,6 @@ def test_rollback_keeps_what_was_written_and_takes_back_the_last_run_only(
     assert ("by the new version",) in database.run(f"SELECT email FROM whimbrel.{table}")
 
 
-@pytest.mark.sampled("Sequelize beside its main path")
 def test_a_failing_middle_migration_that_leaves_nothing_is_taken_back_with_its_run(
     attempt: Attempt, project: Path, database: Postgres
 ):

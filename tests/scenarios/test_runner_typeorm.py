@@ -33,7 +33,6 @@ def rows(database: Postgres) -> list[str]:
     return [row[0] for row in database.run("SELECT name FROM migrations ORDER BY id")]
 
 
-@pytest.mark.sampled("TypeORM beside its main path")
 def test_rollback_takes_back_what_was_merged_late_and_keeps_what_was_written(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -51,7 +50,6 @@ def test_rollback_takes_back_what_was_merged_late_and_keeps_what_was_written(
 
 
 @pytest.mark.parametrize("policy", ["Automatic", "Manual"])
-@pytest.mark.sampled("TypeORM beside its main path")
 def test_a_failing_middle_migration(
     attempt: Attempt, project: Path, database: Postgres, policy: str
 ):
