@@ -7,7 +7,6 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
-from whimbrel.model.release.strategy import StrategyType
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction, RunPieces
 from whimbrel.planning.build import plan_up
@@ -244,7 +243,7 @@ def _migrate(bench: Bench) -> Result:
 def _check_allowed(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
-    elif order.spec.strategy.type is not StrategyType.TRANSACTIONAL:
+    elif order.spec.strategy.type.shows_new_version:
         raise RefusedError(
             "LowerTarget",
             "migrations.to is lower than the database: that would take the schema from under the "
