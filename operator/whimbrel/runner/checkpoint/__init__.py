@@ -1,0 +1,1 @@
+"""Checkpoints: tables as they were, the application's writes since, and the way back."""
