@@ -8,6 +8,8 @@ The question runs under the pinned search path alone: names come back with their
 
 from typing import Final
 
+from whimbrel.planning.dialects.postgresql_checkpoint import CAPTURE_TRIGGERS
+
 _COMMENT: Final = "obj_description({oid}, '{catalog}')"
 # Rights as grantee ('' for PUBLIC), privilege, grantable; the default ones spelled out.
 _RIGHTS: Final = (
@@ -95,7 +97,7 @@ LEFT JOIN pg_constraint k ON k.conindid = x.oid AND k.conrelid = c.oid
 SELECT 'trigger', c.oid, g.tgname::text, jsonb_build_object('definition', pg_get_triggerdef(g.oid),
     'enabled', g.tgenabled, 'comment', {_COMMENT.format(oid="g.oid", catalog="pg_trigger")})
 FROM relation c JOIN pg_trigger g ON g.tgrelid = c.oid AND NOT g.tgisinternal
-WHERE g.tgname !~ '^zz_whimbrel_'""",
+WHERE NOT starts_with(g.tgname, '{CAPTURE_TRIGGERS}')""",
     f"""
 SELECT 'rule', c.oid, r.rulename::text, jsonb_build_object('definition', pg_get_ruledef(r.oid),
     'enabled', r.ev_enabled, 'comment', {_COMMENT.format(oid="r.oid", catalog="pg_rewrite")})
@@ -185,6 +187,8 @@ SELECT 'unsupported', c.oid, u.what, '{}'::jsonb FROM relation c CROSS JOIN LATE
     UNION ALL SELECT 'the partitioned table ' || f.oid::regclass::text || ' refers to it'
     FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid AND f.relkind = 'p'
     WHERE k.confrelid = c.oid AND k.conparentid = 0
+    UNION ALL SELECT 'the index ' || i.indexrelid::regclass::text || ' is not valid'
+    FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisvalid
 ) u (what)""",
 )
 # Row filters and column lists exist since 15.

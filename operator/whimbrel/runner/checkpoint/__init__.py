@@ -1,1 +1,1 @@
-"""Checkpoints: tables as they were, the application's writes since, and the way back."""
+"""Checkpoints: taken before a migration, restored without losing a write that was made since."""
