@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.kube import ROOT, kubectl
 from tests.checkpoint_refusals import CHECKPOINT_REFUSALS
+from tests.cluster.kube import ROOT, kubectl
 from tests.refusals import ALEMBIC, REFUSALS, SQL, Refusal, changed
 from tests.release_refusals import RELEASE_REFUSALS
 
