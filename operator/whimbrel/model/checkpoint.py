@@ -169,3 +169,7 @@ class CheckpointStatus(Frozen):
     reason: Annotated[str, Field(max_length=1024)] = Field("", description="Why it cannot.")
     attempt: int = Field(1, description="Attempt at dropping it.")
     not_before: _Word = Field("", description="The next attempt does not start earlier; RFC 3339.")
+
+    def shortened(self) -> Self:
+        """Return it without what may be long: the ledger has it too."""
+        return self.model_copy(update={"tables": (), "reason": self.reason[:120]})

@@ -36,10 +36,11 @@ class Segment(StrEnum):
     DRAIN = "Drain"
     ROLLBACK = "Rollback"
     ABORT = "Abort"
+    DISCARD = "Discard"
 
 
 # Segments that read no project and start no tool: they only look and write to the ledger.
-WITHOUT_TOOL: Final = frozenset({Segment.FINISH, Segment.ABORT})
+WITHOUT_TOOL: Final = frozenset({Segment.FINISH, Segment.ABORT, Segment.DISCARD})
 
 
 @dataclass(frozen=True)

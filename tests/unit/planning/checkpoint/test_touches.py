@@ -1,4 +1,4 @@
-"""Which tables a statement changes; what only reads is no change, and what cannot be told is said."""
+"""Which tables a statement changes; reading is no change, and what cannot be told is said."""
 
 import pytest
 

@@ -1,0 +1,96 @@
+"""What a run needs to know and to do around its checkpoint, as text: names, sizes, rows, the rest.
+
+`{s}` is the ledger's schema.
+"""
+
+from typing import Final
+
+from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
+
+# Index, or sequence of a column, and the table that it belongs to.
+READ_PARTS: Final = """
+SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+WHERE n.nspname !~ '^pg_'
+UNION ALL
+SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
+WHERE c.relkind = 'S'
+"""
+# $1 schemas, $2 tables. A table that nobody has analysed yet has no estimate of its rows.
+READ_COSTS: Final = """
+SELECT n.nspname::text, c.relname::text,
+    CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100
+         ELSE c.reltuples::bigint END,
+    pg_catalog.pg_table_size(c.oid)
+FROM pg_catalog.unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (s, t, place)
+JOIN pg_catalog.pg_namespace n ON n.nspname = w.s
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.t
+WHERE c.relkind IN ('r', 'p', 'f') ORDER BY w.place
+"""
+# $1: oids of tables. What they, and the sequences of their columns, are called now.
+READ_NAMES: Final = """
+SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid::bigint = ANY ($1::bigint[]) OR (c.relkind = 'S' AND EXISTS (
+    SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
+    AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
+    AND d.deptype IN ('a', 'i') AND d.refobjid::bigint = ANY ($1::bigint[])))
+"""
+# All that the ledger says of what a run applied: it is as if that had never been.
+FORGET_RUN: Final = (
+    "DELETE FROM {s}.applied WHERE run = $1::text",
+    "DELETE FROM {s}.tool_run WHERE run = $1::text",
+    "DELETE FROM {s}.step WHERE run = $1::text",
+)
+# A run that has done nothing gives the database back; its steps' rows would keep it.
+FORGET_RESERVATION: Final = (
+    "DELETE FROM {s}.attempt WHERE run = $1::text",
+    "DELETE FROM {s}.run WHERE id = $1::text",
+)
+STARTED_STEPS: Final = (
+    "SELECT pg_catalog.count(*) FROM {s}.step WHERE run = $1::text AND state = 'started'"
+)
+DEPENDENT: Final = "2BP01"  # something else hangs on what is to be dropped
+# In the order in which they may go: those that others hang on come last.
+MOVABLE: Final = {
+    "table": "TABLE",
+    "materialized view": "MATERIALIZED VIEW",
+    "view": "VIEW",
+    "sequence": "SEQUENCE",
+    "function": "FUNCTION",
+    "type": "TYPE",
+}
+DROPPABLE: Final = {**MOVABLE, "extension": "EXTENSION", "schema": "SCHEMA"}
+
+
+def drop(each: CatalogObject) -> str:
+    """Return the statement that drops what nothing else hangs on."""
+    return f"DROP {DROPPABLE[each.kind]} IF EXISTS {_spelled(each)} RESTRICT"
+
+
+def move(each: CatalogObject, schema: str, name: str) -> tuple[str, str]:
+    """Return the statements that take something to another schema under another name."""
+    word = MOVABLE[each.kind]
+    moved = CatalogObject(each.kind, schema, each.name, each.part)
+    return (
+        f"ALTER {word} {_spelled(each)} SET SCHEMA {quote_identifier(schema)}",
+        f"ALTER {word} {_spelled(moved)} RENAME TO {quote_identifier(name)}",
+    )
+
+
+def _spelled(each: CatalogObject) -> str:
+    if not each.schema:
+        return quote_identifier(each.name)
+    arguments = f"({each.part})" if each.kind == "function" else ""
+    return f"{quote_name(each.schema, each.name)}{arguments}"

@@ -1,0 +1,182 @@
+"""The way back of a run by its checkpoint: when it is taken, and what it ends with."""
+
+from typing import Final
+
+from whimbrel.model.errors import FailedError, HeldError, WhimbrelError
+from whimbrel.model.result import Result
+from whimbrel.model.spec import OnFailure
+from whimbrel.planning.dialects import postgresql_covering as words
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.checkpoint.added import added_by_run, take_away
+from whimbrel.runner.checkpoint.before import left_over, note_changes, read_before
+from whimbrel.runner.checkpoint.bench_desk import desk_of
+from whimbrel.runner.checkpoint.manifest import (
+    Checkpoint,
+    State,
+    open_checkpoints,
+    read_checkpoint,
+    read_conflicts,
+)
+from whimbrel.runner.checkpoint.restore import restore
+from whimbrel.runner.checkpoint.shown import why_not
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.notes import Kind, forget_note
+from whimbrel.runner.runs import Run, read_run, same_object, set_run_target
+from whimbrel.runner.session import Session
+from whimbrel.runner.unchanged import distrust_image
+from whimbrel.runner.verify import verify
+
+TARGET: Final = "checkpoint:"  # in front of its id, where a run keeps where its way back leads
+# A person would have to undo these by hand; a restore does.
+_HALF: Final = frozenset({"HalfDone"})
+
+
+def restores_after(error: WhimbrelError, bench: Bench) -> bool:
+    """Tell whether the checkpoint of this run is the way back from its failure."""
+    checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
+    if checkpoint is None or why_not(checkpoint):
+        return False
+    if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
+        return False
+    half = isinstance(error, HeldError) and error.reason in _HALF
+    return half or (isinstance(error, FailedError) and _may_have_changed(checkpoint, bench))
+
+
+def _may_have_changed(checkpoint: Checkpoint, bench: Bench) -> bool:
+    """Tell whether the run may have left something; of a tool's rows no catalogue tells."""
+    ledger = bench.holding.ledger
+    if bench.order.spec.migrations.tool.is_foreign:
+        return True
+    applied = any(row.run == checkpoint.run for row in bench.facts().applied)
+    return applied or bool(ledger.rows(words.STARTED_STEPS, checkpoint.run)[0][0])
+
+
+def restore_after(error: WhimbrelError, bench: Bench) -> Result:
+    """Return the end of a run that failed and was taken back by its checkpoint.
+
+    Kept first: whoever is killed now, a later attempt of the run does nothing else.
+    """
+    ledger, order, findings = bench.holding.ledger, bench.order, bench.findings
+    failure = bench.clean(f"{error.reason}: {error.message}")
+    set_run_target(ledger, order.run, f"{TARGET}{order.run}", failure)
+    try:
+        told = _restored(_expected(bench, order.run), bench)
+    except HeldError as held:
+        raise _stuck(f"{error.message}; ", held, bench) from held
+    message = f"{error.message}; {told}; the database is as before this run; nothing is tried "
+    return findings.failure(
+        FailedError(error.reason, f"{message}again until the object changes", command=error.command)
+    )
+
+
+def goes_to_checkpoint(run: Run | None) -> bool:
+    """Tell whether a run's way back leads to a checkpoint, as an earlier attempt decided."""
+    return run is not None and run.target.startswith(TARGET)
+
+
+def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
+    """Return the checkpoint that leads to a revision; None where it is another means' work.
+
+    Args:
+        bench: The attempt.
+        to: Revision that stays, "" for none; None for before the newest run.
+    """
+    ledger, order = bench.holding.ledger, bench.order
+    begun = read_run(ledger, order.run)
+    if begun is not None and goes_to_checkpoint(begun):
+        return read_checkpoint(ledger, begun.target.removeprefix(TARGET))
+    for each in open_checkpoints(ledger):
+        run, before = read_run(ledger, each.id), read_before(ledger, each.id)
+        ours = run is not None and same_object(order, run) and before is not None
+        if ours and before and to in (None, before.revision) and not why_not(each):
+            return each
+    return None
+
+
+def restore_asked(bench: Bench, to: str | None) -> str:
+    """Restore what leads to a revision, as a person or a red check asks; return what was done.
+
+    "" where the way back is another means' work. `to` as for `restorable`.
+
+    Raises:
+        WhimbrelError: It did not come to its end; nothing was changed, or it is named.
+    """
+    checkpoint = restorable(bench, to)
+    if checkpoint is None:
+        return ""
+    set_run_target(bench.holding.ledger, bench.order.run, f"{TARGET}{checkpoint.id}")
+    try:
+        told = _restored(checkpoint, bench)
+    except HeldError as held:
+        raise _stuck("", held, bench) from held
+    return f"{told}; read back: the database is at {bench.findings.revision or 'nothing'}"
+
+
+def _expected(bench: Bench, checkpoint: str) -> Checkpoint:
+    found = read_checkpoint(bench.holding.ledger, checkpoint)
+    if found is None:
+        raise HeldError("CheckpointGone", f"the ledger has lost the checkpoint {checkpoint}")
+    return found
+
+
+def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
+    """Restore, read back, and return what was done; where it was done already, only the latter."""
+    ledger = bench.holding.ledger
+    if checkpoint.state is not State.RESTORED:
+        _refuse_partial(checkpoint, bench)
+        distrust_image(bench)
+        forget_note(ledger, Kind.SHAPE)
+        added = added_by_run(checkpoint, bench)
+
+        def extra(session: Session) -> None:
+            seen = Ledger(session, ledger.schema)
+            take_away(seen, checkpoint, added)
+            for statement in words.FORGET_RUN:
+                seen.rows(statement, checkpoint.id)
+
+        restore(checkpoint, desk_of(bench), extra)
+    bench.findings.revision = verify(None, bench)
+    _expect_as_before(checkpoint, bench)
+    return _told(checkpoint, bench)
+
+
+def _refuse_partial(checkpoint: Checkpoint, bench: Bench) -> None:
+    """Hold where the run changed what the checkpoint does not cover: half a way back is none."""
+    if told := note_changes(bench.holding.ledger, checkpoint):
+        raise HeldError(
+            "CheckpointPartial",
+            f"the migration changed {told}, which its checkpoint does not cover; nothing was "
+            "restored: put that back by hand",
+        )
+
+
+def _expect_as_before(checkpoint: Checkpoint, bench: Bench) -> None:
+    before = read_before(bench.holding.ledger, checkpoint.id)
+    if before is not None and (told := left_over(bench.holding.ledger, before)):
+        raise HeldError(
+            "NotAsBefore",
+            f"the covered tables were restored, but this is not as before the migration: {told}; "
+            "put that right by hand",
+        )
+
+
+def _told(checkpoint: Checkpoint, bench: Bench) -> str:
+    conflicts = len(read_conflicts(bench.holding.ledger, checkpoint.id))
+    kept = ", ".join(f"{bench.holding.ledger.schema}.{each.kept}" for each in checkpoint.tables)
+    told = (
+        f"{len(checkpoint.tables)} table(s) were restored from the checkpoint of run "
+        f"{checkpoint.id}, with every write of the application since; what stood there is kept as "
+        f"{kept} until {checkpoint.kept_until:%F %T}Z"
+    )
+    name, space = bench.order.name, bench.order.namespace
+    listed = f"; {conflicts} value(s) have no place: `whimbrel conflicts {name} -n {space}`"
+    return told + (listed if conflicts else "")
+
+
+def _stuck(before: str, held: HeldError, bench: Bench) -> HeldError:
+    order = bench.order
+    return HeldError(
+        held.reason,
+        f"{before}the restore of the checkpoint did not come to its end: {held.message}",
+        command=held.command or f"whimbrel retry {order.name} -n {order.namespace}",
+    )
