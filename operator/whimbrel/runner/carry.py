@@ -8,15 +8,7 @@ from typing import Final
 from whimbrel.model.errors import FailedError, HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import (
-    Adopt,
-    RunAlone,
-    RunFiles,
-    RunPieces,
-    RunTool,
-    SalvageObjects,
-    Step,
-)
+from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunPieces, RunTool, SalvageObjects, Step
 from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.protect import protection

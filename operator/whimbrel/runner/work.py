@@ -41,12 +41,7 @@ from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
-from whimbrel.runner.unchanged import (
-    distrust_image,
-    find_source,
-    remember_image,
-    still_unchanged,
-)
+from whimbrel.runner.unchanged import distrust_image, find_source, remember_image, still_unchanged
 from whimbrel.runner.verify import verify
 
 Clean = Callable[[str], str]

@@ -28,6 +28,10 @@ from whimbrel.planning.checkpoint.touches import Known, Name, Touched, touched_b
 _OPENED: Final = 60e6  # bytes in a second
 _RESTORED: Final = 40e6
 _MIB: Final = 2**20
+_LOST: Final = (
+    "a restore keeps every write of the application, but not in a shape that is gone: what has no "
+    "place in the shape before is kept row by row (`whimbrel conflicts`); sequences never go back"
+)
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,11 @@ class Cost:
 
     Attributes:
         size: Bytes without indexes.
-        why: Why it is covered though nobody named it, or "".
     """
 
     table: Name
     rows: int
     size: int
-    why: str = ""
 
 
 def wants_checkpoint(asked: CheckpointOptions | None, plan: RunnerPlan) -> bool:
@@ -77,11 +79,9 @@ def wanted(
         anew: Nothing of this project was ever applied here.
 
     Raises:
-        RefusedError: ``CheckpointNotPossible``: what it would have to cover cannot be told, or
-            could not be restored.
+        RefusedError: ``CheckpointNotPossible``: what it would have to cover cannot be told.
     """
     touched = touched_by(_statements(plan.steps), names)
-    _refuse_drop(touched)
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
         tables, absent = _listed(asked, names, anew=anew)
@@ -106,16 +106,6 @@ def _statements(steps: Iterable[Step]) -> Iterator[Statement]:
                 yield statement
             case _:
                 pass
-
-
-def _refuse_drop(touched: Touched) -> None:
-    if touched.dropped:
-        table, where = touched.dropped[0]
-        raise RefusedError(
-            "CheckpointNotPossible",
-            f"{where} drops the table {_dotted(table)}, and no checkpoint brings a dropped table "
-            "back: rename it in this release and drop it in a later one without spec.checkpoint",
-        )
 
 
 def _refuse_opaque(plan: RunnerPlan, touched: Touched) -> None:
@@ -151,7 +141,8 @@ def laid(
         told_none = "it changes no table that is there: no checkpoint is made"
         return replace(plan, notes=(*plan.notes, told_none, *told.notes))
     tables = tuple(CatalogObject("table", *cost.table) for cost in costs)
-    notes = (_rung_while(plan), *_rung_after(asked, costs), *_lost(), *told.notes)
+    rungs = (_rung_while(plan), *_rung_after(asked, costs), *_followed(told, costs))
+    notes = (*rungs, _LOST, *told.notes)
     return replace(plan, covered=tables, notes=(*plan.notes, *notes))
 
 
@@ -175,15 +166,16 @@ def _rung_after(asked: CheckpointOptions, costs: Sequence[Cost]) -> Iterator[str
         f"takes about {_seconds(size / _RESTORED)} on-line, then locks the tables for one short "
         "transaction"
     )
-    yield from (f"{_dotted(each.table)} is covered too: {each.why}" for each in costs if each.why)
 
 
-def _lost() -> Iterator[str]:
-    yield (
-        "a restore keeps every write of the application, but not in a shape that is gone: what "
-        "has no place in the shape before is kept row by row (`whimbrel conflicts`); sequences "
-        "never go back"
-    )
+def _followed(told: Wanted, costs: Sequence[Cost]) -> Iterator[str]:
+    """Yield what is covered though neither author nor migration named it."""
+    for each in costs:
+        if each.table not in told.tables:
+            yield (
+                f"{_dotted(each.table)} is covered too: a foreign key or a trigger changes it when "
+                "the others change"
+            )
 
 
 def _size(size: int) -> str:

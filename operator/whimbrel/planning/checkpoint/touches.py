@@ -89,13 +89,11 @@ class Touched:
         tables: Tables that are there already.
         opaque: Sentences about what may change others.
         beyond: Changes outside of tables.
-        dropped: Tables that go, with the place of the statement.
     """
 
     tables: tuple[Name, ...] = ()
     opaque: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
-    dropped: tuple[tuple[Name, str], ...] = ()
 
 
 def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
@@ -103,7 +101,6 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
     tables: dict[Name, None] = {}
     opaque: list[str] = []
     beyond: list[str] = []
-    dropped: list[tuple[Name, str]] = []
     for statement in statements:
         for parsed in parse_sql(statement.file, statement.text):
             where = f"{statement.file}, line {statement.line + parsed.statement.line - 1}"
@@ -111,11 +108,9 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
                 opaque.append(f"{where} {doing}")
             found = [table for name in _changed(parsed) for table in names.meant(name)]
             tables.update(dict.fromkeys(found))
-            if parsed.kind == "drop_stmt" and parsed.tree.remove_type == pg.OBJECT_TABLE:
-                dropped += [(table, where) for table in found]
             if _is_beyond(parsed, names) and not found:
                 beyond.append(f"{where}: {' '.join(parsed.statement.text.split())[:80]}")
-    return Touched(tuple(tables), tuple(opaque), tuple(beyond), tuple(dropped))
+    return Touched(tuple(tables), tuple(opaque), tuple(beyond))
 
 
 def _opaque(parsed: Parsed, names: Known) -> str:

@@ -58,6 +58,9 @@ FORGET_RESERVATION: Final = (
     "DELETE FROM {s}.attempt WHERE run = $1::text",
     "DELETE FROM {s}.run WHERE id = $1::text",
 )
+SET_WISHES: Final = (
+    "UPDATE {s}.checkpoint SET on_conflict = $2::text, mappings = $3::jsonb WHERE id = $1::text"
+)
 STARTED_STEPS: Final = (
     "SELECT pg_catalog.count(*) FROM {s}.step WHERE run = $1::text AND state = 'started'"
 )

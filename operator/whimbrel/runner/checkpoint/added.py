@@ -8,7 +8,7 @@ from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_identities
 from whimbrel.runner.checkpoint.before import read_before, write_before
-from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.manifest import Checkpoint, short_id
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import read_applied, read_tool_runs
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
@@ -56,7 +56,7 @@ def _moved(
         if each.kind != "table" and _dropped(ledger.session, each):
             continue
         if each.kind in words.MOVABLE:
-            name = f"kept_{checkpoint.short}_x{number}"
+            name = f"kept_{short_id(checkpoint.id)}_x{number}"
             for statement in words.move(each, ledger.schema, name):
                 own(ledger.session, statement)
             yield each.kind, name, each.part

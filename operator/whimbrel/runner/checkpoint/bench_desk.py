@@ -1,7 +1,9 @@
 """The desk for work on a checkpoint, made of what an attempt has."""
 
+from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Mapping
 from whimbrel.runner.lock import assert_step_may_run
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.prepared_login import Place
@@ -39,3 +41,11 @@ def login_of_migration(bench: Bench) -> tuple[str, bool]:
         return (prepared.user, False)
     makes = may_make_roles(postgres(bench.holding.session))
     return (role_name(bench.order.run, 0).removesuffix("0"), True) if makes else ours
+
+
+def mappings_of(asked: CheckpointOptions) -> tuple[Mapping, ...]:
+    """Return the columns that an author says are renamed."""
+    return tuple(
+        Mapping(f"{each.table.schema_name}.{each.table.name}", each.before, each.after)
+        for each in asked.mappings
+    )

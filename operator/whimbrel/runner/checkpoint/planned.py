@@ -1,5 +1,6 @@
 """The plan of a run with the checkpoint that comes before it: what it covers, at what cost."""
 
+from dataclasses import replace
 from typing import Final
 
 from whimbrel.model.errors import RefusedError
@@ -12,6 +13,7 @@ from whimbrel.planning.checkpoint.touches import Known, Name, known
 from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bookkeeping import find_table
+from whimbrel.runner.checkpoint.closure import find_closure
 from whimbrel.runner.kept_table import find_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
@@ -40,7 +42,12 @@ def planned(ledger: Ledger, order: Order, facts: Facts, source: Source) -> Runne
     names = _names(session, facts)
     anew = not facts.applied and not facts.revisions
     told = wanted(asked, plan, names, _books(session, order), anew=anew)
-    return laid(asked, plan, told, _costs(session, told.tables))
+    if not told.tables:
+        return laid(asked, plan, told, ())
+    closure = find_closure(session, told.tables, ledger.schema)
+    told = replace(told, notes=(*told.notes, *closure.notes))
+    costs = _costs(session, tuple((each.schema, each.name) for each in closure.tables))
+    return laid(asked, plan, told, costs)
 
 
 def _names(session: Session, facts: Facts) -> Known:

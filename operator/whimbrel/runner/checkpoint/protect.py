@@ -10,10 +10,9 @@ from whimbrel.model.steps import Direction
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
-from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration
+from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
-    Mapping,
     State,
     read_checkpoint,
     set_reason,
@@ -85,10 +84,6 @@ def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
 
 def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
     login, own_login = login_of_migration(bench)
-    mappings = tuple(
-        Mapping(f"{each.table.schema_name}.{each.table.name}", each.before, each.after)
-        for each in asked.mappings
-    )
     return Wanted(
         id=bench.order.run,
         run=bench.order.run,
@@ -98,7 +93,7 @@ def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
         keep_for=asked.keep_for,
         max_journal=asked.max_journal,
         on_conflict=asked.on_conflict.value,
-        mappings=mappings,
+        mappings=mappings_of(asked),
     )
 
 

@@ -10,11 +10,10 @@ from whimbrel.model.checkpoint import format_bytes
 from whimbrel.model.errors import FailedError, WhimbrelError
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.manifest import Checkpoint
-from whimbrel.runner.checkpoint.watch import journal_bytes
+from whimbrel.runner.checkpoint.watch import is_nearly_full
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
 FULL: Final = "JournalFull"
-_STOPS_AT: Final = 0.8  # of the quota: the rest is for what is written until the restore is through
 _POLL_SECONDS: Final = 0.25
 _CANCEL_AGAIN: Final = 0.5
 _TOOL_GRACE: Final = 10  # cancels; then the tool is killed
@@ -50,16 +49,15 @@ class Quota:
         most = format_bytes(self._checkpoint.max_journal)
         return FailedError(
             FULL,
-            f"the journal of the checkpoint has reached {_STOPS_AT:.0%} of checkpoint.maxJournal "
-            f"({most}), so the migration was stopped while it can be taken back",
+            f"the journal of the checkpoint is nearly full (checkpoint.maxJournal is {most}), so "
+            "the migration was stopped while it can be taken back",
         )
 
     def _watch(self) -> None:
-        limit = self._checkpoint.max_journal * _STOPS_AT
         open_session = self._bench.holding.another_session
         with contextlib.suppress(*SERVER_ERRORS, WhimbrelError), open_session() as session:
             while not self._over.wait(_POLL_SECONDS):
-                if journal_bytes(self._checkpoint, session) >= limit:
+                if is_nearly_full(self._checkpoint, session):
                     self._full.set()
                     break
         if self._full.is_set():

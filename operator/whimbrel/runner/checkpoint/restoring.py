@@ -9,10 +9,11 @@ from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.added import added_by_run, take_away
 from whimbrel.runner.checkpoint.before import left_over, note_changes, read_before
-from whimbrel.runner.checkpoint.bench_desk import desk_of
+from whimbrel.runner.checkpoint.bench_desk import desk_of, mappings_of
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
     State,
+    as_mappings,
     open_checkpoints,
     read_checkpoint,
     read_conflicts,
@@ -120,24 +121,33 @@ def _expected(bench: Bench, checkpoint: str) -> Checkpoint:
 
 
 def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
-    """Restore, read back, and return what was done; where it was done already, only the latter."""
+    """Restore, or finish what an earlier attempt restored; read back; return what was done."""
     ledger = bench.holding.ledger
+    added = added_by_run(checkpoint, bench)
+
+    def extra(session: Session) -> None:
+        seen = Ledger(session, ledger.schema)
+        take_away(seen, checkpoint, added)
+        for statement in words.FORGET_RUN:
+            seen.rows(statement, checkpoint.id)
+
     if checkpoint.state is not State.RESTORED:
         _refuse_partial(checkpoint, bench)
         distrust_image(bench)
         forget_note(ledger, Kind.SHAPE)
-        added = added_by_run(checkpoint, bench)
-
-        def extra(session: Session) -> None:
-            seen = Ledger(session, ledger.schema)
-            take_away(seen, checkpoint, added)
-            for statement in words.FORGET_RUN:
-                seen.rows(statement, checkpoint.id)
-
-        restore(checkpoint, desk_of(bench), extra)
+        _hear_person(checkpoint, bench)
+    restore(checkpoint, desk_of(bench), extra)
     bench.findings.revision = verify(None, bench)
     _expect_as_before(checkpoint, bench)
     return _told(checkpoint, bench)
+
+
+def _hear_person(checkpoint: Checkpoint, bench: Bench) -> None:
+    """Let the spec of now say what becomes of conflicts: it may have been mended because of one."""
+    if (asked := bench.order.spec.checkpoint) is not None:
+        mappings = as_mappings(mappings_of(asked))
+        ledger = bench.holding.ledger
+        ledger.rows(words.SET_WISHES, checkpoint.id, asked.on_conflict.value, mappings)
 
 
 def _refuse_partial(checkpoint: Checkpoint, bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from contextlib import closing
 
 from whimbrel.model.checkpoint import OnLaterRun
-from whimbrel.model.errors import TransientError
+from whimbrel.model.errors import TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
@@ -28,6 +28,7 @@ from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import take_lock
 from whimbrel.runner.records import steps_done
 from whimbrel.runner.runs import open_run
+from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import open_session, own
 from whimbrel.runner.surroundings import Surroundings
@@ -97,10 +98,18 @@ def let_go(checkpoint: Checkpoint, desk: Desk) -> None:
 
 
 def let_go_of_run(bench: Bench) -> None:
-    """Take away the checkpoint of this run, which left nothing that could be restored."""
+    """Take away the checkpoint of this run, which left nothing that could be restored.
+
+    What stops that is a warning: it must not hide how the run ended, and it goes in its time.
+    """
     checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
-    if checkpoint is not None and checkpoint.state is not State.CLOSED:
+    if checkpoint is None or checkpoint.state is State.CLOSED:
+        return
+    try:
         let_go(checkpoint, desk_of(bench))
+    except (WhimbrelError, *SERVER_ERRORS) as error:
+        told = bench.clean(getattr(error, "message", "the server refused it"))
+        bench.findings.warnings.append(f"CheckpointLeft: the checkpoint stays for its time: {told}")
 
 
 def drop_checkpoint(order: Order, place: Surroundings, findings: Findings) -> Result:
