@@ -20,7 +20,7 @@ CREATE TABLE {s}.checkpoint (
     on_conflict text NOT NULL CHECK (on_conflict IN ('Record', 'Hold')),
     mappings jsonb NOT NULL DEFAULT '[]',
     capture_role text NOT NULL DEFAULT '',
-    capture text NOT NULL DEFAULT '',
+    capture jsonb NOT NULL DEFAULT '{}',
     reason text NOT NULL DEFAULT ''
 )""",
     "CREATE UNIQUE INDEX checkpoint_only_one ON {s}.checkpoint ((true)) WHERE state <> 'Closed'",
@@ -80,9 +80,8 @@ SET_COPIED: Final = (
     "UPDATE {s}.checkpoint_table SET rows = $3::bigint, bytes = $4::bigint, checksum = $5::text"
     " WHERE checkpoint = $1::text AND number = $2::int"
 )
-SET_CAPTURE: Final = (
-    "UPDATE {s}.checkpoint SET capture_role = $2::text, capture = $3::text WHERE id = $1::text"
-)
+SET_CAPTURE_ROLE: Final = "UPDATE {s}.checkpoint SET capture_role = $2::text WHERE id = $1::text"
+SET_CAPTURE: Final = "UPDATE {s}.checkpoint SET capture = $2::jsonb WHERE id = $1::text"
 SET_SNAPSHOT: Final = "UPDATE {s}.checkpoint SET snapshot = $2::text WHERE id = $1::text"
 SET_REASON: Final = "UPDATE {s}.checkpoint SET reason = $2::text WHERE id = $1::text"
 # $3: the states from which this one may be reached.

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import postgresql_manifest as words
+from whimbrel.planning.dialects.postgresql_checkpoint import Names
 from whimbrel.runner.ledger import Ledger, read_tables
 from whimbrel.runner.session import Row
 from whimbrel.runner.sessions import as_json
@@ -107,9 +108,10 @@ class Checkpoint:
         max_journal: Bytes that the journal may have.
         on_conflict: `Record` or `Hold`.
         capture_role: Owner of the capture function, "" until it is there.
-        capture: Digest of function and triggers as they must be (`watch.expect_capture`).
+        capture: Digests of function and triggers as they must be (`capture.read_capture`).
         reason: Why it is of no use any more, or "".
         is_expired: `kept_until` is over, by the server's clock when this was read.
+        schema: The ledger's, where all its tables are.
     """
 
     id: str
@@ -125,15 +127,16 @@ class Checkpoint:
     on_conflict: str
     mappings: tuple[Mapping, ...]
     capture_role: str
-    capture: str
+    capture: dict[int, str]
     reason: str
     is_expired: bool
+    schema: str
     tables: tuple[Covered, ...]
 
     @property
-    def short(self) -> str:
-        """Return what the names of its objects end with."""
-        return short_id(self.id)
+    def names(self) -> Names:
+        """Return the names of its objects."""
+        return Names(self.schema, short_id(self.id))
 
 
 @dataclass(frozen=True)
@@ -189,8 +192,19 @@ def open_checkpoints(ledger: Ledger) -> tuple[Checkpoint, ...]:
 
 def _checkpoint(ledger: Ledger, row: Row) -> Checkpoint:
     mappings = tuple(Mapping(**each) for each in row[11])
+    capture = {int(oid): digest for oid, digest in row[13].items()}
     covered = tuple(_covered(each) for each in ledger.rows(words.READ_COVERED, row[0]))
-    values = (*row[:2], State(row[2]), *row[3:11], mappings, *row[12:], covered)
+    values = (
+        *row[:2],
+        State(row[2]),
+        *row[3:11],
+        mappings,
+        row[12],
+        capture,
+        *row[14:],
+        ledger.schema,
+        covered,
+    )
     return Checkpoint(*values)
 
 
