@@ -91,12 +91,16 @@ def test_documents_come_back_to_the_last_byte(place):
     begin(place, "UPDATE people SET doc = '{}', docb = '{}'")
     texts = ['{ "b" :1,\n "a": 1.0, "a": 1e2 }', '"\\u00e9 \\/ x"', "[ ]", "12.50", '"null"']
     for number, text in enumerate(texts, 1):
-        place.database.run("UPDATE people SET doc = %s, docb = %s WHERE id = %s", *[text] * 2, number)
+        place.database.run(
+            "UPDATE people SET doc = %s, docb = %s WHERE id = %s", *[text] * 2, number
+        )
     place.database.run("UPDATE people SET doc = 'null', docb = 'null' WHERE id = 6")
     place.database.run("UPDATE people SET doc = NULL, docb = NULL WHERE id = 7")
     place.restore()
     assert [text for (text,) in rows(place, "doc::text", "id < 6")] == texts
-    assert rows(place, "count(docb), count(*) FILTER (WHERE docb = doc::jsonb)", "id < 6") == [(5, 5)]
+    assert rows(place, "count(docb), count(*) FILTER (WHERE docb = doc::jsonb)", "id < 6") == [
+        (5, 5)
+    ]
     assert rows(place, "doc::text, docb::text", "id IN (6, 7)") == [("null", "null"), (None, None)]
 
 

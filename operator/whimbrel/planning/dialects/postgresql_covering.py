@@ -33,7 +33,8 @@ SELECT n.nspname::text, c.relname::text,
     CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100
          ELSE c.reltuples::bigint END,
     pg_catalog.pg_table_size(c.oid)
-FROM pg_catalog.unnest($1::text[], $2::text[]) WITH ORDINALITY AS w (s, t, place)
+FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]))
+    WITH ORDINALITY AS w (s, t, place)
 JOIN pg_catalog.pg_namespace n ON n.nspname = w.s
 JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.t
 WHERE c.relkind IN ('r', 'p', 'f') ORDER BY w.place
