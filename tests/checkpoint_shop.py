@@ -24,12 +24,13 @@ INSERT INTO users (name, mail, credits)
 # All of a checkpoint besides its rows in the ledger.
 LEFT = """
 SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE n.nspname = 'whimbrel' AND c.relkind <> 't' AND c.relname ~ '^(journal|clone|kept|taken|patch)_'
+WHERE n.nspname = 'whimbrel' AND c.relkind <> 't' AND c.relname ~
+    '^(journal|clone|kept|taken|patch)_'
 UNION ALL SELECT tgname::text FROM pg_trigger WHERE tgname ~ 'whimbrel'
 UNION ALL SELECT proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = 'whimbrel'
-UNION ALL SELECT rolname::text FROM pg_roles WHERE rolname ~ '^whimbrel_capture_'
 """
+ROLES = "SELECT rolname FROM pg_roles JOIN whimbrel.checkpoint ON rolname = capture_role"
 
 
 def admin(database: Postgres) -> Postgres:
@@ -158,7 +159,10 @@ def expect_nothing_lost(database: Postgres, writer: Writer) -> None:
 
 def left_over(database: Postgres) -> list[str]:
     """Return what is there of checkpoints, besides the rows in the ledger."""
-    return sorted(name for (name,) in admin(database).run(LEFT))
+    owner = admin(database)
+    has_ledger = owner.run("SELECT to_regclass('whimbrel.checkpoint') IS NOT NULL") == [(True,)]
+    found = owner.run(LEFT) + (owner.run(ROLES) if has_ledger else [])
+    return sorted(name for (name,) in found)
 
 
 def shape(database: Postgres) -> list[tuple]:
@@ -173,7 +177,9 @@ def shape(database: Postgres) -> list[tuple]:
         WHERE connamespace = 'public'::regnamespace
         UNION ALL SELECT 'index', tablename::text, indexname::text, indexdef FROM pg_indexes
         WHERE schemaname = 'public'
-        UNION ALL SELECT 'relation', relname::text, relkind::text, relacl::text FROM pg_class
+        UNION ALL SELECT 'relation', relname::text, relkind::text, COALESCE(relacl,
+            acldefault(CASE relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", relowner))::text
+        FROM pg_class
         WHERE relnamespace = 'public'::regnamespace
         UNION ALL SELECT 'type', typname::text, '', '' FROM pg_type
         WHERE typnamespace = 'public'::regnamespace AND typtype = 'e'

@@ -5,6 +5,7 @@ every PostgreSQL, with logins that are no superusers.
 """
 
 import json
+
 import psycopg
 import pytest
 
@@ -136,7 +137,7 @@ def test_our_function_cannot_be_attached_to_another_table(shop):
     shop.admin().run(f"grant usage on schema whimbrel to {shop.app.user}")
     shop.admin().run(f"grant create on schema public to {shop.app.user}")
     shop.app.run("create table public.mine (id int primary key, name text)")
-    forge = f"create trigger forge after insert on public.mine for each row execute function {{}}"
+    forge = "create trigger forge after insert on public.mine for each row execute function {}"
     assert refused(shop.app, forge.format(ready.names.function[:-1] + "'1')"))
     assert refused(shop.app, forge.format(ready.names.truncate_function))
     assert refused(shop.app, f"insert into whimbrel.{ready.journal} (number, op) values (1, 'D')")

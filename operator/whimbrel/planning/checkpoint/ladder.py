@@ -14,6 +14,7 @@ from whimbrel.model.checkpoint import CheckpointOptions, Scope, format_bytes
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import (
+    Adopt,
     CatalogObject,
     Direction,
     RunAlone,
@@ -62,7 +63,7 @@ class Cost:
 
 def wants_checkpoint(asked: CheckpointOptions | None, plan: RunnerPlan) -> bool:
     """Tell whether a plan runs something that a checkpoint shall come before."""
-    runs = any(isinstance(step, RunFiles | RunAlone | RunTool) for step in plan.steps)
+    runs = any(not isinstance(step, Adopt) for step in plan.steps)
     return asked is not None and plan.direction is Direction.UP and runs
 
 

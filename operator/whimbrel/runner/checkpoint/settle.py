@@ -92,7 +92,7 @@ def let_go(checkpoint: Checkpoint, desk: Desk) -> None:
     discard(checkpoint, desk)
     with desk.session.transaction():
         desk.guard(desk.session)
-        for kind, name, part in reversed(before.moved if before else ()):
+        for kind, name, part in before.moved if before else ():
             own(desk.session, words.drop(CatalogObject(kind, desk.ledger.schema, name, part)))
         forget_before(desk.ledger, checkpoint.id)
 
