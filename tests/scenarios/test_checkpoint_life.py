@@ -75,7 +75,7 @@ def test_a_later_run_waits_where_its_owner_wants_that(shop: Shop):
 
 
 def test_a_run_that_waits_goes_on_when_the_time_is_over(shop: Shop):
-    shop.run(spec=(("checkpoint", {"onLaterRun": "Wait", "keepFor": "4s"}),))
+    shop.run(spec=(("checkpoint", {"onLaterRun": "Wait", "keepFor": "20s"}),))
     later = files(LATER)
 
     def is_done() -> bool:

@@ -4,13 +4,7 @@ from typing import Final
 
 from whimbrel.machine.answers import answer_of
 from whimbrel.machine.backoff import delay
-from whimbrel.machine.decisions import (
-    CreateJob,
-    Decision,
-    KeepCheckpoint,
-    ReleaseFinalizer,
-    Wait,
-)
+from whimbrel.machine.decisions import CreateJob, Decision, KeepCheckpoint, ReleaseFinalizer, Wait
 from whimbrel.machine.names import job_name
 from whimbrel.machine.orders import order
 from whimbrel.machine.runs import is_held

@@ -17,7 +17,9 @@ _RELATION_KIND: Final = (
     " WHEN 'S' THEN 'sequence' ELSE 'foreign table' END"
 )
 # Those of a checkpoint come and go beside the migrations.
-_OF_USERS: Final = f"NOT g.tgisinternal AND NOT pg_catalog.starts_with(g.tgname, '{CAPTURE_TRIGGERS}')"
+_OF_USERS: Final = (
+    f"NOT g.tgisinternal AND NOT pg_catalog.starts_with(g.tgname, '{CAPTURE_TRIGGERS}')"
+)
 # kind, schema, name, part, oid, attribute number: the last two stay when a name changes.
 _OBJECTS: Final = f"""
 SELECT 'schema', '', s.nspname::text, '', s.oid, 0, s.made FROM {_SCHEMAS}

@@ -11,12 +11,7 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
-from whimbrel.runner.checkpoint.manifest import (
-    Checkpoint,
-    State,
-    read_checkpoint,
-    set_reason,
-)
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
 from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older

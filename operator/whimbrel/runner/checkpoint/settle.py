@@ -14,12 +14,7 @@ from whimbrel.runner.checkpoint.before import forget_before, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.discard import discard
-from whimbrel.runner.checkpoint.manifest import (
-    Checkpoint,
-    State,
-    open_checkpoints,
-    read_checkpoint,
-)
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, open_checkpoints, read_checkpoint
 from whimbrel.runner.checkpoint.shown import checkpoint_status
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of

@@ -4,12 +4,7 @@ from datetime import UTC
 
 from whimbrel.model.checkpoint import SHOWN, CheckpointStatus
 from whimbrel.model.order import Order
-from whimbrel.runner.checkpoint.manifest import (
-    Checkpoint,
-    State,
-    read_checkpoint,
-    read_checkpoints,
-)
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, read_checkpoints
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.runs import read_run, same_object
 
