@@ -29,11 +29,12 @@ class Station:
     deploy: Postgres
     desk: Desk
     told: list = field(default_factory=list)
+    number: int = 1
 
     @property
     def run_id(self) -> str:
         """Return an id that no other database of the server has: it names a role."""
-        return f"run-{self.database.dbname}"
+        return f"run-{self.database.dbname}-{self.number}"
 
     def open(self, *tables, **options):
         """Open a checkpoint of tables (schema, name) and return it."""
@@ -68,15 +69,20 @@ def make_deploy(database: Postgres) -> Postgres:
 
 
 @contextmanager
-def station(database: Postgres, *, lock_timeout=1.0, guard=lambda _session: None):
+def station(database: Postgres, **options):
     """Install a ledger and give a desk."""
-    deploy = make_deploy(database)
-    target, manners = target_of(deploy), Manners("whimbrel:test", lock_timeout)
+    place = Station(database, make_deploy(database), None)
+    with again(place, **options) as opened:
+        install_ledger(opened.desk.ledger)
+        yield opened
+
+
+@contextmanager
+def again(place: Station, *, lock_timeout=1.0, guard=lambda _session: None, stopping=None):
+    """Give a desk with a new session, as the next attempt has one."""
+    target, manners = target_of(place.deploy), Manners("whimbrel:test", lock_timeout)
+    told, stopping = [], stopping or threading.Event()
     with open_session(target, manners) as session:
         ledger = Ledger(session, "whimbrel")
-        install_ledger(ledger)
-        told = []
-        desk = Desk(
-            ledger, lambda: open_session(target, manners), guard, told.append, threading.Event()
-        )
-        yield Station(database, deploy, desk, told)
+        desk = Desk(ledger, lambda: open_session(target, manners), guard, told.append, stopping)
+        yield Station(place.database, place.deploy, desk, told, place.number)

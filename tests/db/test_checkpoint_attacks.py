@@ -218,8 +218,9 @@ def test_the_settings_of_a_writer_do_not_change_what_is_captured(shop):
     )
     shop.owner.run(f"grant all on app.odd to {shop.app.user}")
     insert = (
-        "insert into app.odd values ({}, 0.1::float8 + 0.2::float8, '\\x00ff', make_interval(days => -1, hours => 2),"
-        " '[2026-02-01,2026-03-04)', '2026-01-02 03:04:05+00')"
+        "insert into app.odd values ({}, 0.1::float8 + 0.2::float8, '\\x00ff',"
+        " make_interval(days => -1, hours => 2), '[2026-02-01,2026-03-04)',"
+        " '2026-01-02 03:04:05+00')"
     )
     with a_desk(shop.deploy) as desk:
         ready = open_checkpoint(wanted(shop, "odd"), desk)

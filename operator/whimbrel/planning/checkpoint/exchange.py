@@ -61,7 +61,9 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
     live_views = merged_views(side.views for side in sides)
     views = merged_views(side.then["views"] for side in sides)
     stale = stale_views(views, live_views)
+    live = [side.live for side in sides if side.live]
     found = [drop_view(each) for each in stale]
+    found += [_drop_foreign_key(each) for each in foreign_keys(live)]
     for side in sides:
         if side.live:
             found += _set_aside(side, side.live, tuple(triggers))
@@ -108,8 +110,8 @@ def _move(thing: str, place: tuple[str, str], schema: str) -> str:
 def _set_aside(side: Side, live: Facts, triggers: tuple[str, ...]) -> list[str]:
     """Return the statements that take a failed table out of the way.
 
-    It keeps its rows and its indexes, and nothing that could reach another table: a foreign key
-    would stop the application's deletes, a publication would go on publishing it.
+    It keeps its rows and its indexes, and nothing that could reach another table, as foreign keys,
+    which are gone already, and publications do.
     """
     schema, (ledger, kept), table = live["table"]["schema"], side.kept, Raw(spelled(place_of(live)))
     who = {grantee for grantee, *_ in live["table"]["acl"] or ()} - {live["table"]["owner"]}
@@ -120,14 +122,6 @@ def _set_aside(side: Side, live: Facts, triggers: tuple[str, ...]) -> list[str]:
         *(
             fill(words.DO_NOT_PUBLISH, name=each["name"], table=table)
             for each in live["publications"]
-        ),
-        *(
-            fill(
-                words.ALTER_TABLE,
-                table=(each["schema"], each["table"]),
-                change=Raw(fill(words.DROP_CONSTRAINT, name=each["name"])),
-            )
-            for each in foreign_keys([live])
         ),
         *(
             fill(words.DROP_STATISTICS, name=(each["schema"], each["name"]))
@@ -221,6 +215,11 @@ def _owned(then: Facts) -> list[str]:
         found += rights(thing, each["acl"], now)
         found += comment(thing, each, {"comment": ""})
     return found
+
+
+def _drop_foreign_key(each: Facts) -> str:
+    change = Raw(fill(words.DROP_CONSTRAINT, name=each["name"]))
+    return fill(words.ALTER_TABLE, table=(each["schema"], each["table"]), change=change)
 
 
 def _foreign_key(each: Facts) -> list[str]:

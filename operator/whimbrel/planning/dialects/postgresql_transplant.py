@@ -48,7 +48,8 @@ SELECT 'relation', c.oid, c.relname::text, jsonb_build_object('schema', c.nspnam
     'comment', {_COMMENT.format(oid="c.oid", catalog="pg_class")}, 'acl',
     {_RIGHTS.format(acl="COALESCE(c.relacl, acldefault('r', c.relowner))")},
     'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
-    'reads', (SELECT jsonb_agg(DISTINCT jsonb_build_array(r.nspname, r.relname)) FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+    'reads', (SELECT jsonb_agg(DISTINCT jsonb_build_array(r.nspname, r.relname))
+     FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
      AND d.refclassid = 'pg_class'::regclass JOIN relation r ON r.oid = d.refobjid
      WHERE w.ev_class = c.oid AND w.rulename = '_RETURN' AND r.oid <> c.oid))
 FROM relation c""",

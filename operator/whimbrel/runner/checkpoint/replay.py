@@ -1,5 +1,6 @@
 """Replays what the application wrote since the checkpoint, in rounds between two snapshots."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +19,9 @@ from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
 _FEW: Final = 200  # changes; so many take a few milliseconds under the lock
-_MOST_ROUNDS: Final = 60
+_MANY: Final = 3000  # changes; a busy application makes so many in the time of a round
+_FEWER: Final = 0.8  # of those of the round before
+_STUCK: Final = 4  # rounds that have brought us no nearer
 _ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
 
 
@@ -70,18 +73,23 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
 
 
 def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
-    """Replay until few changes are left; the application goes on meanwhile.
+    """Replay until few changes are left, or until they do not get fewer; the application goes on.
 
     Raises:
         TransientError: It writes faster than we replay, or we are told to stop.
     """
-    for _ in range(_MOST_ROUNDS):
+    before, stuck = math.inf, 0
+    while stuck < _STUCK:
         progress, changes = replay_round(checkpoint, desk, progress)
         if changes < _FEW:
             return progress
         desk.tell(f"replayed {changes} changes of the application")
         if desk.stopping.is_set():
             raise TransientError("Stopped", "the restore stops between two rounds of its replay")
+        stuck = stuck + 1 if changes > _FEWER * before else 0
+        before = changes
+    if before < _MANY:
+        return progress
     raise TransientError(
         "ApplicationTooFast",
         "the application writes faster than its writes can be replayed: the restore goes on from "
