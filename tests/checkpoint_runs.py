@@ -8,6 +8,7 @@ from typing import Any
 from tests.checkpoint_shop import USERS, Writer, expect_nothing_lost, migrator, shape, writing
 from tests.postgres import Postgres
 from tests.runner_process import Attempt, RunnerProcess
+from whimbrel.model.plan import WITHOUT_TOOL
 
 # Data and shape are damaged, and a table, a type and a column of it are added.
 DAMAGE = """
@@ -43,9 +44,11 @@ class Shop:
         spec = (*self.attempt.spec, *more.pop("spec", ()))
         order = (("number", number), *more.pop("order", ()))
         run = self.id(more.pop("of", number))
-        return replace(
-            self.attempt, run=run, segment=segment, spec=spec, order=order, **more
-        ).start()
+        told = replace(self.attempt, run=run, segment=segment, spec=spec, order=order, **more)
+        running = told.start()
+        if running.tool is not None and segment in WITHOUT_TOOL:
+            running.tool.kill()  # there is no container of the tool in such a Job
+        return running
 
     def id(self, number: int) -> str:
         """Return the id of a run: roles of checkpoints belong to the whole server."""

@@ -226,8 +226,8 @@ def _await_no_session(
     bench: Bench, login: Login | None, watchdog: Watchdog, *, answered: bool
 ) -> None:
     """Wait until no session of the tool is left; those of a dead tool are terminated."""
-    attempt = bench.holding.attempt
-    spared = (attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid)
+    attempt, dogs = bench.holding.attempt, (bench.holding.watchdog, watchdog)
+    spared = (attempt.backend_pid, *(each.backend_pid for each in dogs), *bench.spare)
     role = login.user if login else ""
     who = Theirs(attempt.application_name, attempt.login, role, spared)
     with closing(_seeing(bench, login)) as session:

@@ -16,7 +16,7 @@ from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.carry import carry_out_plan
 from whimbrel.runner.checkpoint.planned import planned
-from whimbrel.runner.checkpoint.restoring import restore_asked
+from whimbrel.runner.checkpoint.restoring import restore_lower
 from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
 from whimbrel.runner.checkpoint.shown import kept_for
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
@@ -219,6 +219,8 @@ def _migrate(bench: Bench) -> Result:
     begun = read_run(ledger, order.run)
     if begun is not None and begun.failure:
         return go_on_back(bench, begun)
+    if told := restore_lower(bench):
+        return findings.result(Outcome.DONE, "TakenBack", told)
     if bench.unchanged is not None:
         plan = still_unchanged(bench, bench.unchanged)
         findings.plan_digest = plan.digest()
@@ -230,8 +232,6 @@ def _migrate(bench: Bench) -> Result:
     _check_allowed(plan, order, begun)
     if not plan.steps:
         return _nothing(plan, bench)
-    if plan.direction is Direction.DOWN and (told := restore_asked(bench, plan.to)):
-        return findings.result(Outcome.DONE, _reason(plan), told)
     if begun is None or not begun.steps:
         digest, image = plan.digest(), order.spec.migrations.image or ""
         set_run_plan(ledger, order.run, plan, digest=digest, image=image)

@@ -19,7 +19,8 @@ from whimbrel.runner.sessions import own
 def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, ...]:
     """Return what the run added and is there still, in the order in which it can go.
 
-    Under its names of today, where a tool added it.
+    As the ledger says, under its names of today where a tool added it; and what is new since the
+    checkpoint was opened, because a tool that was killed has told nobody.
     """
     ledger, history = bench.holding.ledger, bench.order.spec.migrations.history
     now = read_identities(ledger.session, ledger.schema)
@@ -33,6 +34,9 @@ def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, .
     for start in read_tool_runs(ledger, history):
         if start.run == checkpoint.run:
             found |= {names[each] for each in start.added.values() if each in names}
+    before = read_before(ledger, checkpoint.id)
+    new = {name for name, kinds in (before.changed or {}).items() if not kinds} if before else set()
+    found |= {each for each in now if ".".join(filter(None, (each.schema, each.name))) in new}
     order = list(words.DROPPABLE)
     there = [each for each in found if each in now and each.kind in order]
     return tuple(sorted(there, key=lambda each: (order.index(each.kind), each)))

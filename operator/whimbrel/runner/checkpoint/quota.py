@@ -24,6 +24,8 @@ class Quota:
 
     def __init__(self, checkpoint: Checkpoint, bench: Bench) -> None:
         self._checkpoint, self._bench = checkpoint, bench
+        self._session = bench.holding.another_session()
+        bench.spare.append(self._session.backend())
         self._over, self._full = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._watch, name="journal", daemon=True)
 
@@ -41,6 +43,7 @@ class Quota:
         """Watch no longer."""
         self._over.set()
         self._thread.join()
+        self._session.close()
 
     def meaning(self, error: WhimbrelError) -> WhimbrelError:
         """Return what an end means: that of a tool that still lives is not known yet."""
@@ -54,10 +57,9 @@ class Quota:
         )
 
     def _watch(self) -> None:
-        open_session = self._bench.holding.another_session
-        with contextlib.suppress(*SERVER_ERRORS, WhimbrelError), open_session() as session:
+        with contextlib.suppress(*SERVER_ERRORS):
             while not self._over.wait(_POLL_SECONDS):
-                if is_nearly_full(self._checkpoint, session):
+                if is_nearly_full(self._checkpoint, self._session):
                     self._full.set()
                     break
         if self._full.is_set():

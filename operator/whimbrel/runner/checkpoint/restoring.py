@@ -28,6 +28,7 @@ from whimbrel.runner.unchanged import distrust_image
 from whimbrel.runner.verify import verify
 
 TARGET: Final = "checkpoint:"  # in front of its id, where a run keeps where its way back leads
+_HEAD, _BASE = "head", "base"
 # A person would have to undo these by hand; a restore does.
 _HALF: Final = frozenset({"HalfDone"})
 
@@ -94,6 +95,17 @@ def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
     return None
 
 
+def restore_lower(bench: Bench) -> str:
+    """Restore where a lower `spec.migrations.to` names the state before the last run.
+
+    Asked before there is a plan: the project may have no way down.
+    """
+    wanted, strategy = bench.order.spec.migrations.to, bench.order.spec.strategy.type
+    if wanted == _HEAD or strategy.shows_new_version:
+        return ""
+    return restore_asked(bench, "" if wanted == _BASE else wanted)
+
+
 def restore_asked(bench: Bench, to: str | None) -> str:
     """Restore what leads to a revision, as a person or a red check asks; return what was done.
 
@@ -123,6 +135,11 @@ def _expected(bench: Bench, checkpoint: str) -> Checkpoint:
 def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
     """Restore, or finish what an earlier attempt restored; read back; return what was done."""
     ledger = bench.holding.ledger
+    if checkpoint.state is not State.RESTORED:
+        _refuse_partial(checkpoint, bench)
+        distrust_image(bench)
+        forget_note(ledger, Kind.SHAPE)
+        _hear_person(checkpoint, bench)
     added = added_by_run(checkpoint, bench)
 
     def extra(session: Session) -> None:
@@ -131,11 +148,6 @@ def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
         for statement in words.FORGET_RUN:
             seen.rows(statement, checkpoint.id)
 
-    if checkpoint.state is not State.RESTORED:
-        _refuse_partial(checkpoint, bench)
-        distrust_image(bench)
-        forget_note(ledger, Kind.SHAPE)
-        _hear_person(checkpoint, bench)
     restore(checkpoint, desk_of(bench), extra)
     bench.findings.revision = verify(None, bench)
     _expect_as_before(checkpoint, bench)
