@@ -1,6 +1,9 @@
 """What becomes of a checkpoint that is in the way of a later run, or whose time is over."""
 
+import threading
+from collections.abc import Callable
 from contextlib import closing
+from typing import Final
 
 from whimbrel.model.checkpoint import OnLaterRun
 from whimbrel.model.errors import TransientError, WhimbrelError
@@ -28,9 +31,10 @@ from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import open_session, own
 from whimbrel.runner.surroundings import Surroundings
 
-KEPT = "CheckpointKept"
-_LOOK_AGAIN = 30.0
-_PATIENCE = 2.0
+KEPT: Final = "CheckpointKept"
+_LOOK_AGAIN: Final = 30.0  # seconds
+_PATIENCE: Final = 2.0  # seconds to wait for the lock
+Tell = Callable[[str], None]
 
 
 def settle_older(plan: RunnerPlan, bench: Bench) -> None:
@@ -123,7 +127,9 @@ def drop_checkpoint(order: Order, place: Surroundings, findings: Findings) -> Re
         if checkpoint is not None and checkpoint.state is not State.CLOSED:
             take_lock(session, patience=_PATIENCE)
             _expect_over(ledger, checkpoint)
-            let_go(checkpoint, _desk(ledger, order, place))
+            manners = manners_of(order)
+            desk = free_desk(ledger, lambda: open_session(place.target, manners), place.report)
+            let_go(checkpoint, desk)
         gone = checkpoint_status(ledger, order.run)
         told = "the checkpoint is gone; nothing of it is left in the database"
         return findings.result(Outcome.DONE, "Discarded", told, checkpoint=gone)
@@ -135,15 +141,11 @@ def _expect_over(ledger: Ledger, checkpoint: Checkpoint) -> None:
         raise TransientError("Busy", "the run of this checkpoint is not over", retry_after=10.0)
 
 
-def _desk(ledger: Ledger, order: Order, place: Surroundings) -> Desk:
+def free_desk(ledger: Ledger, another_session: Callable[[], Session], tell: Tell) -> Desk:
+    """Return the desk of whoever holds the lock and no run."""
+
     def guard(_: Session) -> None:
         if not ledger.session.still_holds_lock():
             raise TransientError("LockLost", "the migrator's lock is lost")
 
-    return Desk(
-        ledger,
-        lambda: open_session(place.target, manners_of(order)),
-        guard,
-        place.report,
-        place.stopping,
-    )
+    return Desk(ledger, another_session, guard, tell, threading.Event())
