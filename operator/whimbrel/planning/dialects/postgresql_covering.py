@@ -11,42 +11,28 @@ from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
 # Index, or sequence of a column, and the table that it belongs to.
 READ_PARTS: Final = """
 SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text
-FROM pg_catalog.pg_index i
-JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_class t ON t.oid = i.indrelid
-JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-WHERE n.nspname !~ '^pg_'
-UNION ALL
-SELECT n.nspname::text, c.relname::text, tn.nspname::text, t.relname::text
-FROM pg_catalog.pg_class c
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid
-    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
-JOIN pg_catalog.pg_class t ON t.oid = d.refobjid
-JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace
-WHERE c.relkind = 'S'
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexrelid = c.oid
+    UNION ALL SELECT d.refobjid FROM pg_catalog.pg_depend d
+    WHERE c.relkind = 'S' AND d.objid = c.oid AND d.deptype IN ('a', 'i')) AS p (id)
+JOIN pg_catalog.pg_class t ON t.oid = p.id
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE n.nspname !~ '^pg_'
 """
 # $1 schemas, $2 tables. A table that nobody has analysed yet has no estimate of its rows.
 READ_COSTS: Final = """
-SELECT n.nspname::text, c.relname::text,
-    CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100
-         ELSE c.reltuples::bigint END,
-    pg_catalog.pg_table_size(c.oid)
-FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]))
-    WITH ORDINALITY AS w (s, t, place)
+SELECT w.s, w.t, CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100
+    ELSE c.reltuples::bigint END, pg_catalog.pg_table_size(c.oid)
+FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS w (s, t)
 JOIN pg_catalog.pg_namespace n ON n.nspname = w.s
-JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.t
-WHERE c.relkind IN ('r', 'p', 'f') ORDER BY w.place
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.t ORDER BY 1, 2
 """
 # $1: oids of tables. What they, and the sequences of their columns, are called now.
 READ_NAMES: Final = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid::bigint = ANY ($1::bigint[]) OR (c.relkind = 'S' AND EXISTS (
-    SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass
-    AND d.objid = c.oid AND d.refclassid = 'pg_catalog.pg_class'::regclass
-    AND d.deptype IN ('a', 'i') AND d.refobjid::bigint = ANY ($1::bigint[])))
+    SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i')
+    AND d.refobjid::bigint = ANY ($1::bigint[])))
 """
 # All that the ledger says of what a run applied: it is as if that had never been.
 FORGET_RUN: Final = (
@@ -67,15 +53,9 @@ STARTED_STEPS: Final = (
 )
 DEPENDENT: Final = "2BP01"  # something else hangs on what is to be dropped
 # In the order in which they may go: those that others hang on come last.
-MOVABLE: Final = {
-    "table": "TABLE",
-    "materialized view": "MATERIALIZED VIEW",
-    "view": "VIEW",
-    "sequence": "SEQUENCE",
-    "function": "FUNCTION",
-    "type": "TYPE",
-}
-DROPPABLE: Final = {**MOVABLE, "extension": "EXTENSION", "schema": "SCHEMA"}
+_KINDS: Final = ("table", "materialized view", "view", "sequence", "function", "type")
+MOVABLE: Final = {kind: kind.upper() for kind in _KINDS}
+DROPPABLE: Final = MOVABLE | {"extension": "EXTENSION", "schema": "SCHEMA"}
 
 
 def drop(each: CatalogObject) -> str:
