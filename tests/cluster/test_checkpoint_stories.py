@@ -1,4 +1,4 @@
-"""Checkpoints on the real cluster: Alembic damages data under load, a check sees it, nothing is lost."""
+"""Checkpoints on the real cluster: Alembic damages data under load, and nothing is lost."""
 
 import shutil
 from collections.abc import Iterator
@@ -41,8 +41,11 @@ TABLES = """
 CREATE TABLE customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
 INSERT INTO customers (name) SELECT 'Customer ' || n FROM generate_series(1, 500) n;
 CREATE TABLE orders (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer bigint NOT NULL REFERENCES customers,
-    token text NOT NULL, placed_by text NOT NULL);
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    customer bigint NOT NULL REFERENCES customers,
+    token text NOT NULL,
+    placed_by text NOT NULL
+);
 CREATE INDEX orders_by_token ON orders (token);
 """
 LOST = {"query": "SELECT count(*) FROM customers WHERE name = 'lost'"}
