@@ -166,3 +166,29 @@ def test_the_application_may_use_what_is_covered_and_nothing_of_ours(shop: Shop)
     journal = min(names, key=len)
     with pytest.raises(Exception, match="permission denied"):
         app.run(f"SELECT * FROM whimbrel.{journal}")
+
+
+def test_a_look_of_another_object_with_the_same_login_is_no_application(shop: Shop):
+    name = "whimbrel:other:team/other"
+    with migrator(shop.database).connect(application_name=name):
+        done = shop.run()
+    assert done["outcome"] == "Done", done["message"]
+
+
+def test_a_journal_that_is_full_by_then_leaves_the_way_back_to_the_down_files(shop: Shop):
+    mild = {
+        "001_mild.up.sql": "ALTER TABLE users ADD COLUMN mild int",
+        "001_mild.down.sql": "ALTER TABLE users DROP COLUMN mild",
+    }
+    small = ("checkpoint", {"maxJournal": "200Ki"})
+    assert shop.run(files=files(mild), spec=(small,))["outcome"] == "Done"
+    shop.writer.wait(3000)
+    held = shop.run(2, "Rollback", files=files(mild), spec=(small,))
+    assert (held["outcome"], held["reason"]) == ("Held", "JournalFull"), held["message"]
+    assert "to go back without it: whimbrel rollback shop -n team" in held["message"]
+    assert "restorable" not in held["checkpoint"]
+    back = shop.run(3, "Rollback", files=files(mild), spec=(small,))
+    assert back["outcome"] == "RolledBack", back["message"]
+    assert "1 taken back" in back["message"]
+    assert shop.writer.errors == []
+    shop.expect_as_before()

@@ -80,15 +80,15 @@ GROUP BY c.oid ORDER BY 1
 """
 
 IS_OVER: Final = "SELECT $1::timestamptz <= pg_catalog.clock_timestamp()"
-# Other sessions of a login ($1) in this database, but for ours: $2, and those that carry our name.
+# Other sessions of a login ($1) in this database, but for ours: $2, and those of any Whimbrel,
+# which look, measure or wait for their turn, and write to no covered table.
 # Everybody is shown the login of every session; more of it only whoever asks as that login.
 SHARED_LOGIN: Final = (
     "SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.usename = $1::text"
     " AND a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()"
     " AND NOT a.pid = ANY ($2::int[])"
     " AND COALESCE(a.backend_type, 'client backend') = 'client backend'"
-    " AND a.application_name IS DISTINCT FROM pg_catalog.current_setting('application_name')"
-    " ORDER BY 1"
+    " AND COALESCE(a.application_name, '') !~ '^whimbrel' ORDER BY 1"
 )
 # Tables that still have triggers of a checkpoint, wherever they are by now. $1 names of triggers.
 FIND_TRIGGERS: Final = (

@@ -17,6 +17,7 @@ from whimbrel.runner.checkpoint.manifest import (
     open_checkpoints,
     read_checkpoint,
     read_conflicts,
+    set_reason,
 )
 from whimbrel.runner.checkpoint.restore import restore
 from whimbrel.runner.checkpoint.shown import why_not
@@ -31,6 +32,10 @@ TARGET: Final = "checkpoint:"  # in front of its id, where a run keeps where its
 _HEAD, _BASE = "head", "base"
 # A person would have to undo these by hand; a restore does.
 _HALF: Final = frozenset({"HalfDone"})
+# Ends after which a checkpoint is none any more.
+_USELESS: Final = frozenset(
+    {"CaptureBroken", "CheckpointDamaged", "CheckpointExpired", "JournalFull"}
+)
 
 
 def restores_after(error: WhimbrelError, bench: Bench) -> bool:
@@ -61,10 +66,11 @@ def restore_after(error: WhimbrelError, bench: Bench) -> Result:
     ledger, order, findings = bench.holding.ledger, bench.order, bench.findings
     failure = bench.clean(f"{error.reason}: {error.message}")
     set_run_target(ledger, order.run, f"{TARGET}{order.run}", failure)
+    checkpoint = _expected(bench, order.run)
     try:
-        told = _restored(_expected(bench, order.run), bench)
+        told = _restored(checkpoint, bench)
     except HeldError as held:
-        raise _stuck(f"{error.message}; ", held, bench) from held
+        raise _stuck(f"{error.message}; ", held, checkpoint, bench) from held
     message = f"{error.message}; {told}; the database is as before this run; nothing is tried "
     return findings.failure(
         FailedError(error.reason, f"{message}again until the object changes", command=error.command)
@@ -121,7 +127,7 @@ def restore_asked(bench: Bench, to: str | None) -> str:
     try:
         told = _restored(checkpoint, bench)
     except HeldError as held:
-        raise _stuck("", held, bench) from held
+        raise _stuck("", held, checkpoint, bench) from held
     return f"{told}; read back: the database is at {bench.findings.revision or 'nothing'}"
 
 
@@ -195,10 +201,17 @@ def _told(checkpoint: Checkpoint, bench: Bench) -> str:
     return told + (listed if conflicts else "")
 
 
-def _stuck(before: str, held: HeldError, bench: Bench) -> HeldError:
-    order = bench.order
+def _stuck(before: str, held: HeldError, checkpoint: Checkpoint, bench: Bench) -> HeldError:
+    """Return the end of a restore that a person has to see to.
+
+    A checkpoint that restores nothing any more is not tried again: the next way back is by downs.
+    """
+    order, told = bench.order, held.message
+    if held.reason in _USELESS:
+        set_reason(bench.holding.ledger, checkpoint.id, held.message)
+        told += f"; to go back without it: whimbrel rollback {order.name} -n {order.namespace}"
     return HeldError(
         held.reason,
-        f"{before}the restore of the checkpoint did not come to its end: {held.message}",
+        f"{before}the restore of the checkpoint did not come to its end: {told}",
         command=held.command or f"whimbrel retry {order.name} -n {order.namespace}",
     )
