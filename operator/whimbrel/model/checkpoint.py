@@ -173,3 +173,8 @@ class CheckpointStatus(Frozen):
     def shortened(self) -> Self:
         """Return it without what may be long: the ledger has it too."""
         return self.model_copy(update={"tables": (), "reason": self.reason[:120]})
+
+    def sentence(self) -> str:
+        """Return what a person reads of it."""
+        why = f"cannot be restored: {self.reason}" if self.reason else "can be restored"
+        return f"{self.state} until {self.kept_until}, {self.rows} rows; {why}"
