@@ -189,6 +189,6 @@ def test_a_journal_that_is_full_by_then_leaves_the_way_back_to_the_down_files(sh
     assert "restorable" not in held["checkpoint"]
     back = shop.run(3, "Rollback", files=files(mild), spec=(small,))
     assert back["outcome"] == "RolledBack", back["message"]
-    assert "1 taken back" in back["message"]
+    assert "1 taken back by down migrations" in back["message"]
     assert shop.writer.errors == []
     shop.expect_as_before()

@@ -69,7 +69,7 @@ def roll_back(bench: Bench) -> Result:
     return findings.result(
         Outcome.ROLLED_BACK,
         "RolledBack",
-        f"{findings.applied} taken back; read back: the database is at "
+        f"{findings.applied} taken back by down migrations; read back: the database is at "
         f"{findings.revision or 'nothing'}{kept}",
     )
 
