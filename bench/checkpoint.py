@@ -4,7 +4,7 @@ usage: python -m bench.checkpoint [ROWS [ROUNDS]]
 
 Each round copies the same table bare and by a checkpoint, one after the other, on one server. Then
 writers in processes of their own write as fast as they can, in turns with and without an open
-journal, while checkpoints are taken and dropped.
+journal, while checkpoints are taken and dropped, and while a migration is taken back.
 """
 
 import multiprocessing
@@ -23,13 +23,14 @@ from multiprocessing.synchronize import Event
 import psycopg
 
 from bench.ground import machine, say
-from tests.db.orders import manners, target_of
+from tests.db.orders import manners, target_of, until
 from tests.postgres import Postgres, create_database, running_postgres
 from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.discard import discard
-from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.manifest import Checkpoint, read_checkpoint
 from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.restore import restore
 from whimbrel.runner.ledger import Ledger, install_ledger
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import open_session
@@ -76,16 +77,25 @@ class Place:
     rows: int
 
     @contextmanager
-    def desk(self) -> Iterator[Desk]:
+    def desk(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[Desk]:
         """Give a desk for checkpoints."""
         with self.session() as mine:
             ledger = Ledger(mine, "whimbrel")
             install_ledger(ledger)
-            yield Desk(ledger, self.session, lambda _: None, lambda _: None, threading.Event())
+            yield Desk(ledger, self.session, lambda _: None, tell, threading.Event())
 
     def session(self) -> Session:
         """Open a session of the migration's login."""
         return open_session(target_of(self.deploy), manners())
+
+    def migrate(self) -> None:
+        """Let a migration do harm, and wait until its session is gone: its login is its own."""
+        with self.deploy.connect() as session:
+            pid = session.info.backend_pid
+            for statement in MIGRATION.split(";"):
+                session.execute(statement)
+        asked = "select 1 from pg_stat_activity where pid = %s"
+        until(lambda: not self.owner.run(asked, pid))
 
     def open(self, number: int, desk: Desk) -> Checkpoint:
         """Take a checkpoint of the table."""
@@ -219,6 +229,36 @@ def feel(place: Place, rounds: int) -> None:
     )
 
 
+MIGRATION = """
+alter table users drop column status, add column note text, alter balance type numeric(14,2);
+update users set balance = 0, facts = null where id % 7 = 0;
+drop index users_org
+"""
+
+
+def take_back(place: Place, rounds: int) -> None:
+    """Let a migration do harm under writers, and restore the table each time."""
+    locks, spans, lines = [], [], list[str]()
+    with place.desk(lines.append) as desk, writing(place) as (writes, errors):
+        for number in range(rounds):
+            taken = place.open(2000 + number, desk)
+            place.migrate()
+            spans.append(timed(partial(restore, taken, desk, lambda _: None)))
+            locks += [int(each.split()[-2]) for each in lines if each.startswith("tables exch")]
+            lines.clear()
+            restored = read_checkpoint(desk.ledger, taken.id)
+            discard(restored, desk)
+            say(f"  restored in {spans[-1].seconds:.1f} s, locked for {locks[-1]} ms")
+    stalls = [max(each.seconds for each in inside(writes, span)) for span in spans]
+    say(
+        f"restore {statistics.median(each.seconds for each in spans):.1f} s while"
+        f" {statistics.median(rate(writes, each) for each in spans):.0f} writes/s went on;"
+        f" exclusive lock {statistics.median(locks):.0f} ms, at most {max(locks)} (bar 50);"
+        f" longest write meanwhile {statistics.median(stalls) * 1000:.0f} ms,"
+        f" at most {max(stalls) * 1000:.0f} (bar 100); errors: {len(errors)} of {len(writes)} {errors[:1]}"
+    )
+
+
 def _take(place: Place, desk: Desk, number: int, taken: list[Checkpoint]) -> None:
     taken.append(place.open(1000 + number, desk))
 
@@ -253,6 +293,7 @@ def main(rows: int, rounds: int) -> None:
         place = a_place(server, rows)
         compare_copies(place, rounds)
         feel(place, rounds)
+        take_back(place, rounds)
     say(f"machine: {machine()}")
 
 

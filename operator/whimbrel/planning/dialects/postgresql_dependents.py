@@ -60,8 +60,6 @@ OWNED_BY_NONE: Final = "OWNED BY NONE"
 ANALYZE: Final = "ANALYZE {table}"
 LOCK: Final = "LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
 
-# Text of ours alone is sent as one piece; it may hold no name without a schema.
-PIN_TRANSACTION: Final = "SET LOCAL search_path = pg_catalog, pg_temp"
 FIND_BY_OID: Final = (
     "SELECT n.nspname::text, c.relname::text FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid"

@@ -107,16 +107,16 @@ def furthest_written(table: Replayed, column: str, *, up: bool) -> str:
     )
 
 
-def begin_round(table: Replayed) -> tuple[str, ...]:
+def begin_round(table: Replayed) -> str:
     """Return the statements that make the two tables of a round; they go with `end_round`."""
     keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
     news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
     typed = ", ".join([*keys, *news])
     return (
-        f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed})',
-        f'CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
-        f" patch json, base {table.target})",
-        f"REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC",
+        f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed});'
+        f' CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
+        f" patch json, base {table.target});"
+        f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
     )
 
 
@@ -275,9 +275,12 @@ def _value(column: Mapping[str, Any], table: Replayed) -> str:
     an array begins anywhere. Where the failed table has a value that looks the same, that is it.
     """
     name, literal = quote_identifier(column["name"]), quote_literal(column["name"])
+    none = quote_literal("null")
     found, patched = f"r.{name}", f"p.patch -> {literal}"
     if column["base"] in _JSON:  # verbatim; what was populated may have been written anew
-        new = f"NULLIF(({patched})::text, 'null')::{column['type']}"
+        # Where there must be a value, what looks like none is a JSON null.
+        text = f"({patched})::text"
+        new = f"{text if column['not_null'] else f'NULLIF({text}, {none})'}::{column['type']}"
         found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {new} END"
     is_scalar = column["is_scalar"] and column["base"] not in _JSON
     if table.live and column["name"] in table.same and not is_scalar:
