@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.dialects import postgresql_covering as words
+from whimbrel.planning.checkpoint.removal import DEPENDENT, DROPPABLE, MOVABLE, drop, move
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_identities
 from whimbrel.runner.checkpoint.before import read_before, write_before
@@ -37,7 +37,7 @@ def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, .
     before = read_before(ledger, checkpoint.id)
     new = {name for name, kinds in (before.changed or {}).items() if not kinds} if before else set()
     found |= {each for each in now if ".".join(filter(None, (each.schema, each.name))) in new}
-    order = list(words.DROPPABLE)
+    order = list(DROPPABLE)
     there = [each for each in found if each in now and each.kind in order]
     return tuple(sorted(there, key=lambda each: (order.index(each.kind), each)))
 
@@ -59,9 +59,9 @@ def _moved(
     for number, each in enumerate(added, start=1):
         if each.kind != "table" and _dropped(ledger.session, each):
             continue
-        if each.kind in words.MOVABLE:
+        if each.kind in MOVABLE:
             name = f"kept_{short_id(checkpoint.id)}_x{number}"
-            for statement in words.move(each, ledger.schema, name):
+            for statement in move(each, ledger.schema, name):
                 own(ledger.session, statement)
             yield each.kind, name, each.part
 
@@ -70,9 +70,9 @@ def _dropped(session: Session, each: CatalogObject) -> bool:
     """Drop it, unless something hangs on it."""
     try:
         with session.transaction():
-            own(session, words.drop(each))
+            own(session, drop(each))
     except SERVER_ERRORS as error:
-        if read_error(error).code != words.DEPENDENT:
+        if read_error(error).code != DEPENDENT:
             raise
         return False
     return True

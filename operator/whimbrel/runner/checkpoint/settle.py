@@ -11,6 +11,7 @@ from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.steps import CatalogObject, Direction
+from whimbrel.planning.checkpoint.removal import drop
 from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.before import forget_before, read_before
@@ -92,7 +93,7 @@ def let_go(checkpoint: Checkpoint, desk: Desk) -> None:
     with desk.session.transaction():
         desk.guard(desk.session)
         for kind, name, part in before.moved if before else ():
-            own(desk.session, words.drop(CatalogObject(kind, desk.ledger.schema, name, part)))
+            own(desk.session, drop(CatalogObject(kind, desk.ledger.schema, name, part)))
         forget_before(desk.ledger, checkpoint.id)
 
 
