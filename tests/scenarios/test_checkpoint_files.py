@@ -156,3 +156,19 @@ def test_objects_of_others_are_not_restored(shop: Shop):
     refused = other.run(2, "Rollback", spec=(("migrations.history", "other"),))
     assert refused["outcome"] == "Refused", refused["message"]
     assert shop.database.run("SELECT state FROM whimbrel.checkpoint") == [("Ready",)]
+
+
+def test_prismas_own_table_goes_back_with_the_others(shop: Shop):
+    prisma = ("migrations.tool", "prisma")
+    first = {"20260101000000_first.migration.sql": "CREATE TABLE orgs (id int PRIMARY KEY)"}
+    damage = {"20260102000000_damage.migration.sql": DAMAGE}
+    assert shop.run(1, files=files(first), spec=(prisma,))["outcome"] == "Done"
+    shop.before[:] = shape(shop.database)
+    books = "SELECT migration_name, finished_at FROM _prisma_migrations"
+    known = shop.database.run(books)
+    done = shop.run(2, files=files(first | damage), spec=(prisma,))
+    assert done["checkpoint"]["tables"] == ["public._prisma_migrations", "public.users"]
+    back = shop.run(3, "Rollback", files=files(first | damage), spec=(prisma,))
+    assert back["outcome"] == "RolledBack", back["message"]
+    assert shop.database.run(books) == known
+    shop.expect_as_before()

@@ -3,8 +3,17 @@
 import pytest
 
 from tests.refusals import SQL, changed
-from whimbrel.model.checkpoint import OnConflict, OnLaterRun, Scope, format_bytes, parse_bytes
+from whimbrel.model.checkpoint import (
+    SHOWN,
+    CheckpointStatus,
+    OnConflict,
+    OnLaterRun,
+    Scope,
+    format_bytes,
+    parse_bytes,
+)
 from whimbrel.model.crd import spec_schema
+from whimbrel.model.result import MESSAGE_LIMIT, Outcome, Result, decode_result, encode_result
 from whimbrel.model.spec import parse_spec
 
 
@@ -44,3 +53,23 @@ def test_a_wish_for_a_checkpoint_reads_back_as_itself():
     }
     spec = parse_spec(changed(SQL, {"checkpoint": wish, "strategy": {"type": "Checkpoint"}}))
     assert parse_spec(spec.model_dump(by_alias=True, mode="json")) == spec
+
+
+def test_an_answer_with_a_large_checkpoint_fits_its_message_and_keeps_what_counts():
+    kept = CheckpointStatus(
+        id="r" * 40,
+        state="Ready",
+        tables=tuple("ä" * 253 for _ in range(SHOWN)),
+        kept_until="2026-11-26T12:00:00Z",
+        reason='"' * 1024,
+    )
+    result = Result(
+        outcome=Outcome.DONE, run="r" * 40, segment="Migrate", attempt=1, reason="Applied",
+        message="\u0001" * 4000, checkpoint=kept, plan="x" * 9000, checks="y" * 2600,
+    )  # fmt: skip
+    text = encode_result(result)
+    assert len(text.encode()) <= MESSAGE_LIMIT
+    told = decode_result(text)
+    assert told is not None
+    assert told.checkpoint is not None
+    assert (told.checkpoint.id, told.checkpoint.state) == (kept.id, "Ready")
