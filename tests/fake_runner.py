@@ -8,6 +8,8 @@ from typing import Any
 from tests.fake_api import FakeApi
 from whimbrel.machine import names
 from whimbrel.machine.segments import PROBES
+from whimbrel.machine.timestamps import rfc3339
+from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
 from whimbrel.model.plan import Segment
@@ -39,6 +41,7 @@ class Ledger:
     measured: list[str] = field(default_factory=list)  # names of those Jobs
     direction: str = "up"
     digest: str = DIGEST
+    checkpoint: CheckpointStatus | None = None
 
     def carry_out(self, order: Order, script: str) -> Result | None:
         """Return the answer of an attempt; None when it vanished without one."""
@@ -90,14 +93,18 @@ class Ledger:
             return self._end(order, Outcome.FAILED, "MigrationFailed")
         if script == "held" and order.resolution is None:
             return self._result(order, Outcome.HELD, "FenceUnproven")
-        if order.segment == "Abort":
-            return self._end(order, Outcome.NOTHING_TO_DO, "Aborted")
-        if order.segment == "Rollback":
-            return self._roll_back(order, script)
+        others = {"Abort": self._abort, "Discard": self._drop, "Rollback": self._roll_back}
+        return others.get(str(order.segment), self._migrate)(order, script)
+
+    def _abort(self, order: Order, _: str) -> Result:
+        return self._end(order, Outcome.NOTHING_TO_DO, "Aborted")
+
+    def _migrate(self, order: Order, script: str) -> Result | None:
         news = self._news()
         self.before += [self.applied[-1] if self.applied else ""] if news else []
         self.applied += news
         self.done += news
+        self._keep(order, script)
         if script == "rollback failed":
             held = self._result(order, Outcome.HELD, "RollbackFailed")
             return held.model_copy(update={"target": self.before[-1] or "base"})
@@ -108,6 +115,23 @@ class Ledger:
             end = end.model_copy(update={"goes_on": order.release})
             self.open_run = order.run if order.release else ""
         return None if script == "vanish after" else end
+
+    def _drop(self, order: Order, script: str) -> Result | None:
+        if self.checkpoint is not None:
+            self.checkpoint = self.checkpoint.model_copy(update={"state": "Closed"})
+        end = self._end(order, Outcome.DONE, "Discarded")
+        return None if script == "vanish after" else end
+
+    def _keep(self, order: Order, script: str) -> None:
+        """Open a checkpoint where one is asked for; the order tells when its run began."""
+        asked = order.spec.checkpoint
+        if asked is None or order.segment != "Migrate" or script == "vanish before":
+            return
+        began = order.deadline - order.spec.limits.progress_deadline
+        until = rfc3339(began + asked.keep_for)
+        self.checkpoint = CheckpointStatus(
+            id=order.run, state="Ready", kept_until=until, restorable=True
+        )
 
     def _probe(self, order: Order, script: str) -> Result | None:
         """Answer a probe as the test has said for its moment: a list is used up, then green."""
@@ -161,6 +185,7 @@ class Ledger:
             database="shop",
             database_uuid="uuid-1",
             epoch=1,
+            checkpoint=self.checkpoint if order.segment != "Look" else None,
         )
 
 

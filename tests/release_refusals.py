@@ -91,14 +91,14 @@ RELEASE_REFUSALS = (
         {"strategy": {"type": "BlueGreen"}},
         "spec.strategy",
         "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
-        "neither with Transactional",
+        "neither with Transactional or Checkpoint",
     ),
     Refusal(
         "options of another strategy",
         {"strategy": {"rolling": {"workloadRefs": [{"name": "shop"}]}}},
         "spec.strategy",
         "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, and "
-        "neither with Transactional",
+        "neither with Transactional or Checkpoint",
     ),
     Refusal(
         "two sides that are one",

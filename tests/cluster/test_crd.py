@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint_refusals import CHECKPOINT_REFUSALS
 from tests.cluster.kube import ROOT, kubectl
 from tests.refusals import ALEMBIC, REFUSALS, SQL, Refusal, changed
 from tests.release_refusals import RELEASE_REFUSALS
@@ -45,7 +46,11 @@ def complaints(said: str) -> list[str]:
     return [line.removeprefix("* ") for line in lines]
 
 
-@pytest.mark.parametrize("refusal", [*REFUSALS, *RELEASE_REFUSALS], ids=lambda each: each.id)
+@pytest.mark.parametrize(
+    "refusal",
+    [*REFUSALS, *RELEASE_REFUSALS, *CHECKPOINT_REFUSALS],
+    ids=lambda each: each.id,
+)
 def test_a_wrong_object_is_refused_in_one_sentence(namespace: str, refusal: Refusal):
     (complaint,) = complaints(apply(namespace, manifest(refusal.spec(), "wrong")))
     assert complaint.startswith(f"{refusal.place}: ")

@@ -75,3 +75,11 @@ def test_approval(project: Namespace):
     project.kubectl("annotate", "dbm", "billing", f"whimbrel.dev/approve={gate['token']}")
     wait_until("applied", lambda: columns(project, "invoices"))
     settled(project, "billing", "001")
+
+
+def test_checkpoint(project: Namespace):
+    apply(project, "checkpoint")
+    settled(project, "accounts", "002")
+    assert project.sql("select string_agg(cents::text, ' ' order by id) from accounts") == "12 9"
+    # The first time no table was there that could have been covered.
+    assert "checkpoint" not in project.status("accounts")

@@ -22,7 +22,7 @@ def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
         *("sql-inline", "sql-configmap", "sql-mariadb"),
         *("alembic", "django", "prisma", "prisma-mariadb", "sequelize", "typeorm"),
-        *("approval", "rollback", "rolling"),
+        *("approval", "checkpoint", "rollback", "rolling"),
     }
 
 

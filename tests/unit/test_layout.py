@@ -124,6 +124,17 @@ def test_a_release_is_measured_across_layers(tmp_path: Path):
     assert line == "code of the release: 2201 lines, the budget is 2200"
 
 
+def test_a_checkpoint_is_measured_across_layers(tmp_path: Path):
+    write_code(tmp_path / "model/checkpoint.py", 350)
+    for number in range(7):
+        write_code(tmp_path / f"planning/checkpoint/rung{number}.py", 225)
+        write_code(tmp_path / f"runner/checkpoint/effect{number}.py", 225)
+    assert shape.broken_budgets(tmp_path) == []
+    write_code(tmp_path / "machine/checkpoint/expiry.py", 1)
+    (line,) = shape.broken_budgets(tmp_path)
+    assert line == "code of the checkpoint: 3501 lines, the budget is 3500"
+
+
 def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
     package = tmp_path / "whimbrel"
     for number in range(8):

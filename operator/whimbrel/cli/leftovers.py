@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from whimbrel.cli.checkpoint.kept import can_go, drop, kept_in
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
 from whimbrel.runner.ledger import Ledger
@@ -21,7 +22,7 @@ class Leftover:
     """One thing that can go.
 
     Attributes:
-        kind: salvage or login.
+        kind: salvage, login or checkpoint.
         about: What it is, for a person.
     """
 
@@ -41,17 +42,25 @@ def find_leftovers(ledger: Ledger) -> tuple[Leftover, ...]:
         for run, role in _own_roles(ledger)
         if own(ledger.session, ROLE_EXISTS, role)[0][0]
     ]
-    return (*salvage, *logins)
+    copies = [
+        Leftover("checkpoint", each.id, f"of run {each.id}, until {each.kept_until}")
+        for each in can_go(ledger)
+    ]
+    return (*salvage, *logins, *copies)
 
 
 def find_kept(ledger: Ledger) -> tuple[dict[str, Any], ...]:
-    """Return the salvage tables that stay, and until when."""
-    going = {each.table_name for each in expired_salvage(ledger)}
-    return tuple(
+    """Return the salvage tables and checkpoints that stay, and until when."""
+    going = {each.name for each in find_leftovers(ledger)}
+    copies = [
+        {"name": each["id"], "source": f"checkpoint, {each['state']}", "until": each["keptUntil"]}
+        for each in kept_in(ledger)
+    ]
+    salvage = [
         {"name": each.table_name, "source": each.source, "until": str(each.kept_until)}
         for each in read_salvage(ledger)
-        if each.table_name not in going
-    )
+    ]
+    return tuple(each for each in (*salvage, *copies) if each["name"] not in going)
 
 
 def find_open_runs(ledger: Ledger) -> tuple[dict[str, str], ...]:
@@ -80,7 +89,7 @@ def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
     """
     roles = [each.name for each in find_leftovers(ledger) if each.kind == "login"]
     try:
-        gone = list(drop_expired(ledger))
+        gone = [*drop_expired(ledger), *drop(ledger, target)]
         removed = [
             role
             for role in roles

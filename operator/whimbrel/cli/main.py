@@ -9,17 +9,12 @@ from typer.core import TyperCommand, TyperGroup
 
 import whimbrel
 from whimbrel.cli.screen import say
-from whimbrel.model.errors import (
-    FailedError,
-    HeldError,
-    TransientError,
-    WhimbrelError,
-)
+from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
 from whimbrel.model.importing import collecting_nothing
 
 COMMANDS: Final = (
-    "run", "plan", "status", "watch", "history", "approve", "rollback", "retry", "resolve", "gc",
-    "new",
+    "run", "plan", "status", "watch", "history", "approve", "rollback", "retry", "resolve",
+    "checkpoints", "conflicts", "gc", "new",
 )  # fmt: skip
 
 

@@ -82,6 +82,7 @@ def rows(seen: Observed) -> dict[str, str]:
         "progress": status.progress,
         "job": status.job,
         "fence": status.fence,
+        "checkpoint": status.checkpoint.sentence() if status.checkpoint else "",
         "segments": "\n".join(_segment_lines(seen, run)) if run else "",
         "traffic": status.active,
         "checks": "\n".join(_check_lines(status.checks)),

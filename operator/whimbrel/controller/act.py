@@ -10,6 +10,7 @@ from whimbrel.controller.observe import Snapshot
 from whimbrel.controller.release.effects import create_check_job, scale_workload, switch_service
 from whimbrel.controller.world import World
 from whimbrel.machine.attempts import foreign_job, gave_up, waits
+from whimbrel.machine.checkpoint.expiry import due_at
 from whimbrel.machine.decisions import (
     AddFinalizer,
     CreateCheckJob,
@@ -19,6 +20,7 @@ from whimbrel.machine.decisions import (
     Done,
     Hold,
     Ignore,
+    KeepCheckpoint,
     NextAttempt,
     RecordResult,
     ReleaseFinalizer,
@@ -36,6 +38,7 @@ from whimbrel.machine.report import report
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
+from whimbrel.model.plan import Segment
 from whimbrel.model.status import Phase
 
 Other = DeleteJob | AddFinalizer | ReleaseFinalizer | ShowPlan | SwitchService | ScaleWorkload
@@ -47,7 +50,7 @@ LEAVING: Final = 10.0  # seconds between two looks at an object that is being de
 async def carry_out(world: World, look: Snapshot, decision: Decision) -> float | None:
     """Carry out a decision; return seconds until the next look, None to wait for an event."""
     match decision:
-        case StartRun() | RecordResult() | NextAttempt():
+        case StartRun() | RecordResult() | NextAttempt() | KeepCheckpoint():
             await write_status(world, look, decision)
             _count(world, decision)
             return AT_ONCE
@@ -118,6 +121,8 @@ async def _create_job(world: World, look: Snapshot, wanted: CreateJob) -> float 
     except ConflictError:
         return await _adopt(world, look, wanted)
     except RejectedError as error:
+        if wanted.order.segment is Segment.DISCARD:
+            return SOON  # the run is over, and its status is not about this
         return await _rest(world, look, _refused(look.seen, error))
     return AT_ONCE
 
@@ -184,7 +189,7 @@ async def _rest(world: World, look: Snapshot, rest: Rest) -> float | None:
         return LEAVING
     if isinstance(rest, Hold) and rest.reason == "JobNameTaken":
         return SOON
-    until = rest.until if isinstance(rest, Wait) else None
+    until = rest.until if isinstance(rest, Wait) else due_at(look.seen)
     return None if until is None else max(until - look.seen.now, 0.05)
 
 

@@ -64,7 +64,7 @@ def forget(world: World, key: Key) -> None:
 def is_idle(seen: Observed) -> bool:
     """Tell from an object's own body whether a turn would change nothing at all."""
     run = seen.status.run
-    if run is not None and run.state is RunState.OPEN:
+    if seen.status.checkpoint or (run is not None and run.state is RunState.OPEN):
         return False
     decision = decide(seen)
     if isinstance(decision, Ignore):

@@ -3,6 +3,7 @@
 from typing import Final
 
 from whimbrel.machine import names, runs
+from whimbrel.machine.answers import answer_of
 from whimbrel.machine.decisions import (
     Decision,
     Hold,
@@ -20,7 +21,7 @@ from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import JobSeen, Observed
 from whimbrel.model.packed import unpack_text
 from whimbrel.model.plan import Segment
-from whimbrel.model.result import Result, decode_result
+from whimbrel.model.result import Result
 from whimbrel.model.spec import Gate
 from whimbrel.model.status import HolderStatus, Phase, RunState, RunStatus
 
@@ -49,7 +50,7 @@ def answer_arrived(seen: Observed) -> Decision | None:
     run, spec, job = seen.status.run, seen.spec, seen.current_job()
     if run is None or spec is None or job is None or run.state is RunState.CLOSED:
         return None
-    result = _answer(job)
+    result = answer_of(job)
     if result is None:
         return None
     if run.segment in PROBES:
@@ -57,15 +58,6 @@ def answer_arrived(seen: Observed) -> Decision | None:
             probe_answered(seen, spec, runs.noted(seen, run, result), result), result
         )
     return RecordResult(runs.answered(seen, spec, result), result)
-
-
-def _answer(job: JobSeen) -> Result | None:
-    if job.pod is None or job.pod.message is None:
-        return None
-    result = decode_result(job.pod.message)
-    if result is None or (result.run, result.attempt) != (job.run, job.attempt):
-        return None
-    return result if result.segment == job.segment else None
 
 
 def container_end_is_news(seen: Observed) -> Decision | None:
@@ -128,7 +120,7 @@ def _hidden(seen: Observed) -> Wait:
 
 def _look_result(seen: Observed, run: RunStatus) -> Result | None:
     jobs = [job for job in seen.jobs if (job.run, job.segment) == (run.id, str(Segment.LOOK))]
-    found = [_answer(job) for job in jobs if job.attempt == run.attempt]
+    found = [answer_of(job) for job in jobs if job.attempt == run.attempt]
     return next((result for result in found if result), None)
 
 

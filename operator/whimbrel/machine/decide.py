@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from whimbrel.machine import attempts, housekeeping, leaving, neighbours, runs
+from whimbrel.machine.checkpoint.expiry import checkpoint_is_due, drop_answered
 from whimbrel.machine.decisions import Decision, Hold, Ignore, NextAttempt, StartRun, Wait
 from whimbrel.machine.names import FINALIZER, asked_digest, work_digest
 from whimbrel.machine.release.check_jobs import check_job_is_left
@@ -122,6 +123,7 @@ def _goal(run: RunStatus | None, trigger: str, asked: str) -> Segment:
 RULES: Final[tuple[Rule, ...]] = (
     object_is_gone,
     attempts.answer_arrived,
+    drop_answered,
     check_job_is_left,
     leaving.object_leaves,
     spec_is_wrong,
@@ -134,6 +136,7 @@ RULES: Final[tuple[Rule, ...]] = (
     housekeeping.finalizer_is_missing,
     housekeeping.finalizer_is_left,
     housekeeping.old_job_is_kept,
+    checkpoint_is_due,
     end_side_is_lost,
     attempts.run_is_over,
     service_is_not_ours,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.order import Order
 from whimbrel.model.release.health import HealthCheck
 from whimbrel.model.release.strategy import Side
@@ -40,6 +41,14 @@ class NextAttempt:
     reason: str
     resolve: str = ""
     trigger: str = ""
+
+
+@dataclass(frozen=True)
+class KeepCheckpoint:
+    """Write what is kept of the checkpoint now; None for nothing."""
+
+    checkpoint: CheckpointStatus | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -179,7 +188,7 @@ class Ignore:
     reason: str
 
 
-Write = StartRun | RecordResult | NextAttempt
+Write = StartRun | RecordResult | NextAttempt | KeepCheckpoint
 Effect = (
     CreateJob
     | CreateCheckJob

@@ -6,6 +6,7 @@ from whimbrel.machine.decisions import AddFinalizer, Decision, DeleteJob, Releas
 from whimbrel.machine.names import FINALIZER
 from whimbrel.machine.runs import is_held
 from whimbrel.model.observed import JobSeen, Observed, is_current
+from whimbrel.model.plan import Segment
 from whimbrel.model.spec import DeletionPolicy
 from whimbrel.model.status import RunState
 
@@ -25,7 +26,7 @@ def job_of_before_is_left(seen: Observed) -> Decision | None:
     left = (
         job
         for job in seen.jobs
-        if job.owner == seen.uid and job.may_work()
+        if job.owner == seen.uid and job.may_work() and job.segment != Segment.DISCARD
         if run is None or run.state is RunState.CLOSED or not is_current(job, run.id, seen)
     )
     job = next(left, None)
@@ -45,7 +46,7 @@ def finalizer_is_left(seen: Observed) -> Decision | None:
     run = seen.status.run
     if run is None or FINALIZER not in seen.finalizers or seen.leaving_since is not None:
         return None
-    if run.state is RunState.OPEN or is_held(run) or _takes_back(seen):
+    if run.state is RunState.OPEN or is_held(run) or _takes_back(seen) or seen.status.checkpoint:
         return None
     return ReleaseFinalizer()
 

@@ -3,6 +3,7 @@
 from typing import Final
 
 from whimbrel.machine.attempts import annotation, is_working
+from whimbrel.machine.checkpoint.expiry import dropped_first
 from whimbrel.machine.decisions import Decision, NextAttempt, ReleaseFinalizer, StartRun
 from whimbrel.machine.names import work_digest
 from whimbrel.machine.release.traffic import between_sides
@@ -28,6 +29,11 @@ BOUND: Final = 300.0  # seconds after which an object goes in any case
 
 def object_leaves(seen: Observed) -> Decision | None:
     """Take back or abort what is open, then let the object go; never later than the bound."""
+    late = seen.leaving_since is not None and seen.now >= seen.leaving_since + BOUND
+    return dropped_first(seen, _leaves(seen), late=late)
+
+
+def _leaves(seen: Observed) -> Decision | None:
     run = seen.status.run
     if seen.leaving_since is None:
         return None

@@ -7,10 +7,12 @@ from whimbrel.machine.conditions import LONGEST, conditions
 from whimbrel.machine.decide import decide
 from whimbrel.machine.decisions import (
     Decision,
+    KeepCheckpoint,
     NextAttempt,
     RecordResult,
     ShowPlan,
     StartRun,
+    Write,
 )
 from whimbrel.machine.names import switch_token
 from whimbrel.machine.orders import current_name
@@ -34,7 +36,7 @@ _LONGEST_REVISION: Final = 255
 def report(seen: Observed, decision: Decision) -> Status:
     """Return the whole status after a decision; equal to the one before where nothing is new."""
     status = _decided(seen, decision)
-    if isinstance(decision, StartRun | RecordResult | NextAttempt | ShowPlan):
+    if isinstance(decision, Write | ShowPlan):
         after = replace(seen, status=status)
         return _shown(after, view(after, decide(after)))
     return _shown(replace(seen, status=status), view(seen, decision))
@@ -57,6 +59,8 @@ def _decided(seen: Observed, decision: Decision) -> Status:
             if resolve:
                 answered = {"resolve": resolve, "resolve_at": resolve_at(seen)}
                 changes["handled"] = status.handled.model_copy(update=answered)
+        case KeepCheckpoint(kept):
+            changes = {"checkpoint": kept}
         case ShowPlan(name, _, token):
             news = {"token": token, "plan": name}
             changes = {"gate": _gate(seen, Gate.START).model_copy(update=news)}
@@ -81,6 +85,8 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
         facts["applied"] = Applied(
             revision=_short(result.revision), digest=result.plan_digest, at=rfc3339(seen.now)
         )
+    if (kept := result.checkpoint) is not None:
+        facts["checkpoint"] = None if kept.state == "Closed" else kept
     if result.checks:
         facts["checks"] = unpack_checks(result.checks)
     return facts | {"gate": _gate_of(seen, run)}

@@ -124,7 +124,7 @@ def needs_proof(pod: PodSeen) -> bool:
     whose end nobody else can prove.
     """
     result = decode_result(pod.message) if pod.message else None
-    writes = pod.segment != Segment.LOOK  # a look opens no attempt
+    writes = pod.segment not in (Segment.LOOK, Segment.DISCARD)  # these open no attempt
     return pod.ended and writes and (result is None or result.attempt_open)
 
 

@@ -63,7 +63,7 @@ AFTER_MIGRATE: Final = frozenset(
 
 def segments(spec: Spec, goal: Segment = Segment.MIGRATE) -> Plan:
     """Return the segments of a run in order."""
-    if goal is Segment.ROLLBACK and spec.strategy.type is not StrategyType.TRANSACTIONAL:
+    if goal is Segment.ROLLBACK and spec.strategy.type.shows_new_version:
         back = () if spec.strategy.blue_green is None else (Segment.SWITCH_BACK,)
         return (*back, Segment.DRAIN, Segment.ROLLBACK)
     if goal is not Segment.MIGRATE:
@@ -110,7 +110,7 @@ def _release(spec: Spec) -> Plan:
 
 def _traffic(spec: Spec) -> Plan:
     match spec.strategy.type:
-        case StrategyType.TRANSACTIONAL:
+        case StrategyType.TRANSACTIONAL | StrategyType.CHECKPOINT:
             return ()
         case StrategyType.ROLLING:
             return (Segment.ROLLOUT,)

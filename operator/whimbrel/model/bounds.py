@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _PART: Final = r"[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h)"
 DURATION_PATTERN: Final = f"^(?:{_PART})+$"
+QUANTITY_PATTERN: Final = r"^[0-9]*[1-9][0-9]*([KMGT]i)?$"
 
 
 def parse_duration(text: str | float) -> float:
@@ -79,6 +80,7 @@ HttpUrl = Annotated[str, Field(min_length=1, max_length=1024, pattern=_HTTP_URL)
 # What the API server says instead of "should match '<regular expression>'".
 SENTENCES: Final = {
     DURATION_PATTERN: "write a duration such as 100ms, 30s, 5m or 1h30m",
+    QUANTITY_PATTERN: "write a size such as 512Mi or 1Gi",
     _NO_NUL: "write at least one character, and no NUL character",
     _OBJECT_NAME: "write an object's name: lower-case letters, digits, '-' and '.', "
     "with a letter or digit at both ends",

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 
 from whimbrel.model.bounds import SENTENCES, format_duration, rules
+from whimbrel.model.checkpoint import format_bytes
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Status
 
@@ -167,8 +168,10 @@ def _add_default(schema: Schema) -> None:
     default = schema.pop("default", None)
     if default is None:
         return
-    if schema["type"] == "string" and isinstance(default, float | int):
+    if schema["type"] == "string" and isinstance(default, float):
         default = format_duration(default)
+    if schema["type"] == "string" and isinstance(default, int):
+        default = format_bytes(default)
     # Whole, not {}: the rules of the object are asked about its default before any member of it
     # has got one of its own (the API server refuses the CRD: "no such key").
     members = schema.get("properties", {}).items()

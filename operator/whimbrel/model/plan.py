@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from whimbrel.model.steps import Direction, RunAlone, RunFiles, RunPieces, RunTool, Step
+from whimbrel.model.steps import (
+    CatalogObject,
+    Direction,
+    RunAlone,
+    RunFiles,
+    RunPieces,
+    RunTool,
+    Step,
+)
 
 
 class Segment(StrEnum):
@@ -28,10 +36,11 @@ class Segment(StrEnum):
     DRAIN = "Drain"
     ROLLBACK = "Rollback"
     ABORT = "Abort"
+    DISCARD = "Discard"
 
 
 # Segments that read no project and start no tool: they only look and write to the ledger.
-WITHOUT_TOOL: Final = frozenset({Segment.FINISH, Segment.ABORT})
+WITHOUT_TOOL: Final = frozenset({Segment.FINISH, Segment.ABORT, Segment.DISCARD})
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,7 @@ class RunnerPlan:
         notes: Sentences for the person who reads the plan (missing downs, unknown effects ...).
         losses: What it destroys and salvage does not cover, as sentences; a person allowed it.
         target: A name for the place it leads to, where `to` is none that can be asked for.
+        covered: Tables that a checkpoint keeps before the first step.
         ahead: True when the database is newer than what was asked for with `to: head`.
     """
 
@@ -55,13 +65,15 @@ class RunnerPlan:
     losses: tuple[str, ...] = ()
     ahead: bool = False
     target: str = ""
+    covered: tuple[CatalogObject, ...] = ()
 
     def digest(self) -> str:
-        """Return the sha256 (hex) over direction, target and the text of every step."""
+        """Return the sha256 (hex) over direction, target, checkpoint and every step's text."""
         parts = [
             self.direction,
             self.to,
             *(text for step in self.steps for text in step_text(step)),
+            *(f"checkpoint of {each}" for each in self.covered),
         ]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

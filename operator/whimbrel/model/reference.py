@@ -15,7 +15,7 @@ _HEAD: Final = f"""# Reference: {KIND}
 
 Generated from `whimbrel/model` by `make crds`. API group `{GROUP}`, version `{VERSION}`, short
 name `dbm`. `kubectl explain dbm.spec --recursive` shows the same. What is not *required* may be
-left out. Durations are written as in Go: `100ms`, `30s`, `5m`, `1h30m`.
+left out. Durations are written as in Go: `100ms`, `30s`, `5m`, `1h30m`; sizes as `512Mi`, `1Gi`.
 """
 
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.spec import Frozen
 
 MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
@@ -73,6 +74,7 @@ class Result(Frozen):
         applied: Number of migrations that this attempt applied or took back.
         attempt_open: The attempt is open in the ledger; a later one has to prove its end.
         goes_on: The run stays open in the ledger: the release goes on with its next segment.
+        checkpoint: The newest checkpoint of the object; None where nobody has looked.
         checks: What health checks measured (`checked.pack_checks`), or "".
     """
 
@@ -101,6 +103,7 @@ class Result(Frozen):
     direction: str = ""
     attempt_open: bool = False
     goes_on: bool = False
+    checkpoint: CheckpointStatus | None = None
     checks: str = ""
 
     def exit_code(self) -> int:
@@ -127,6 +130,7 @@ def _shortenings(result: Result) -> tuple[Result, ...]:
         "command": _cut(result.command, 600),
         "warnings": tuple(_cut(text, 300) for text in result.warnings[:2]),
         "salvage": result.salvage[:4],
+        "checkpoint": result.checkpoint and result.checkpoint.shortened(),
         # The ledger has it too, and the next attempt reads it there.
         "target": result.target if len(result.target) <= _TARGET_LIMIT else "",
     }

@@ -21,6 +21,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
+from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.database import (
     Database,
     KeyRef,
@@ -65,6 +66,7 @@ _NO_SWITCH: Final = (
 )
 _NO_GATE: Final = "Switch is a gate of strategy BlueGreen; write Start, or leave it out"
 _TAKEN: Final = "identity is the name of the check of strategy.blueGreen.identity: choose another"
+_NO_CHECKPOINT: Final = "strategy Checkpoint needs spec.checkpoint: write {} for its defaults"
 _POSITIVE: Final = "write limits longer than zero: zero would mean no limit"
 
 
@@ -178,11 +180,15 @@ class Spec(Frozen):
                 "!has(self.healthChecks) || self.healthChecks.all(check, check.name != 'identity')",
                 _TAKEN,
             ),
+            ("self.strategy.type != 'Checkpoint' || has(self.checkpoint)", _NO_CHECKPOINT),
         )
     )
     database: Database = Field(description="Which database. Immutable.")
     migrations: Migrations = Field(description="What to apply.")
     strategy: Strategy = Field(Strategy(), description="How it is carried out.")
+    checkpoint: CheckpointOptions | None = Field(
+        None, description="A way back that loses no write; beside any strategy."
+    )
     health_checks: HealthChecks = Field(
         (),
         description="What is measured, and when; red takes the release back.",
@@ -212,6 +218,8 @@ class Spec(Frozen):
         require(switches or not moments & {Moment.PRE_SWITCH, Moment.POST_SWITCH}, _NO_SWITCH)
         require(switches or Gate.SWITCH not in self.approval.before, _NO_GATE)
         require(all(check.name != "identity" for check in self.health_checks), _TAKEN)
+        has_no_checkpoint = self.strategy.type is StrategyType.CHECKPOINT and not self.checkpoint
+        require(not has_no_checkpoint, _NO_CHECKPOINT)
         return self
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 from whimbrel.model.bounds import Label, LabelKey
+from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import KEPT, CheckStatus, Measurement
 from whimbrel.model.release.health import MOST_CHECKS
@@ -225,6 +226,7 @@ class Status(Frozen):
     warnings: Annotated[tuple[Text, ...], Field(max_length=16)] = Field(
         (), description="Warnings of the newest run."
     )
+    checkpoint: CheckpointStatus | None = Field(None, description="The checkpoint that is kept.")
     conditions: Annotated[tuple[Condition, ...], Field(max_length=16)] = Field(
         (),
         description="kstatus conditions.",

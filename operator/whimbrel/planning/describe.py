@@ -26,6 +26,7 @@ def _lines(plan: RunnerPlan) -> Iterator[str]:
     way = "up to" if plan.direction is Direction.UP else "down to"
     yield f"Direction: {way} {plan.to or 'nothing'}"
     yield f"Digest: {plan.digest()}"
+    yield from (f"Checkpoint first: {each}" for each in plan.covered)
     for note in plan.notes:
         yield f"Note: {note}"
     for loss in plan.losses:

@@ -46,6 +46,7 @@ class Bench:
         unchanged: What the last run left, where neither image nor database has changed since.
         tool_lives: Set from the start of a foreign tool until no process and no session of it is
             left; whatever ends the attempt meanwhile leaves it open in the ledger.
+        spare: Backend pids of further sessions of ours, which are no tool's.
     """
 
     order: Order
@@ -56,6 +57,7 @@ class Bench:
     clean: Callable[[str], str]
     unchanged: SeenImage | None = None
     tool_lives: threading.Event = field(default_factory=threading.Event)
+    spare: list[int] = field(default_factory=list)
 
     def facts(self) -> Facts:
         """Return what the database shows now."""

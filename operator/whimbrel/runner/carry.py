@@ -8,17 +8,10 @@ from typing import Final
 from whimbrel.model.errors import FailedError, HeldError, TransientError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
-from whimbrel.model.steps import (
-    Adopt,
-    RunAlone,
-    RunFiles,
-    RunPieces,
-    RunTool,
-    SalvageObjects,
-    Step,
-)
+from whimbrel.model.steps import Adopt, RunAlone, RunFiles, RunPieces, RunTool, SalvageObjects, Step
 from whimbrel.runner.applied_digests import expect_digests
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.checkpoint.protect import protection
 from whimbrel.runner.mariadb_pieces import run_pieces
 from whimbrel.runner.mariadb_undo import taken_back
 from whimbrel.runner.notes import Kind, forget_note
@@ -44,23 +37,29 @@ def carry_out_plan(plan: RunnerPlan, bench: Bench, facts: Facts) -> None:
         WhimbrelError: A step did not come to its end; its class says what happens next.
     """
     work = bench.work(facts)
-    distrust_image(bench)
-    forget_note(work.ledger, Kind.SHAPE)
-    if plan.losses:
-        _note_consent(bench, "; ".join(plan.losses))
-    for number, step in enumerate(plan.steps, start=1):
-        bench.place.report(f"step {number} of {len(plan.steps)}: {step.id}")
-        _stop_if_told(bench)
-        try:
-            _carry_patiently(step, bench, work)
-        except FailedError as error:
-            if not isinstance(step, RunPieces):
-                raise
-            raise taken_back(step, work, error, bench) from error
-        except HeldError as held:
-            if held.reason != SALVAGE_TOO_LARGE or not bench.order.spec.rollback.allow_data_loss:
-                raise
-            _carry_without_salvage(step, bench, work)
+    with protection(plan, bench) as expect_protected:
+        distrust_image(bench)
+        forget_note(work.ledger, Kind.SHAPE)
+        if plan.losses:
+            _note_consent(bench, "; ".join(plan.losses))
+        for number, step in enumerate(plan.steps, start=1):
+            bench.place.report(f"step {number} of {len(plan.steps)}: {step.id}")
+            _stop_if_told(bench)
+            expect_protected()
+            _carry_in_its_way(step, bench, work)
+
+
+def _carry_in_its_way(step: Step, bench: Bench, work: Work) -> None:
+    try:
+        _carry_patiently(step, bench, work)
+    except FailedError as error:
+        if not isinstance(step, RunPieces):
+            raise
+        raise taken_back(step, work, error, bench) from error
+    except HeldError as held:
+        if held.reason != SALVAGE_TOO_LARGE or not bench.order.spec.rollback.allow_data_loss:
+            raise
+        _carry_without_salvage(step, bench, work)
 
 
 def _note_consent(bench: Bench, loss: str) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
 from whimbrel.model.result import Outcome, Result
-from whimbrel.planning.build import plan_up
 from whimbrel.planning.describe import describe
+from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.facts import read_facts, revision_of
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of
@@ -49,8 +49,8 @@ def look(
             findings.database_uuid, findings.epoch = opened.meta.database, opened.meta.epoch
         has_ledger = opened.meta is not None
         facts = read_facts(ledger, order, server.database, has_ledger=has_ledger)
-    findings.revision = revision_of(facts, order)
-    plan = plan_up(order.spec, order.owner(), facts, source)
+        findings.revision = revision_of(facts, order)
+        plan = planned(ledger, order, facts, source)
     findings.plan_digest = plan.digest()
     text = clean(describe(plan))
     place.report(f"{PLAN_BEGIN}\n{text}\n{PLAN_END}")

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     """What a note is about.
 
     Attributes:
+        CHECKPOINT: By checkpoint: what was so before its run, and what that run changed.
         DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
         IMAGE: By object: what its last good run saw of its image.
         RELEASE: By Service: object and spec of the release that it was switched for last.
@@ -22,6 +23,7 @@ class Kind(StrEnum):
         TOUCHED: By start of a tool: what the relations that it changed were like before.
     """
 
+    CHECKPOINT = "checkpoint"
     DIGESTS = "digests"
     IMAGE = "image"
     RELEASE = "release"

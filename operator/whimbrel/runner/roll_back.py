@@ -18,6 +18,13 @@ from whimbrel.planning.build import place_of, plan_down, plan_up, shown
 from whimbrel.planning.tools.registry import file_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.carry import carry_out_plan
+from whimbrel.runner.checkpoint.restoring import (
+    goes_to_checkpoint,
+    restore_after,
+    restore_asked,
+    restores_after,
+)
+from whimbrel.runner.checkpoint.settle import let_go_of_run
 from whimbrel.runner.facts import has_moved, revision_of, run_that_left_nothing
 from whimbrel.runner.records import (
     ToolRun,
@@ -40,6 +47,10 @@ def roll_back(bench: Bench) -> Result:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
     order, findings = bench.order, bench.findings
+    to = {"": None, "base": ""}.get(order.to, order.to)
+    if told := restore_asked(bench, to):
+        _remember(bench)
+        return findings.result(Outcome.ROLLED_BACK, "RolledBack", told)
     begun = read_run(bench.holding.ledger, order.run)
     if begun is not None and begun.purpose == Segment.MIGRATE and not begun.target:
         # The window of a run that migrated: nothing of the runs before it is taken back.
@@ -48,7 +59,7 @@ def roll_back(bench: Bench) -> Result:
         target = _before_this_run(bench) or NOTHING
         set_run_target(bench.holding.ledger, order.run, target)
     try:
-        plan = _take_back(bench, {"": None, "base": ""}.get(order.to, order.to))
+        plan = _take_back(bench, to)
     except FailedError as error:
         return findings.failure(_stuck(error, bench))
     findings.plan_digest = plan.digest()
@@ -58,7 +69,7 @@ def roll_back(bench: Bench) -> Result:
     return findings.result(
         Outcome.ROLLED_BACK,
         "RolledBack",
-        f"{findings.applied} taken back; read back: the database is at "
+        f"{findings.applied} taken back by down migrations; read back: the database is at "
         f"{findings.revision or 'nothing'}{kept}",
     )
 
@@ -75,9 +86,12 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
     """Return the end of a run of which a later transaction failed.
 
     What earlier transactions of this run applied is taken back (`Automatic`) or stays and is said
-    (`Manual`). An error that heals takes nothing back: the next attempt goes on.
+    (`Manual`): by the run's checkpoint, where it has one. An error that heals takes nothing back:
+    the next attempt goes on.
     """
     findings = bench.findings
+    if restores_after(error, bench):
+        return restore_after(error, bench)
     if isinstance(error, TransientError | RefusedError | HeldError):
         return findings.failure(error)
     if plan.direction is Direction.DOWN:
@@ -85,6 +99,7 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
     findings.revision = verify(None, bench)
     applied = applied_by_this_run(bench)
     if not applied:
+        let_go_of_run(bench)
         return findings.failure(_as_before(error))
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
         return findings.failure(_stays(error, bench, applied))
@@ -97,6 +112,8 @@ def go_on_back(bench: Bench, begun: Run) -> Result:
     """Go on with the way back that an earlier attempt of this run began: nothing goes up again."""
     reason, _, message = begun.failure.partition(": ")
     bench.findings.plan_digest = begun.plan_digest
+    if goes_to_checkpoint(begun):
+        return restore_after(FailedError(reason, message), bench)
     return _take_back_and_say(FailedError(reason, message), bench)
 
 

@@ -24,25 +24,13 @@ from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
 from whimbrel.runner.catalog import Identity, added, read_identities
-from whimbrel.runner.half_done import (
-    half,
-    half_done,
-    may_be_half,
-    part_stays,
-    refuse_half_done,
-)
+from whimbrel.runner.half_done import half, half_done, may_be_half, part_stays, refuse_half_done
 from whimbrel.runner.ledger import expect_ledger
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.prepared_login import Place, let_in
 from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.redact import Redactor
-from whimbrel.runner.run_role import (
-    OWN_ROLES,
-    make_role,
-    may_make_roles,
-    remove_role,
-    role_name,
-)
+from whimbrel.runner.run_role import OWN_ROLES, make_role, may_make_roles, remove_role, role_name
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, expect_before, run_tool, same
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
 from whimbrel.runner.servers import server_of
@@ -238,8 +226,8 @@ def _await_no_session(
     bench: Bench, login: Login | None, watchdog: Watchdog, *, answered: bool
 ) -> None:
     """Wait until no session of the tool is left; those of a dead tool are terminated."""
-    attempt = bench.holding.attempt
-    spared = (attempt.backend_pid, bench.holding.watchdog.backend_pid, watchdog.backend_pid)
+    attempt, dogs = bench.holding.attempt, (bench.holding.watchdog, watchdog)
+    spared = (attempt.backend_pid, *(each.backend_pid for each in dogs), *bench.spare)
     role = login.user if login else ""
     who = Theirs(attempt.application_name, attempt.login, role, spared)
     with closing(_seeing(bench, login)) as session:

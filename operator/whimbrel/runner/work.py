@@ -7,16 +7,18 @@ from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
-from whimbrel.model.release.strategy import StrategyType
 from whimbrel.model.result import Outcome, Result, decode_result
 from whimbrel.model.steps import Direction, RunPieces
-from whimbrel.planning.build import plan_up
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.runner.applied_digests import settle_digests
 from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.carry import carry_out_plan
+from whimbrel.runner.checkpoint.planned import planned
+from whimbrel.runner.checkpoint.restoring import restore_lower
+from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
+from whimbrel.runner.checkpoint.shown import kept_for
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
@@ -39,12 +41,7 @@ from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
-from whimbrel.runner.unchanged import (
-    distrust_image,
-    find_source,
-    remember_image,
-    still_unchanged,
-)
+from whimbrel.runner.unchanged import distrust_image, find_source, remember_image, still_unchanged
 from whimbrel.runner.verify import verify
 
 Clean = Callable[[str], str]
@@ -73,6 +70,8 @@ def carry_out(order: Order, place: Surroundings) -> Result:
     try:
         if order.segment is Segment.LOOK:
             result = look(order, place, findings, clean)
+        elif order.segment is Segment.DISCARD:
+            result = drop_checkpoint(order, place, findings)
         else:
             result = _hold_and_work(order, place, findings, clean)
     except WhimbrelError as error:
@@ -89,7 +88,7 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
         """Refuse what is wrong before even the ledger is made."""
         if order.segment is Segment.MIGRATE and found.unchanged is None:
             facts = read_facts(ledger, order, findings.database, has_ledger=False)
-            plan_up(order.spec, order.owner(), facts, found.source)
+            planned(ledger, order, facts, found.source)
 
     with holding(order, place, findings, plan_first) as held:
         match held:
@@ -176,6 +175,9 @@ def _closed(result: Result, bench: Bench) -> Result:
     closed = cleaned.model_copy(update={"attempt_open": False})
     state = None if result.goes_on else RUN_STATES.get(result.outcome)
     try:
+        if give_back(result, bench):
+            return closed
+        closed = closed.model_copy(update={"checkpoint": kept_for(ledger, order)})
         shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
@@ -217,12 +219,14 @@ def _migrate(bench: Bench) -> Result:
     begun = read_run(ledger, order.run)
     if begun is not None and begun.failure:
         return go_on_back(bench, begun)
+    if told := restore_lower(bench):
+        return findings.result(Outcome.DONE, "TakenBack", told)
     if bench.unchanged is not None:
         plan = still_unchanged(bench, bench.unchanged)
         findings.plan_digest = plan.digest()
         return _nothing(plan, bench)
     facts = bench.facts()
-    plan = plan_up(order.spec, order.owner(), facts, bench.source)
+    plan = planned(ledger, order, facts, bench.source)
     _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
     _check_allowed(plan, order, begun)
@@ -244,7 +248,7 @@ def _migrate(bench: Bench) -> Result:
 def _check_allowed(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
     if plan.direction is Direction.UP:
         check_approved(plan, order, begun)
-    elif order.spec.strategy.type is not StrategyType.TRANSACTIONAL:
+    elif order.spec.strategy.type.shows_new_version:
         raise RefusedError(
             "LowerTarget",
             "migrations.to is lower than the database: that would take the schema from under the "

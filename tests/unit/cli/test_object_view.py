@@ -49,6 +49,11 @@ STEPS = [{"name": "Baseline", "at": at(-90)}, {"name": "Migrate", "at": at(-60)}
 ROWS = [
     pytest.param({}, {"object": "team/shop"}, id="nobody has looked at it yet"),
     pytest.param(
+        {"checkpoint": {"id": "r", "state": "Ready", "rows": 7, "keptUntil": at(9)}},
+        {"checkpoint": f"Ready until {at(9)}, 7 rows; can be restored"},
+        id="a checkpoint says until when, and what it is good for",
+    ),
+    pytest.param(
         {"run": run("Migrate", attempt=2)},
         {"segments": f"> Migrate     {at(-100)}  0:01:40, attempt 2"},
         id="the segment that runs says since when, and its attempt",

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.blue_green import blue_green
+from tests.kept_checkpoint import dropping, kept
 from whimbrel.machine import names
 from whimbrel.machine.decide import RULES, decide
 from whimbrel.machine.names import FINALIZER, asked_digest, run_id, work_digest
@@ -281,7 +282,7 @@ def test_every_rule_decides_somewhere():
         seen(at_gate(), spec=GATED),
         seen(ended(Outcome.DONE), jobs=many, finalizers=frozenset()),
     ]
-    others += in_a_release()
+    others += [*in_a_release(), seen(kept()), seen(kept(), jobs=(dropping(ended=True),))]
     decided = {deciding(each) for each in [row.values[0] for row in ROWS] + others}
     assert decided == {rule.__name__ for rule in RULES}
 

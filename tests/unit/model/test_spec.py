@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.checkpoint_refusals import CHECKPOINT_REFUSALS
 from tests.refusals import (
     ALEMBIC,
     DJANGO,
@@ -18,7 +19,11 @@ from whimbrel.model.errors import SpecError
 from whimbrel.model.spec import Tool, parse_spec
 
 
-@pytest.mark.parametrize("refusal", [*REFUSALS, *RELEASE_REFUSALS], ids=lambda each: each.id)
+@pytest.mark.parametrize(
+    "refusal",
+    [*REFUSALS, *RELEASE_REFUSALS, *CHECKPOINT_REFUSALS],
+    ids=lambda each: each.id,
+)
 def test_a_wrong_spec_is_refused_in_one_sentence(refusal: Refusal):
     with pytest.raises(SpecError) as caught:
         parse_spec(refusal.spec())

@@ -8,12 +8,7 @@ import typer
 from whimbrel.cli.clusters import acts_locally
 from whimbrel.cli.here import ledger_place
 from whimbrel.cli.ledger_view import open_ledger
-from whimbrel.cli.leftovers import (
-    find_kept,
-    find_leftovers,
-    find_open_runs,
-    remove_leftovers,
-)
+from whimbrel.cli.leftovers import find_kept, find_leftovers, find_open_runs, remove_leftovers
 from whimbrel.cli.options import Connection, Place, command_app, grouped
 from whimbrel.cli.screen import answer, table
 from whimbrel.cli.workplace import workplace

@@ -20,7 +20,7 @@ from whimbrel.model.release.workloads import WorkloadRef
 
 _OPTIONS: Final = (
     "give strategy.blueGreen with type BlueGreen, strategy.rolling with type Rolling, "
-    "and neither with Transactional"
+    "and neither with Transactional or Checkpoint"
 )
 _TWO_SIDES: Final = "blue and green need two selectors and two workloads that differ"
 
@@ -31,8 +31,14 @@ class StrategyType(StrEnum):
     """How it is carried out."""
 
     TRANSACTIONAL = "Transactional"
+    CHECKPOINT = "Checkpoint"
     ROLLING = "Rolling"
     BLUE_GREEN = "BlueGreen"
+
+    @property
+    def shows_new_version(self) -> bool:
+        """Whether the run itself brings a new version of the application to its users."""
+        return self in {StrategyType.ROLLING, StrategyType.BLUE_GREEN}
 
 
 class Side(StrEnum):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_name
+from whimbrel.planning.dialects.postgresql_checkpoint import CAPTURE_TRIGGERS
 
 # $1 is the ledger's schema. Schemas that begin with pg_ are reserved (manual, CREATE SCHEMA).
 _SCHEMAS: Final = (
@@ -14,6 +15,10 @@ _RELATION_KIND: Final = (
     "CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'table' WHEN 'v' THEN 'view'"
     " WHEN 'm' THEN 'materialized view' WHEN 'i' THEN 'index' WHEN 'I' THEN 'index'"
     " WHEN 'S' THEN 'sequence' ELSE 'foreign table' END"
+)
+# Those of a checkpoint come and go beside the migrations.
+_OF_USERS: Final = (
+    f"NOT g.tgisinternal AND NOT pg_catalog.starts_with(g.tgname, '{CAPTURE_TRIGGERS}')"
 )
 # kind, schema, name, part, oid, attribute number: the last two stay when a name changes.
 _OBJECTS: Final = f"""
@@ -41,7 +46,7 @@ WHERE t.typtype IN ('e', 'd', 'r') OR (t.typtype = 'c' AND c.relkind = 'c')
 UNION ALL
 SELECT 'trigger', s.nspname::text, c.relname::text, g.tgname::text, g.oid, 0, g.xmin
 FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid
-JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE NOT g.tgisinternal
+JOIN {_SCHEMAS} ON s.oid = c.relnamespace WHERE {_OF_USERS}
 UNION ALL
 SELECT 'constraint', s.nspname::text, c.relname::text, k.conname::text, k.oid, 0, k.xmin
 FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
@@ -102,7 +107,7 @@ FROM w JOIN pg_catalog.pg_index i ON i.indrelid = w.oid
 UNION ALL
 SELECT 'trigger', w.label, pg_catalog.concat_ws('|', pg_catalog.pg_get_triggerdef(g.oid),
     g.tgenabled)
-FROM w JOIN pg_catalog.pg_trigger g ON g.tgrelid = w.oid AND NOT g.tgisinternal
+FROM w JOIN pg_catalog.pg_trigger g ON g.tgrelid = w.oid AND {_OF_USERS}
 UNION ALL
 SELECT 'rule', w.label, pg_catalog.pg_get_ruledef(r.oid)
 FROM w JOIN pg_catalog.pg_rewrite r ON r.ev_class = w.oid

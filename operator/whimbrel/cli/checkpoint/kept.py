@@ -1,0 +1,110 @@
+"""What a ledger says of checkpoints: what is kept, what had no place, what can go."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from whimbrel.cli.here import ledger_place
+from whimbrel.cli.ledger_view import open_ledger
+from whimbrel.cli.options import Connection, Place
+from whimbrel.cli.screen import table
+from whimbrel.cli.workplace import workplace
+from whimbrel.runner.checkpoint.manifest import (
+    Checkpoint,
+    open_checkpoints,
+    read_checkpoints,
+    read_conflicts,
+)
+from whimbrel.runner.checkpoint.settle import free_desk, let_go
+from whimbrel.runner.checkpoint.shown import as_status
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.lock import take_lock
+from whimbrel.runner.runs import read_run
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
+from whimbrel.runner.target import Target
+
+_PATIENCE = 5.0  # seconds to wait for the lock
+_SHOWN = {"attempt", "not_before"}  # what the operator notes for itself
+
+
+@contextmanager
+def ledger_of(place: Place, what: str, connection: Connection) -> Iterator[Ledger]:
+    """Give the ledger that an object's checkpoints are in."""
+    where = ledger_place(place, what, connection)
+    with (
+        workplace(connection, place.state_dir) as here,
+        open_ledger(here.target, where.schema, where.lock_timeout) as ledger,
+    ):
+        yield ledger
+
+
+def as_text(found: list[dict[str, Any]]) -> str:
+    """Return a row for each checkpoint."""
+    rows = [
+        [each["id"], each["object"], each["state"], each.get("keptUntil", ""),
+         f"{each.get('rows', 0)} rows, {each.get('bytes', 0) / 2**20:.1f} MiB",
+         "yes" if each.get("restorable") else f"no: {each.get('reason', '')}",
+         ", ".join(each.get("tables", ()))]
+        for each in found
+    ]  # fmt: skip
+    columns = ["RUN", "OBJECT", "STATE", "KEPT UNTIL", "SIZE", "RESTORES", "TABLES"]
+    return table(columns, rows) if rows else "no checkpoint is kept"
+
+
+def kept_in(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return the checkpoints of which something is there, with the object of their run."""
+    return [_row(ledger, each) for each in open_checkpoints(ledger)]
+
+
+def _row(ledger: Ledger, checkpoint: Checkpoint) -> dict[str, Any]:
+    run = read_run(ledger, checkpoint.id)
+    shown = as_status(checkpoint).model_dump(mode="json", by_alias=True, exclude=_SHOWN)
+    return {"object": f"{run.namespace}/{run.name}" if run else "", **shown}
+
+
+def conflicts_in(ledger: Ledger) -> list[dict[str, Any]]:
+    """Return what restores could not put back, row by row, oldest first."""
+    return [
+        {
+            "checkpoint": checkpoint.id,
+            "table": each.table,
+            "key": each.key,
+            "kind": each.kind,
+            "column": each.column,
+            "value": each.value,
+            "at": str(each.at),
+        }
+        for checkpoint in read_checkpoints(ledger)
+        for each in read_conflicts(ledger, checkpoint.id)
+    ]
+
+
+def can_go(ledger: Ledger) -> tuple[Checkpoint, ...]:
+    """Return the checkpoints whose time is over, or that nobody can restore, of runs that ended."""
+    found = [each for each in open_checkpoints(ledger) if each.is_expired or each.reason]
+    return tuple(each for each in found if not _is_at_work(ledger, each))
+
+
+def _is_at_work(ledger: Ledger, checkpoint: Checkpoint) -> bool:
+    run = read_run(ledger, checkpoint.id)
+    return run is not None and run.closed_at is None
+
+
+def drop(ledger: Ledger, target: Target) -> tuple[str, ...]:
+    """Take away what `can_go`, under the migrator's lock; return what is gone.
+
+    Raises:
+        TransientError: A runner is at work.
+    """
+    going = can_go(ledger)
+    if going:
+        take_lock(ledger.session, patience=_PATIENCE)
+    desk = free_desk(ledger, lambda: open_session(target, Manners("whimbrel", 1.0)), _say_nothing)
+    for each in going:
+        let_go(each, desk)
+    return tuple(f"checkpoint of run {each.id}" for each in going)
+
+
+def _say_nothing(line: str) -> None:
+    del line

@@ -1,0 +1,1 @@
+"""What becomes of a checkpoint that is kept: its time, and its end."""

@@ -1,0 +1,192 @@
+"""Which tables statements change, as far as their text tells; reading alone is no change."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from postgast import pg_query_pb2 as pg
+
+from whimbrel.model.steps import CatalogObject, Statement
+from whimbrel.planning.syntax import Parsed, parse_sql
+from whimbrel.planning.trees import Tree, words
+
+Name = tuple[str, str]  # schema and name; "" where the search path decides
+
+_OPAQUE: Final = {"do_stmt": "runs a DO block", "call_stmt": "calls a procedure"}
+_QUERIES: Final = frozenset(
+    {
+        "select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt",
+        "explain_stmt", "prepare_stmt", "execute_stmt", "declare_cursor_stmt",
+    }
+)  # fmt: skip
+_CARE: Final = frozenset({"vacuum_stmt", "lock_stmt", "reindex_stmt", "cluster_stmt"})
+_WRITES: Final = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+# What a definition only reads: a query, the table that a foreign key points at, a pattern.
+_READ_ONLY: Final = frozenset({"SelectStmt", "TableLikeClause", "CreateFunctionStmt"})
+_READ_FIELDS: Final = frozenset({"pktable", "values_lists"})
+_PARTS_OF_TABLES: Final = frozenset({pg.OBJECT_TRIGGER, pg.OBJECT_RULE, pg.OBJECT_POLICY})
+_RELATIONS: Final = frozenset(
+    {pg.OBJECT_TABLE, pg.OBJECT_INDEX, pg.OBJECT_SEQUENCE, pg.OBJECT_VIEW, pg.OBJECT_MATVIEW}
+)
+# Changes of things that are there and belong to no table: no copy of a table brings them back.
+_BEYOND: Final = frozenset(
+    {
+        "alter_enum_stmt", "alter_function_stmt", "alter_domain_stmt", "alter_type_stmt",
+        "alter_extension_stmt", "alter_default_privileges_stmt", "alter_role_stmt",
+        "drop_role_stmt", "grant_role_stmt", "alter_database_stmt", "alter_publication_stmt",
+        "drop_owned_stmt", "reassign_owned_stmt", "dropdb_stmt",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the names in a statement stand for.
+
+    Attributes:
+        home: Schema that unqualified names mean first, or "".
+        parts: Index, or sequence of a column, to the table that it belongs to.
+    """
+
+    tables: frozenset[Name]
+    views: frozenset[Name] = frozenset()
+    home: str = ""
+    parts: Mapping[Name, Name] = field(default_factory=dict)
+
+    def meant(self, name: Name) -> tuple[Name, ...]:
+        """Return the tables that a name may mean."""
+        found = _matching(name, self.tables, self.home)
+        return found or tuple(self.parts[each] for each in _matching(name, self.parts, self.home))
+
+    def is_view(self, name: Name) -> bool:
+        """Tell whether a name may mean a view."""
+        return bool(_matching(name, self.views, self.home))
+
+
+def known(catalog: Iterable[CatalogObject], home: str, parts: Mapping[Name, Name]) -> Known:
+    """Return what names mean in a catalogue."""
+    named = {"table": set[Name](), "view": set[Name](), "foreign table": set[Name]()}
+    for each in catalog:
+        named.get(each.kind, set()).add((each.schema, each.name))
+    tables = frozenset(named["table"] | named["foreign table"])
+    return Known(tables, frozenset(named["view"]), home, parts)
+
+
+def _matching(name: Name, among: Iterable[Name], home: str) -> tuple[Name, ...]:
+    schema, word = name
+    if schema:
+        return (name,) if name in set(among) else ()
+    if (home, word) in set(among):
+        return ((home, word),)
+    return tuple(sorted(each for each in among if each[1] == word))
+
+
+@dataclass(frozen=True)
+class Touched:
+    """What statements change.
+
+    Attributes:
+        tables: Tables that are there already.
+        opaque: Sentences about what may change others.
+        beyond: Changes outside of tables.
+    """
+
+    tables: tuple[Name, ...] = ()
+    opaque: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
+def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
+    """Return what statements change of what is there, in the order in which they run."""
+    tables: dict[Name, None] = {}
+    opaque: list[str] = []
+    beyond: list[str] = []
+    for statement in statements:
+        for parsed in parse_sql(statement.file, statement.text):
+            where = f"{statement.file}, line {statement.line + parsed.statement.line - 1}"
+            if doing := _opaque(parsed, names):
+                opaque.append(f"{where} {doing}")
+            found = [table for name in _changed(parsed) for table in names.meant(name)]
+            tables.update(dict.fromkeys(found))
+            if _is_beyond(parsed, names) and not found:
+                beyond.append(f"{where}: {' '.join(parsed.statement.text.split())[:80]}")
+    return Touched(tuple(tables), tuple(opaque), tuple(beyond))
+
+
+def _opaque(parsed: Parsed, names: Known) -> str:
+    if parsed.kind in _OPAQUE:
+        return _OPAQUE[parsed.kind]
+    through = [name for name in _written(parsed.tree) if not names.meant(name)]
+    view = next((name for name in through if names.is_view(name)), None)
+    return f"writes through the view {view[1]}" if view else ""
+
+
+def _changed(parsed: Parsed) -> Iterator[Name]:
+    tree = parsed.tree
+    if parsed.kind in _CARE:
+        return
+    if parsed.kind in _QUERIES or parsed.kind == "create_table_as_stmt":
+        yield from _written(tree)
+        return
+    match parsed.kind:
+        case "drop_stmt":
+            for item in tree.objects:
+                yield from _of_list(tree.remove_type, item)
+        case "comment_stmt":
+            yield from _of_list(tree.objtype, tree.object)
+        case _:
+            yield from _named(tree)
+
+
+def _written(tree: Tree) -> Iterator[Name]:
+    """Yield what DML anywhere in a query writes."""
+    for kind, node in _walk(tree, frozenset()):
+        if kind in _WRITES or (kind == "CopyStmt" and node.is_from):
+            yield (node.relation.schemaname, node.relation.relname)
+
+
+def _named(tree: Tree) -> Iterator[Name]:
+    """Yield the relations that a definition names."""
+    for kind, node in _walk(tree, _READ_ONLY):
+        if kind == "RangeVar":
+            yield (node.schemaname, node.relname)
+
+
+def _of_list(kind: int, item: Tree) -> Iterator[Name]:
+    """Yield what a name in parts means: DROP, COMMENT."""
+    parts = words(item.list.items)
+    if kind in _PARTS_OF_TABLES or kind in {pg.OBJECT_COLUMN, pg.OBJECT_TABCONSTRAINT}:
+        parts = parts[:-1]
+    elif kind not in _RELATIONS:
+        return
+    if parts:
+        yield (parts[-2] if len(parts) > 1 else "", parts[-1])
+
+
+def _walk(tree: Tree, besides: frozenset[str]) -> Iterator[tuple[str, Tree]]:
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        kind = type(node).DESCRIPTOR.name
+        if kind in besides:
+            continue
+        yield kind, node
+        for fields, value in node.ListFields():
+            if fields.message_type is not None and fields.name not in _READ_FIELDS:
+                waiting.extend([value] if hasattr(value, "ListFields") else value)
+
+
+def _is_beyond(parsed: Parsed, names: Known) -> bool:
+    match parsed.kind:
+        case "drop_stmt":
+            kept = {*_RELATIONS - {pg.OBJECT_SEQUENCE}, *_PARTS_OF_TABLES}
+            return parsed.tree.remove_type not in kept
+        case "create_function_stmt":
+            return bool(parsed.tree.replace)
+        case "view_stmt":
+            view = parsed.tree.view
+            return bool(parsed.tree.replace) and names.is_view((view.schemaname, view.relname))
+        case "rename_stmt" | "alter_owner_stmt" | "alter_object_schema_stmt" | "alter_seq_stmt":
+            return True
+        case kind:
+            return kind in _BEYOND

@@ -1,0 +1,363 @@
+"""The journal of a checkpoint, replayed on the clone of a table, as text for PostgreSQL.
+
+Column by column, the last writer wins: an update brings only what it has really changed, so what
+the migration did to other columns of the row stays undone. All of it runs under the pinned search
+path, in one transaction for each round.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
+from whimbrel.planning.dialects.postgresql_capture import in_true_order
+
+REPEATABLE_READ: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+# As the capture function pins them, so that text is read as it was written. No policy may hide a
+# row; compiling a question takes longer than asking it.
+PIN_FORMATS: Final = (
+    "SELECT set_config(name, setting, true) FROM (VALUES ('DateStyle', 'ISO, YMD'),"
+    " ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('bytea_output', 'hex'),"
+    " ('extra_float_digits', '3'), ('row_security', 'off'), ('jit', 'off'))"
+    " AS s (name, setting)"
+)
+# What we see, its bounds, and a number that no later transaction can come below.
+READ_SNAPSHOT: Final = (
+    "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+)
+_JSON: Final = ("json", "jsonb")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A covered table for the statements of this module.
+
+    Attributes:
+        ledger: Schema of the ledger.
+        checkpoint: Id of the checkpoint.
+        number: What the journal calls the table.
+        title: What people call it.
+        columns: Facts of its columns (`describe_table`), in their order.
+        renamed: New name to old name, of columns that the migration renames.
+        live: Quoted name of the failed table, or "" where its rows cannot be found by the key.
+        same: Columns that it has with the same type.
+        missing: Columns that the migration dropped: the application could not write them.
+    """
+
+    ledger: str
+    checkpoint: str
+    number: int
+    title: str
+    journal: str
+    clone: str
+    key: tuple[str, ...]
+    columns: tuple[Mapping[str, Any], ...]
+    renamed: tuple[tuple[str, str], ...] = ()
+    live: str = ""
+    same: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
+
+    @property
+    def target(self) -> str:
+        """Return the quoted name of the clone."""
+        return quote_name(self.ledger, self.clone)
+
+    @property
+    def taken(self) -> str:
+        """Return the quoted name of the table with this round's part of the journal."""
+        return quote_name(self.ledger, f"{self.clone}_taken")
+
+    @property
+    def patch(self) -> str:
+        """Return the quoted name of the table with what happens to each row."""
+        return quote_name(self.ledger, f"{self.clone}_patch")
+
+    @property
+    def known(self) -> list[str]:
+        """Return the columns that can be written."""
+        return [each["name"] for each in self.columns if not each["generated"]]
+
+    def type_of(self, column: str) -> str:
+        """Return the type of a column as text."""
+        (found,) = [each["type"] for each in self.columns if each["name"] == column]
+        return str(found)
+
+
+def count_journal(table: Replayed) -> str:
+    """Return the question how many changes $1 (a snapshot) does not show, above $2; and the last.
+
+    The last is asked of the index alone: any number will do that no later write comes below.
+    """
+    journal = quote_name(table.ledger, table.journal)
+    return (
+        f"SELECT count(*), COALESCE((SELECT max(seq) FROM {journal}), 0) FROM {journal} j"
+        " WHERE j.seq > $2::bigint AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot)"
+    )
+
+
+def furthest_written(table: Replayed, column: str, *, up: bool) -> str:
+    """Return the question for the furthest value of a column in the journal, above number $1."""
+    word = "max" if up else "min"
+    names = [f"j.new ->> {quote_literal(name)}" for name in _names_of(table, column)]
+    return (
+        f"SELECT {word}(COALESCE({', '.join(names)})::numeric)::bigint"
+        f" FROM {quote_name(table.ledger, table.journal)} j WHERE j.number = {table.number}"
+        " AND j.seq > $1::bigint"
+    )
+
+
+def begin_round(table: Replayed) -> str:
+    """Return the statements that make the two tables of a round; they go with `end_round`."""
+    keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
+    news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
+    typed = ", ".join([*keys, *news])
+    return (
+        f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed});'
+        f' CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
+        f" patch json, base {table.target});"
+        f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
+    )
+
+
+def end_round(table: Replayed) -> str:
+    """Return the statement that takes the tables of a round away."""
+    return f"DROP TABLE {table.patch}, {table.taken}"
+
+
+def take_journal(table: Replayed) -> str:
+    """Return the statement that takes what $1 (a snapshot) does not show, above number $2.
+
+    In the order in which it was written, which is not always that of the numbers.
+    """
+    old, new = ", ".join(_key_of(table, "o")), ", ".join(_key_of(table, "w"))
+    later = (
+        f"(SELECT * FROM {quote_name(table.ledger, table.journal)} j"
+        f" WHERE j.number = {table.number} AND j.seq > $2::bigint"
+        " AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot))"
+    )
+    return (
+        f"INSERT INTO {table.taken} SELECT j.place, j.op, j.old, j.new, {old}, {new}"
+        f" FROM ({in_true_order(later)}) j"
+        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.old, j.new)) AS o ({_key_record(table)})"
+        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.new, j.old)) AS w ({_key_record(table)})"
+    )
+
+
+def read_moves(table: Replayed) -> str:
+    """Return the question for the changes of a key, each a window of its own: before it, it."""
+    return (
+        "SELECT s.before::text, s.seq::text FROM (SELECT *, COALESCE(lag(seq) OVER"
+        f" (ORDER BY seq), 0) AS before FROM {table.taken}) s WHERE {_moved(table)} ORDER BY s.seq"
+    )
+
+
+def make_patch(table: Replayed) -> str:
+    """Return the statement that says what happens to each row, above number $1 up to $2.
+
+    Its places go on after $3.
+
+    Updates of rows that are not in the clone, which the migration made, and values of columns that
+    the old shape does not know: both are recorded as conflicts, never dropped in silence. A row of
+    the migration's that was deleted will not be there either way.
+    """
+    k = _columns("k", table.key)
+    both = _listed([*k, *_columns("n", table.key)], "e.")
+    found, is_there = _match(table, "k", "e"), f"c.{quote_identifier(table.key[0])} IS NOT NULL"
+    return (
+        f"{_written(table)},"
+        f" patches AS (SELECT {', '.join(k)}, json_object_agg(name, value) AS patch FROM written"
+        f" WHERE name = ANY ({_array(table.known)}) GROUP BY {', '.join(k)}),"
+        f" unknown AS ({_record(table, 'UnknownColumn', 'w.name', 'w.value')} FROM written w"
+        f" WHERE name <> ALL ({_array([each['name'] for each in table.columns])})"
+        " AND (w.op = 'U' OR w.value::text <> 'null')),"
+        f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
+        f" FROM ends e LEFT JOIN {table.target} c ON {found}"
+        f" WHERE e.first <> 'I' AND e.last <> 'D' AND NOT ({is_there}))"
+        f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
+        f" {_listed(k, 'e.')}),"
+        " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"
+        f" {both}, s.patch, CASE WHEN e.last = 'D' OR e.cut IS NULL THEN c.* END"
+        f" FROM ends e LEFT JOIN patches s ON ({_listed(k, 's.')}) = ({_listed(k, 'e.')})"
+        f" LEFT JOIN {table.target} c ON {found}"
+        f" WHERE ({is_there} AND (e.last = 'D' OR s.patch IS NOT NULL))"
+        " OR (e.cut IS NOT NULL AND e.last <> 'D')"
+    )
+
+
+def _written(table: Replayed) -> str:
+    """Return the queries `ends` (of each row) and `written` (each column's last value).
+
+    What was written before a row was inserted, for the last time, is of another row.
+    """
+    k = _columns("k", table.key)
+    both, keys, name = [*k, *_columns("n", table.key)], _listed(k, "p."), _old_name(table)
+    return (
+        f"WITH part AS MATERIALIZED (SELECT * FROM {table.taken}"
+        " WHERE seq > $1::numeric AND seq <= $2::numeric),"
+        f" ends AS MATERIALIZED (SELECT {', '.join(both)}, max(seq) FILTER (WHERE op = 'I') AS cut,"
+        " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS last,"
+        " (array_agg(COALESCE(new, old) ORDER BY seq DESC))[1] AS seen"
+        f" FROM part GROUP BY {', '.join(both)}),"
+        f" written AS MATERIALIZED (SELECT DISTINCT ON ({keys}, {name})"
+        f" {keys}, {name} AS name, f.value, p.op"
+        f" FROM part p JOIN ends e ON ({keys}) = ({_listed(k, 'e.')})"
+        " CROSS JOIN LATERAL json_each(p.new) f"
+        " LEFT JOIN LATERAL json_each(p.old) g ON g.key = f.key"
+        " WHERE e.last <> 'D' AND p.seq >= COALESCE(e.cut, 0)"
+        " AND (p.op = 'I' OR f.value::text IS DISTINCT FROM g.value::text)"
+        f" ORDER BY {keys}, {name}, p.seq DESC, f.key = {name} DESC)"
+    )
+
+
+def _match(table: Replayed, letter: str, row: str) -> str:
+    """Return the condition that a row `c` of the clone has the key of another row."""
+    return " AND ".join(
+        f"c.{quote_identifier(name)} = {row}.{place}" for place, name in _places(letter, table.key)
+    )
+
+
+def remove_rows(table: Replayed) -> str:
+    """Return the statement that takes every row out that comes back changed, or not at all.
+
+    Of the places after $1.
+
+    All of them first: between two states that are both right a value that must be unique may
+    have gone from one row to another.
+    """
+    return (
+        f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p"
+        f" WHERE {_match(table, 'k', 'p')} AND p.place > $1::bigint)"
+        f" DELETE FROM {table.target} c USING {table.patch} p"
+        f" WHERE {_match(table, 'n', 'p')} AND {_moved(table, 'p.')} AND p.place > $1::bigint"
+    )
+
+
+def put_rows(table: Replayed) -> str:
+    """Return the statement that puts rows $1 to $2 of the patch in, as they must be now."""
+    columns = [each for each in table.columns if not each["generated"]]
+    listed = ", ".join(quote_identifier(each["name"]) for each in columns)
+    values = ", ".join(_value(each, table) for each in columns)
+    live = f" LEFT JOIN {table.live} c ON {_match(table, 'n', 'p')}" if table.live else ""
+    return (
+        f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE"
+        f" SELECT {values} FROM {table.patch} p"
+        f" CROSS JOIN LATERAL json_populate_record(p.base, p.patch) AS r{live}"
+        " WHERE p.op <> 'D' AND p.place BETWEEN $1::bigint AND $2::bigint ORDER BY p.place"
+    )
+
+
+def put_back(table: Replayed) -> str:
+    """Return the statement that puts row $1 in as it was, because its change does not fit."""
+    listed = ", ".join(map(quote_identifier, table.known))
+    values = ", ".join(f"(p.base).{quote_identifier(each)}" for each in table.known)
+    return (
+        f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE SELECT {values}"
+        f" FROM {table.patch} p WHERE p.place = $1::bigint AND p.op = 'U'"
+    )
+
+
+def record_misfit(table: Replayed) -> str:
+    """Return the statement that records row $1 as a conflict; $2 is the column, where known."""
+    record = _record(table, "DoesNotFit", "$2::text", "p.patch", "p")
+    return f"{record} FROM {table.patch} p WHERE p.place = $1::bigint"
+
+
+def last_place(table: Replayed) -> str:
+    """Return the question for the last row of the patch."""
+    return f"SELECT COALESCE(max(place), 0) FROM {table.patch}"
+
+
+def _value(column: Mapping[str, Any], table: Replayed) -> str:
+    """Return the expression for a column: of the patch, else as it was, else the default.
+
+    JSON does not tell everything of a value that is no scalar: a JSON null in it is like no value,
+    an array begins anywhere. Where the failed table has a value that looks the same, that is it.
+    """
+    name, literal = quote_identifier(column["name"]), quote_literal(column["name"])
+    none = quote_literal("null")
+    found, patched = f"r.{name}", f"p.patch -> {literal}"
+    if column["base"] in _JSON:  # verbatim; what was populated may have been written anew
+        # Where there must be a value, what looks like none is a JSON null.
+        text = f"({patched})::text"
+        new = f"{text if column['not_null'] else f'NULLIF({text}, {none})'}::{column['type']}"
+        found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {new} END"
+    is_scalar = column["is_scalar"] and column["base"] not in _JSON
+    if table.live and column["name"] in table.same and not is_scalar:
+        same = f"to_json(c.{name})::text = ({patched})::text"
+        found = f"CASE WHEN {same} THEN c.{name} ELSE {found} END"
+    if column["default"] is None or column["name"] not in table.missing:
+        return found
+    missing = f"p.op = 'I' AND {patched} IS NULL"
+    return f"CASE WHEN {missing} THEN {column['default']} ELSE {found} END"
+
+
+def record(table: Replayed, kind: str, key: str) -> str:
+    """Return an INSERT of conflicts up to its column and value."""
+    return (
+        f"INSERT INTO {quote_identifier(table.ledger)}.checkpoint_conflict"
+        " (checkpoint, number, key, kind, column_name, value)"
+        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, {key}, {quote_literal(kind)}"
+    )
+
+
+def _record(table: Replayed, kind: str, column: str, value: str, row: str = "w") -> str:
+    """Return an INSERT of conflicts up to its FROM; an alias in it has the key's columns."""
+    pairs = [f"{quote_literal(name)}, {row}.{place}" for place, name in _places("k", table.key)]
+    key = f"json_build_object({', '.join(pairs)})"
+    return f"{record(table, kind, key)}, {column}, {value}"
+
+
+def key_of_row(table: Replayed, row: str) -> str:
+    """Return the expression for the key of a row of the clone, as JSON."""
+    pairs = [f"{quote_literal(name)}, {row}.{quote_identifier(name)}" for name in table.key]
+    return f"json_build_object({', '.join(pairs)})"
+
+
+def _places(letter: str, key: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"{letter}{number}", name) for number, name in enumerate(key, 1)]
+
+
+def _columns(letter: str, key: Sequence[str], prefix: str = "") -> list[str]:
+    return [f"{prefix}{place}" for place, _ in _places(letter, key)]
+
+
+def _listed(names: Sequence[str], prefix: str) -> str:
+    return ", ".join(f"{prefix}{each}" for each in names)
+
+
+def _moved(table: Replayed, prefix: str = "") -> str:
+    """Return the condition that a change gave its row another key."""
+    pairs = zip(_columns("k", table.key), _columns("n", table.key), strict=True)
+    return "(" + " OR ".join(f"{prefix}{old} <> {prefix}{new}" for old, new in pairs) + ")"
+
+
+def _names_of(table: Replayed, column: str) -> list[str]:
+    """Return the names that a column has had, the old one first."""
+    return [column, *(new for new, old in table.renamed if old == column)]
+
+
+def _key_record(table: Replayed) -> str:
+    return ", ".join(
+        f"{quote_identifier(name)} {table.type_of(column)}"
+        for column in table.key
+        for name in _names_of(table, column)
+    )
+
+
+def _key_of(table: Replayed, row: str) -> list[str]:
+    found = [
+        [f"{row}.{quote_identifier(name)}" for name in _names_of(table, column)]
+        for column in table.key
+    ]
+    return [f"COALESCE({', '.join(names)})" for names in found]
+
+
+def _old_name(table: Replayed) -> str:
+    """Return the expression for the old name of the column `f.key`."""
+    cases = [f"WHEN {quote_literal(new)} THEN {quote_literal(old)}" for new, old in table.renamed]
+    return f"CASE f.key {' '.join(cases)} ELSE f.key END" if cases else "f.key"
+
+
+def _array(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(quote_literal, names))}]::text[]"

@@ -1,0 +1,51 @@
+"""The desk for work on a checkpoint, made of what an attempt has."""
+
+from whimbrel.model.checkpoint import CheckpointOptions
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Mapping
+from whimbrel.runner.lock import assert_step_may_run
+from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.prepared_login import Place
+from whimbrel.runner.run_role import may_make_roles, role_name
+from whimbrel.runner.session import Session
+
+
+def desk_of(bench: Bench) -> Desk:
+    """Return the desk of an attempt that holds the database."""
+    holding = bench.holding
+
+    def guard(_: Session) -> None:
+        assert_step_may_run(holding.ledger, holding.attempt.epoch)
+
+    return Desk(
+        holding.ledger,
+        holding.another_session,
+        guard,
+        bench.place.report,
+        bench.place.stopping,
+    )
+
+
+def login_of_migration(bench: Bench) -> tuple[str, bool]:
+    """Return the login that runs the migration's statements; True for the beginning of names.
+
+    A tool has a login of its own for each attempt where one can be made; what else runs, runs
+    as we do.
+    """
+    place = Place(bench.holding.ledger, bench.place.target, bench.place.run_target)
+    ours = (bench.holding.attempt.login, False)
+    if not bench.order.spec.migrations.tool.is_foreign:
+        return ours
+    if (prepared := place.login()) is not None:
+        return (prepared.user, False)
+    makes = may_make_roles(postgres(bench.holding.session))
+    return (role_name(bench.order.run, 0).removesuffix("0"), True) if makes else ours
+
+
+def mappings_of(asked: CheckpointOptions) -> tuple[Mapping, ...]:
+    """Return the columns that an author says are renamed."""
+    return tuple(
+        Mapping(f"{each.table.schema_name}.{each.table.name}", each.before, each.after)
+        for each in asked.mappings
+    )

@@ -1,0 +1,111 @@
+"""Steps under the protection of a checkpoint: opened before the first, looked at around each."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from whimbrel.model.checkpoint import CheckpointOptions
+from whimbrel.model.errors import HeldError, WhimbrelError
+from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.steps import Direction
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.catalog import read_shape
+from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
+from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
+from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.quota import Quota
+from whimbrel.runner.checkpoint.settle import settle_older
+from whimbrel.runner.checkpoint.watch import expect_capture
+from whimbrel.runner.facts import revision_of
+
+
+def _expect_nothing() -> None:
+    pass
+
+
+@contextmanager
+def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
+    """Open the checkpoint of a plan that has one; give what is called before each step.
+
+    A checkpoint of an earlier run is settled first, whatever this plan does.
+
+    Raises:
+        RefusedError: There cannot be one; nothing was touched.
+        HeldError: The way back is not provable any more.
+        FailedError: ``JournalFull``: the migration was stopped while it can be taken back.
+        TransientError: Another object keeps a checkpoint and wants later runs to wait.
+    """
+    settle_older(plan, bench)
+    checkpoint = _opened(plan, bench) if plan.direction is Direction.UP else None
+    if checkpoint is None:
+        yield _expect_nothing
+        return
+
+    def expect() -> None:
+        _expect(checkpoint, bench)
+
+    with Quota(checkpoint, bench) as quota:
+        try:
+            yield expect
+            expect()
+        except WhimbrelError as error:
+            raise quota.meaning(error) from error
+    _warn_of_uncovered(checkpoint, bench)
+
+
+def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
+    asked, known = (
+        bench.order.spec.checkpoint,
+        read_checkpoint(bench.holding.ledger, bench.order.run),
+    )
+    if known is not None and known.state is not State.CAPTURING:
+        return known  # an earlier attempt of this run opened it
+    if asked is None or not plan.covered:
+        return None
+    if known is None:
+        _keep_before(asked, bench)
+    return open_checkpoint(_wanted(asked, plan, bench), desk_of(bench))
+
+
+def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
+    ledger, order = bench.holding.ledger, bench.order
+    shape = read_shape(ledger.session, ledger.schema)
+    revision = revision_of(bench.facts(), order)
+    before = Before(order.owner(), asked.on_later_run, revision, shape)
+    with ledger.session.transaction():
+        desk_of(bench).guard(ledger.session)
+        write_before(ledger, order.run, before)
+
+
+def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
+    login, own_login = login_of_migration(bench)
+    return Wanted(
+        id=bench.order.run,
+        run=bench.order.run,
+        tables=tuple((each.schema, each.name) for each in plan.covered),
+        login=login,
+        own_login=own_login,
+        keep_for=asked.keep_for,
+        max_journal=asked.max_journal,
+        on_conflict=asked.on_conflict.value,
+        mappings=mappings_of(asked),
+    )
+
+
+def _expect(checkpoint: Checkpoint, bench: Bench) -> None:
+    ledger, holding = bench.holding.ledger, bench.holding
+    ours = (holding.attempt.backend_pid, holding.watchdog.backend_pid)
+    try:
+        expect_capture(checkpoint, ledger.session, our_pids=ours)
+    except HeldError as error:
+        set_reason(ledger, checkpoint.id, error.message)
+        raise
+
+
+def _warn_of_uncovered(checkpoint: Checkpoint, bench: Bench) -> None:
+    """Say what the migration changed that no restore brings back: found, not foreseen."""
+    if told := note_changes(bench.holding.ledger, checkpoint):
+        bench.findings.warnings.append(
+            f"NotCovered: the migration changed {told}, which its checkpoint does not cover: "
+            "there a rollback is not provable"
+        )

@@ -1,0 +1,76 @@
+"""Watches the journal while the migration runs: it stops the migration, never the application."""
+
+import contextlib
+import signal
+import threading
+from types import TracebackType
+from typing import Final, Self
+
+from whimbrel.model.checkpoint import format_bytes
+from whimbrel.model.errors import FailedError, WhimbrelError
+from whimbrel.runner.bench import Bench
+from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.watch import is_nearly_full
+from whimbrel.runner.server_errors import SERVER_ERRORS
+
+FULL: Final = "JournalFull"
+_POLL_SECONDS: Final = 0.25
+_CANCEL_AGAIN: Final = 0.5
+_TOOL_GRACE: Final = 10  # cancels; then the tool is killed
+
+
+class Quota:
+    """Stops what the migration does once the journal is nearly full."""
+
+    def __init__(self, checkpoint: Checkpoint, bench: Bench) -> None:
+        self._checkpoint, self._bench = checkpoint, bench
+        self._session = bench.holding.another_session()
+        bench.spare.append(self._session.backend())
+        self._over, self._full = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="journal", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Begin to watch."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Watch no longer."""
+        self._over.set()
+        self._thread.join()
+        self._session.close()
+
+    def meaning(self, error: WhimbrelError) -> WhimbrelError:
+        """Return what an end means: that of a tool that still lives is not known yet."""
+        if not self._full.is_set() or self._bench.tool_lives.is_set():
+            return error
+        most = format_bytes(self._checkpoint.max_journal)
+        return FailedError(
+            FULL,
+            f"the journal of the checkpoint is nearly full (checkpoint.maxJournal is {most}), so "
+            "the migration was stopped while it can be taken back",
+        )
+
+    def _watch(self) -> None:
+        with contextlib.suppress(*SERVER_ERRORS):
+            while not self._over.wait(_POLL_SECONDS):
+                if is_nearly_full(self._checkpoint, self._session):
+                    self._full.set()
+                    break
+        if self._full.is_set():
+            self._stop()
+
+    def _stop(self) -> None:
+        tool, cancels = self._bench.place.tool, 0
+        while not self._over.is_set():
+            with contextlib.suppress(*SERVER_ERRORS):
+                self._bench.holding.session.cancel_safe(timeout=_CANCEL_AGAIN)
+            if tool is not None:
+                tool.signal(signal.SIGKILL if cancels > _TOOL_GRACE else signal.SIGTERM)
+            cancels += 1
+            self._over.wait(_CANCEL_AGAIN)

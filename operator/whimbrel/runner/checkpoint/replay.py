@@ -1,0 +1,251 @@
+"""Replays what the application wrote since the checkpoint, in rounds between two snapshots."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from whimbrel.model.errors import HeldError, TransientError
+from whimbrel.planning.checkpoint.facts import by_name
+from whimbrel.planning.dialects import postgresql_replay as words
+from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
+from whimbrel.planning.dialects.postgresql_references import Reference
+from whimbrel.planning.dialects.postgresql_replay import Replayed
+from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, set_snapshot
+from whimbrel.runner.checkpoint.prepare import lost_sequences
+from whimbrel.runner.checkpoint.references import (
+    Suspects,
+    all_suspects,
+    follow,
+    new_suspects,
+    record_orphans,
+    references,
+)
+from whimbrel.runner.checkpoint.transplant import describe_again
+from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, read_error
+from whimbrel.runner.session import Row, Session
+from whimbrel.runner.sessions import own
+
+_FEW: Final = 200  # changes; so many take a few milliseconds under the lock
+_MANY: Final = 3000  # changes; a busy application makes so many in the time of a round
+_FEWER: Final = 0.8  # of those of the round before
+_STUCK: Final = 4  # rounds that have brought us no nearer
+_ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How much of the journal the clones show.
+
+    Attributes:
+        tables: The covered tables, as the replay knows them.
+        snapshot: All that it shows is in the clones.
+        above: Every change with this number or a lower one is in them.
+        seen: A number that every later transaction's changes are above of.
+        horizon: Transactions from this one on are those later ones.
+        references: Foreign keys of the tables and on them.
+        suspects: Rows that seem to refer to none.
+    """
+
+    tables: tuple[Replayed, ...]
+    references: tuple[Reference, ...]
+    snapshot: str
+    above: int = 0
+    seen: int = 0
+    horizon: int = 0
+    suspects: Suspects = field(default_factory=dict)
+
+
+def begin_replay(checkpoint: Checkpoint, desk: Desk) -> Progress:
+    """Return where a replay begins, or goes on."""
+    tables = tuple(_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
+    return Progress(tables, references(checkpoint, tables), checkpoint.snapshot)
+
+
+def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Replayed:
+    found = own(session, FIND_BY_OID, covered.oid)
+    now = by_name(describe_again(session, *found[0])["columns"]) if found else {}
+    then = covered.manifest["columns"]
+    same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
+    gone = lost_sequences(covered, session)
+    lost = {each["column"] for each in covered.manifest["sequences"] if each["oid"] in gone}
+    return Replayed(
+        ledger=checkpoint.schema,
+        checkpoint=checkpoint.id,
+        number=covered.number,
+        title=str(covered),
+        journal=checkpoint.journal,
+        clone=covered.clone,
+        key=covered.key,
+        columns=tuple(then),
+        renamed=tuple(
+            (each.new, each.old) for each in checkpoint.mappings if each.table == str(covered)
+        ),
+        live=quote_name(*found[0]) if found and same.issuperset(covered.key) else "",
+        same=frozenset(same),
+        # The default of one whose sequence is gone too cannot be had.
+        missing=frozenset({each["name"] for each in then} - now.keys() - lost),
+    )
+
+
+def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
+    """Replay until few changes are left, or until they do not get fewer; the application goes on.
+
+    Raises:
+        TransientError: It writes faster than we replay, or we are told to stop.
+    """
+    before, stuck = math.inf, 0
+    while stuck < _STUCK:
+        progress, changes = replay_round(checkpoint, desk, progress)
+        if changes < _FEW:
+            return progress
+        desk.tell(f"replayed {changes} changes of the application")
+        if desk.stopping.is_set():
+            raise TransientError("Stopped", "the restore stops between two rounds of its replay")
+        stuck = stuck + 1 if changes > _FEWER * before else 0
+        before = changes
+    if before < _MANY:
+        return progress
+    raise TransientError(
+        "ApplicationTooFast",
+        "the application writes faster than its writes can be replayed: the restore goes on from "
+        "here when it is tried again; let the application write less",
+        retry_after=60.0,
+    )
+
+
+def replay_round(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Progress, int]:
+    """Bring the clones to what is there now, in one transaction; return how many changes it took.
+
+    Raises:
+        HeldError: The key of a row cannot be read back.
+    """
+    session = desk.session
+    with session.transaction():
+        session.run(words.REPEATABLE_READ)
+        with postgres(session).pinned():
+            desk.guard(session)
+            return replay_journal(checkpoint, desk, progress)
+
+
+def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
+    """Replay once more and look at every reference: the clones and all else are of one time then.
+
+    Raises:
+        HeldError: Rows refer to none that no conflict can be made of, or that hold.
+    """
+    session = desk.session
+    with session.transaction():
+        session.run(words.REPEATABLE_READ)
+        with postgres(session).pinned():
+            desk.guard(session)
+            later, _ = replay_journal(checkpoint, desk, progress)
+        suspects = all_suspects(session, later.references)
+    if checkpoint.on_conflict == "Hold" and (count := sum(map(len, suspects.values()))):
+        raise held_by_conflicts(count)
+    return replace(later, suspects=suspects)
+
+
+def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Progress, int]:
+    """Replay what this transaction sees and the clones do not, and record the new snapshot."""
+    session, suspects = desk.session, progress.suspects
+    own(session, words.PIN_FORMATS)
+    snapshot, oldest, horizon = own(session, words.READ_SNAPSHOT)[0]
+    question = words.count_journal(progress.tables[0])
+    changes, seen = own(session, question, progress.snapshot, progress.above)[0]
+    if changes:
+        with _round(session, progress):
+            suspects = new_suspects(session, progress.references, suspects)
+    set_snapshot(desk.ledger, checkpoint.id, snapshot)
+    # Whoever had a number up to `seen` then has ended by now, and what he wrote is in the clones.
+    above = progress.seen if oldest >= progress.horizon else progress.above
+    bounds = {"snapshot": snapshot, "above": above, "seen": seen, "horizon": horizon}
+    return replace(progress, suspects=suspects, **bounds), changes
+
+
+def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
+    """Replay the rest, when nobody writes any more, and take out the rows that refer to none.
+
+    The session is pinned, formats too.
+    """
+    question = words.count_journal(progress.tables[0])
+    changes, _ = own(desk.session, question, progress.snapshot, progress.above)[0]
+    if changes or any(progress.suspects.values()):
+        with _round(desk.session, progress):
+            record_orphans(desk.session, progress.references, progress.suspects)
+
+
+@contextmanager
+def _round(session: Session, progress: Progress) -> Iterator[None]:
+    """Replay the journal; at the end the tables of the round are gone."""
+    session.run("; ".join(map(words.begin_round, progress.tables)))
+    for table in progress.tables:
+        _replay_table(session, table, progress)
+    follow(session, progress.references)
+    yield
+    session.run("; ".join(map(words.end_round, progress.tables)))
+
+
+def _replay_table(session: Session, table: Replayed, progress: Progress) -> None:
+    _take(session, table, progress)
+    done = 0
+    for first, last in _windows(own(session, words.read_moves(table))):
+        own(session, words.make_patch(table), first, last, done)
+        ((made,),) = own(session, words.last_place(table))
+        own(session, words.remove_rows(table), done)
+        _put(session, table, done + 1, made)
+        done = made
+
+
+def _take(session: Session, table: Replayed, progress: Progress) -> None:
+    try:
+        own(session, words.take_journal(table), progress.snapshot, progress.above)
+    except SERVER_ERRORS as error:
+        if not _is_of_row(error):
+            raise
+        raise HeldError(
+            "RestoreBlocked",
+            f"the migration has changed the key ({', '.join(table.key)}) of {table.title} so that "
+            "what the application wrote since cannot be found again "
+            f"({read_error(error).message}); nothing has been changed back: the application goes "
+            "on with the migrated tables",
+        ) from error
+
+
+def _windows(moves: list[Row]) -> Iterator[tuple[str, str]]:
+    """Yield bounds of each part of the journal: a change of a key stands alone."""
+    first = "0"
+    for before, seq in moves:
+        if before != first:
+            yield first, before
+        yield before, seq
+        first = seq
+    yield first, "infinity"
+
+
+def _put(session: Session, table: Replayed, first: int, last: int) -> None:
+    """Put rows in; those that the old shape refuses, found by halves, are recorded one by one."""
+    if first > last:
+        return
+    try:
+        with session.transaction():
+            own(session, words.put_rows(table), first, last)
+    except SERVER_ERRORS as error:
+        if not _is_of_row(error):
+            raise
+        if first < last:
+            middle = (first + last) // 2
+            _put(session, table, first, middle)
+            _put(session, table, middle + 1, last)
+            return
+        own(session, words.put_back(table), first)
+        own(session, words.record_misfit(table), first, read_error(error).code)
+
+
+def _is_of_row(error: ServerError) -> bool:
+    return read_error(error).code[:2] in _ROW_ERRORS
