@@ -5,7 +5,8 @@ usage: python -m bench.checkpoint [ROWS [ROUNDS]]
 Each round copies the same table bare and by a checkpoint, one after the other, on one server. Then
 writers in processes of their own write as fast as they can while checkpoints are taken and dropped:
 half a second to the covered table, half a second to its twin, and so on, so that whatever else the
-machine does slows both. The server waits for its disk, as one that is used does.
+machine does slows both; then to the covered table alone, while a migration is taken back. The
+server waits for its disk, as one that is used does.
 """
 
 import multiprocessing
@@ -24,13 +25,14 @@ from multiprocessing.synchronize import Event
 import psycopg
 
 from bench.ground import machine, say
-from tests.db.orders import manners, target_of
+from tests.db.orders import manners, target_of, until
 from tests.postgres import Postgres, create_database, running_postgres
 from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.discard import discard
-from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.manifest import Checkpoint, read_checkpoint
 from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.restore import restore
 from whimbrel.runner.ledger import Ledger, install_ledger
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import open_session
@@ -81,16 +83,25 @@ class Place:
     rows: int
 
     @contextmanager
-    def desk(self) -> Iterator[Desk]:
+    def desk(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[Desk]:
         """Give a desk for checkpoints."""
         with self.session() as mine:
             ledger = Ledger(mine, "whimbrel")
             install_ledger(ledger)
-            yield Desk(ledger, self.session, lambda _: None, lambda _: None, threading.Event())
+            yield Desk(ledger, self.session, lambda _: None, tell, threading.Event())
 
     def session(self) -> Session:
         """Open a session of the migration's login."""
         return open_session(target_of(self.deploy), manners())
+
+    def migrate(self) -> None:
+        """Let a migration do harm, and wait until its session is gone: its login is its own."""
+        with self.deploy.connect() as session:
+            pid = session.info.backend_pid
+            for statement in MIGRATION.split(";"):
+                session.execute(statement)
+        asked = "select 1 from pg_stat_activity where pid = %s"
+        until(lambda: not self.owner.run(asked, pid))
 
     def open(self, run: str, desk: Desk) -> Checkpoint:
         """Take a checkpoint of the table."""
@@ -169,25 +180,37 @@ def read_and_write(session: psycopg.Connection, table: str, key: int) -> None:
         session.execute(UPDATE.format(table), [f"written at {time.monotonic()}", key])
 
 
-TRANSACTIONS: dict[str, Callable[[psycopg.Connection, str, int], None]] = {
-    "UPDATE alone": one_statement,
-    "BEGIN, SELECT, UPDATE, COMMIT": read_and_write,
-}
+@dataclass(frozen=True)
+class Load:
+    """What writers do.
 
-
-def write(place: Place, kind: str, number: int, stopping: Event, told: "Queue[Writes]") -> None:
-    """Write rows of its own, one after the other, until it is to stop.
-
-    All writers change between the two tables at the same moments.
+    Attributes:
+        transact: A transaction on a row of a table.
+        takes_turns: All writers change between table and twin at the same moments.
     """
+
+    name: str
+    transact: Callable[[psycopg.Connection, str, int], None]
+    takes_turns: bool = True
+
+
+LOADS = (
+    Load("UPDATE alone", one_statement),
+    Load("BEGIN, SELECT, UPDATE, COMMIT", read_and_write),
+)
+COVERED_ONLY = Load("UPDATE alone", one_statement, takes_turns=False)
+
+
+def write(place: Place, load: Load, number: int, stopping: Event, told: "Queue[Writes]") -> None:
+    """Write rows of its own, one after the other, until it is to stop."""
     chosen, writes, errors = random.Random(number), [], []
     with place.owner.connect() as session:
         while not stopping.is_set():
             key = chosen.randrange(place.rows // WRITERS) * WRITERS + number + 1
             started = time.monotonic()
-            covered = int(started / PHASE) % 2 == 0
+            covered = int(started / PHASE) % 2 == 0 or not load.takes_turns
             try:
-                TRANSACTIONS[kind](session, "users" if covered else "twin", key)
+                load.transact(session, "users" if covered else "twin", key)
             except psycopg.Error as error:
                 errors.append(str(error))
             ended = time.monotonic()
@@ -196,12 +219,12 @@ def write(place: Place, kind: str, number: int, stopping: Event, told: "Queue[Wr
 
 
 @contextmanager
-def writing(place: Place, kind: str) -> Iterator["Writes"]:
+def writing(place: Place, load: Load) -> Iterator["Writes"]:
     """Let writers write; what they did is in the lists that this gives, afterwards."""
     context = multiprocessing.get_context("fork")
     stopping, told = context.Event(), context.Queue()
     writers = [
-        context.Process(target=write, args=(place, kind, number, stopping, told))
+        context.Process(target=write, args=(place, load, number, stopping, told))
         for number in range(WRITERS)
     ]
     found: Writes = ([], [])
@@ -218,28 +241,60 @@ def writing(place: Place, kind: str) -> Iterator["Writes"]:
             writer.join()
 
 
-def feel(place: Place, kind: str, rounds: int) -> None:
+def feel(place: Place, load: Load, rounds: int) -> None:
     """Measure writes with and without a journal, and while a checkpoint is opened and dropped."""
     usual, opened, changing = [], [], []
-    with place.desk() as desk, writing(place, kind) as (writes, errors):
+    with place.desk() as desk, writing(place, load) as (writes, errors):
         for number in range(rounds):
             usual.append(timed(lambda: time.sleep(SECONDS)))
             taken: list[Checkpoint] = []
-            take = partial(_take, place, desk, f"{kind} {number}", taken)
+            take = partial(_take, place, desk, f"{load.name} {number}", taken)
             changing.append(timed(take))
             opened.append(timed(lambda: time.sleep(SECONDS)))
             changing.append(timed(partial(discard, taken[0], desk)))
     with_journal, without = (count(writes, opened, covered=each) for each in (True, False))
     same, other = (count(writes, usual, covered=each) for each in (True, False))
     say(
-        f"{kind}: writes of {WRITERS} writers while a journal is open: {with_journal} to its table,"
-        f" {without} to another one in as much time: {with_journal / without:.0%} (bar 85%);"
+        f"{load.name}: writes of {WRITERS} writers while a journal is open: {with_journal} to its"
+        f" table, {without} to another one in as much time: {with_journal / without:.0%} (bar 85%);"
         f" without a checkpoint {same / other:.0%}"
     )
     stall, before = (longest(writes, spans) * 1000 for spans in (changing, usual))
     say(
         f"longest write while a checkpoint is opened or dropped: {stall:.0f} ms, otherwise"
         f" {before:.0f} ms; errors: {len(errors)} of {len(writes)} {errors[:1]}"
+    )
+
+
+MIGRATION = """
+alter table users drop column status, add column note text, alter balance type numeric(14,2);
+update users set balance = 0, facts = null where id % 7 = 0;
+drop index users_org
+"""
+
+
+def take_back(place: Place, rounds: int) -> None:
+    """Let a migration do harm under writers, and restore the table each time."""
+    locks, spans, lines = [], [], list[str]()
+    with place.desk(lines.append) as desk, writing(place, COVERED_ONLY) as (writes, errors):
+        for number in range(rounds):
+            taken = place.open(f"restore {number}", desk)
+            place.migrate()
+            spans.append(timed(partial(restore, taken, desk, lambda _: None)))
+            locks += [int(each.split()[-2]) for each in lines if each.startswith("tables exch")]
+            lines.clear()
+            restored = read_checkpoint(desk.ledger, taken.id)
+            discard(restored, desk)
+            say(f"  restored in {spans[-1].seconds:.1f} s, locked for {locks[-1]} ms")
+    stalls = [longest(writes, [span]) for span in spans]
+    rates = [len(inside(writes, [span])) / span.seconds for span in spans]
+    say(
+        f"restore {statistics.median(each.seconds for each in spans):.1f} s while"
+        f" {statistics.median(rates):.0f} writes/s went on;"
+        f" exclusive lock {statistics.median(locks):.0f} ms, at most {max(locks)} (bar 50);"
+        f" longest write meanwhile {statistics.median(stalls) * 1000:.0f} ms,"
+        f" at most {max(stalls) * 1000:.0f} (bar 100); errors: {len(errors)} of {len(writes)}"
+        f" {errors[:1]}"
     )
 
 
@@ -281,8 +336,9 @@ def main(rows: int, rounds: int) -> None:
     with running_postgres(VERSION, *SETTINGS) as server:
         place = a_place(server, rows)
         compare_copies(place, rounds)
-        for kind in TRANSACTIONS:
-            feel(place, kind, rounds)
+        for load in LOADS:
+            feel(place, load, rounds)
+        take_back(place, rounds)
     say(f"machine: {machine()}")
 
 

@@ -10,8 +10,8 @@ from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.postgresql_dependents import Raw, fill
 
 
-def missing(then: Facts, now: Facts) -> list[str]:
-    """Return the statements that a clone still needs.
+def missing(then: Facts, now: Facts, lost: frozenset[int] = frozenset()) -> list[str]:
+    """Return the statements that a clone still needs; `lost` are oids of sequences that are gone.
 
     Foreign keys are not among them: on a clone they would stop the application's own deletes.
     Indexes and sequences are named for the clone, by number: their own names are taken still.
@@ -22,6 +22,7 @@ def missing(then: Facts, now: Facts) -> list[str]:
         *_not_null(then, now),
         *([alter(now, ", ".join(columns))] if (columns := _columns(then, now)) else []),
         *_identity(then, now),
+        *_lost_sequences(then, now, lost),
         *_indexes(then, now),
         *_checks(then, now),
         *_replica_identity(then, now),
@@ -126,6 +127,24 @@ def _identity(then: Facts, now: Facts) -> list[str]:
     return found
 
 
+def _lost_sequences(then: Facts, now: Facts, lost: frozenset[int]) -> list[str]:
+    was, found = by_name(now["sequences"]), []
+    for number, each in enumerate(then["sequences"]):
+        name = sequence_name(now["table"]["name"], number)
+        if each["oid"] in lost and not each["identity"] and name not in was:
+            made = (now["table"]["schema"], name)
+            create = Raw(make_sequence("CREATE", each, made))
+            parts = {"table": place_of(now), "column": each["column"]}
+            found.append(fill(words.OWNED_SEQUENCE, create=create, **parts))
+    return found
+
+
+def make_sequence(word: str, each: Facts, name: tuple[str, str]) -> str:
+    """Return the statement that makes a sequence, or gives it back what it was made with."""
+    options, kind = sequence_options(each), Raw(each["type"])
+    return fill(words.SEQUENCE, word=Raw(word), name=name, type=kind, options=options)
+
+
 def _indexes(then: Facts, now: Facts) -> list[str]:
     was, constraints, found = by_name(now["indexes"]), by_name(then["constraints"]), []
     for number, each in enumerate(then["indexes"]):
@@ -134,7 +153,7 @@ def _indexes(then: Facts, now: Facts) -> list[str]:
         if not before and each["constraint"]:
             found.append(alter(now, _add(constraints[each["constraint"]], name)))
         elif not before:
-            found.append(create_index(each, place_of(now), name))
+            found.append(_create(each, place_of(now), name))
         found += _settings(each, before, (now["table"]["schema"], name))
         for fact, template in (
             ("clustered", words.CLUSTER_ON),
@@ -145,8 +164,7 @@ def _indexes(then: Facts, now: Facts) -> list[str]:
     return found
 
 
-def create_index(each: Facts, table: tuple[str, str], name: str) -> str:
-    """Return the statement that makes an index under another name, of another relation."""
+def _create(each: Facts, table: tuple[str, str], name: str) -> str:
     unique, tail = Raw("UNIQUE " if each["unique"] else ""), Raw(each["tail"])
     return fill(words.CREATE_INDEX, unique=unique, name=name, table=table, tail=tail)
 

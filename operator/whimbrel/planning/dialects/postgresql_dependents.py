@@ -50,6 +50,7 @@ CREATE_INDEX: Final = "CREATE {unique}INDEX {name} ON {table} {tail}"
 ALTER_INDEX: Final = "ALTER INDEX {index} {change}"
 INDEX_STATISTICS: Final = "ALTER COLUMN {number} SET STATISTICS {text}"
 SEQUENCE: Final = "{word} SEQUENCE {name} AS {type} {options}"
+OWNED_SEQUENCE: Final = "{create} OWNED BY {table}.{column}"
 SEQUENCE_OPTIONS: Final = (
     "INCREMENT {increment} MINVALUE {min} MAXVALUE {max} START {start} CACHE {cache} {cycle}"
 )
@@ -59,8 +60,6 @@ OWNED_BY_NONE: Final = "OWNED BY NONE"
 ANALYZE: Final = "ANALYZE {table}"
 LOCK: Final = "LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
 
-# Text of ours alone is sent as one piece; it may hold no name without a schema.
-PIN_TRANSACTION: Final = "SET LOCAL search_path = pg_catalog, pg_temp"
 FIND_BY_OID: Final = (
     "SELECT n.nspname::text, c.relname::text FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid"
@@ -68,6 +67,11 @@ FIND_BY_OID: Final = (
 FIND_BY_NAME: Final = (
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1::text AND c.relname = $2::text"
+)
+# Who gets rights on whatever a role makes, by ALTER DEFAULT PRIVILEGES; "" is everybody.
+DEFAULT_GRANTEES: Final = (
+    "SELECT DISTINCT CASE e.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(e.grantee)::text END"
+    " FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e ORDER BY 1"
 )
 
 
