@@ -1,0 +1,116 @@
+"""One round: a schema, an application that writes, a migration that goes wrong, and the way back."""
+
+import random
+import threading
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import psycopg
+
+from tests.loss.judge import Case, Recorded, judge
+from tests.loss.migrations import Migration
+from tests.loss.shop import Shop, quoted
+from tests.loss.witness import read_catalogue
+from tests.loss.writers import Application
+
+WRITES = 40  # acknowledged in each phase, at the least
+PHASES = ("before", "opened", "migrated", "restored")
+
+
+class Engine(Protocol):
+    """What takes a checkpoint and goes back to it, however often it is killed."""
+
+    def open(self, shop: Shop) -> None:
+        """Take a checkpoint of the covered tables."""
+
+    def migrate(self, shop: Shop, migration: Migration) -> None:
+        """Run the migration."""
+
+    def restore(self, shop: Shop) -> list[Recorded]:
+        """Go back; return the conflicts that were recorded."""
+
+
+@dataclass
+class Round:
+    """How a round went.
+
+    Attributes:
+        faults: What was lost or differs.
+        told: Acknowledged statements of the application, by phase.
+    """
+
+    shop: Shop
+    migration: Migration | None
+    faults: list[str] = field(default_factory=list)
+    told: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+
+    def __str__(self) -> str:
+        """Say all that a report needs."""
+        migration = self.migration.labels if self.migration else ()
+        failed = self.migration.failed if self.migration else {}
+        return (
+            f"migration {migration}, refused of it {failed}, features {self.shop.features}, "
+            f"statements {self.told}, lost answers {self.lost}\n  " + "\n  ".join(self.faults)
+        )
+
+
+def play(shop: Shop, engine: Engine, migration: Migration | None, seed: int) -> Round:
+    """Play a round and judge it."""
+    before = read_catalogue(shop)
+    sequences = read_sequences(shop)
+    application = Application(shop, seed)
+    conflicts: list[Recorded] = []
+    with application, Disturber(shop, random.Random(seed)):
+        application.wait_for("before", WRITES)
+        engine.open(shop)
+        application.wait_for("opened", WRITES)
+        if migration is not None:
+            application.learn(migration.new)
+            engine.migrate(shop, migration)
+        application.wait_for("migrated", WRITES)
+        sequences |= read_sequences(shop)
+        conflicts += engine.restore(shop)
+        application.wait_for("restored", WRITES)
+    case = Case(shop, application.base, before, application.histories, conflicts, sequences)
+    told = {phase: application.told(phase, "ok") for phase in PHASES}
+    lost = sum(application.told(phase, "lost") for phase in PHASES)
+    return Round(shop, migration, judge(case), told, lost)
+
+
+def read_sequences(shop: Shop) -> dict[str, int]:
+    """Return where the sequences stand, by qualified name."""
+    asked = "SELECT schemaname, sequencename, coalesce(last_value, 0) FROM pg_sequences"
+    with shop.superuser() as session:
+        session.execute("SET lock_timeout = '1s'")
+        try:
+            rows = session.execute(f"{asked} WHERE schemaname = %s AND increment_by > 0", [shop.schema])
+        except psycopg.errors.LockNotAvailable:
+            return {}  # the migration is dropping one at the moment
+        return {f"{quoted(schema)}.{quoted(name)}": at for schema, name, at in rows}
+
+
+class Disturber:
+    """Ends connections of the application now and then: some answers are lost."""
+
+    def __init__(self, shop: Shop, draw: random.Random) -> None:
+        self._shop = shop
+        self._draw = draw
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> "Disturber":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        one = (
+            "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND usename = %s ORDER BY random() LIMIT 1) s"
+        )
+        while not self._stop.wait(self._draw.uniform(0.1, 0.6)):
+            self._shop.admin.run(one, self._shop.logins.application)
