@@ -28,6 +28,9 @@ LAYERS_MOST = {
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
 RELEASE_MOST = 2_200
+# docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
+CHECKPOINT = "checkpoint"
+CHECKPOINT_MOST = 3_000
 # docs/adr/0004: what has one name in these folders has a budget of its own.
 TOOL_FOLDERS = {("planning", "tools"), ("runner", "wrappers")}
 TOOL_MOST = 350
@@ -108,7 +111,9 @@ def too_large(modules: list[Module], scripts: list[Path]) -> Iterator[str]:
     dialects = [module for module in modules if dialect_of(module.path)]
     release = [module for module in modules if RELEASE_FOLDERS & set(module.path.parts)]
     yield from _over("code of the release", _code(release), RELEASE_MOST)
-    families = [*tools, *dialects, *release]
+    checkpoint = [module for module in modules if is_of_checkpoint(module.path)]
+    yield from _over("code of the checkpoint", _code(checkpoint), CHECKPOINT_MOST)
+    families = [*tools, *dialects, *release, *checkpoint]
     for layer, most in LAYERS_MOST.items():
         mine = [each for each in modules if layer in each.path.parts and each not in families]
         yield from _over(f"code of {layer}", _code(mine), most)
@@ -132,6 +137,11 @@ def _code(modules: list[Module]) -> int:
 def is_of_tools(path: Path) -> bool:
     """Tell whether a file stands where each tool has its own."""
     return path.parts[-3:-1] in TOOL_FOLDERS
+
+
+def is_of_checkpoint(path: Path) -> bool:
+    """Tell whether a file is about checkpoints alone."""
+    return CHECKPOINT in {*path.parts[:-1], path.stem}
 
 
 def dialect_of(path: Path) -> str:

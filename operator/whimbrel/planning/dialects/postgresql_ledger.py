@@ -8,8 +8,9 @@ import re
 from typing import Final
 
 from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quote_identifier
+from whimbrel.planning.dialects.postgresql_manifest import CREATE_CHECKPOINT
 
-LEDGER_VERSION: Final = 2
+LEDGER_VERSION: Final = 3
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
 CREATE_SCHEMA: Final = "CREATE SCHEMA {s}"
@@ -156,7 +157,7 @@ CREATE TABLE {s}.note (
 )""",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2, 2: CREATE_CHECKPOINT}
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -304,6 +305,10 @@ RECORD_RESOLUTION: Final = (
 READ_RESOLUTIONS: Final = "SELECT run, verdict, by, reason, at FROM {s}.resolution ORDER BY at"
 
 
+# Tables that are there once for each roll-back or checkpoint.
+_NUMBERED: Final = r"(?:salvage|journal|clone|kept)_\w+"
+
+
 def in_schema(statement: str, schema: str) -> str:
     """Return a statement of this module for the ledger in a schema."""
     return statement.replace("{s}", quote_identifier(schema))
@@ -322,7 +327,7 @@ def naming(schema: str) -> str:
     """
     quote, names = r"""(?:\\?["'`])?""", "|".join(sorted(tables(LEDGER_VERSION)))
     return (
-        rf"""(?:(?<![\w$.])|(?<=\\[nrt])){schema}{quote}\s*\.\s*{quote}(?:{names}|salvage_\w+)\b"""
+        rf"""(?:(?<![\w$.])|(?<=\\[nrt])){schema}{quote}\s*\.\s*{quote}(?:{names}|{_NUMBERED})\b"""
         rf"""|\bschema["'`]?\s*[:=]\s*["'`]{schema}["'`]"""
         rf"""|\bschema\s+(?:if\s+(?:not\s+)?exists\s+)?{quote}{schema}(?!\w)"""
         rf"""|schema\(\s*["'`]{schema}["'`]"""

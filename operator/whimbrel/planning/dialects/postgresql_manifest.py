@@ -1,0 +1,102 @@
+"""The manifest of a checkpoint in the ledger on PostgreSQL, as text; `{s}` is the schema."""
+
+from typing import Final
+
+# Version 3 of the ledger. At most one checkpoint has anything left in the database.
+CREATE_CHECKPOINT: Final = (
+    """
+CREATE TABLE {s}.checkpoint (
+    id text PRIMARY KEY,
+    run text NOT NULL,
+    state text NOT NULL CHECK (state IN
+        ('Capturing', 'Ready', 'Restoring', 'Restored', 'Closing', 'Closed')),
+    login text NOT NULL,
+    own_login boolean NOT NULL,
+    journal text NOT NULL,
+    snapshot text NOT NULL DEFAULT '',
+    opened_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    kept_until timestamptz NOT NULL,
+    max_journal bigint NOT NULL,
+    on_conflict text NOT NULL CHECK (on_conflict IN ('Record', 'Hold')),
+    mappings jsonb NOT NULL DEFAULT '[]',
+    capture_role text NOT NULL DEFAULT '',
+    capture jsonb NOT NULL DEFAULT '{}',
+    reason text NOT NULL DEFAULT ''
+)""",
+    "CREATE UNIQUE INDEX checkpoint_only_one ON {s}.checkpoint ((true)) WHERE state <> 'Closed'",
+    """
+CREATE TABLE {s}.checkpoint_table (
+    checkpoint text NOT NULL REFERENCES {s}.checkpoint (id),
+    number integer NOT NULL,
+    schema_name text NOT NULL,
+    table_name text NOT NULL,
+    oid bigint NOT NULL,
+    key text[] NOT NULL,
+    clone text NOT NULL,
+    kept text NOT NULL,
+    manifest jsonb NOT NULL,
+    rows bigint NOT NULL DEFAULT 0,
+    bytes bigint NOT NULL DEFAULT 0,
+    checksum text NOT NULL DEFAULT '',
+    PRIMARY KEY (checkpoint, number)
+)""",
+    # What could not be mapped back by a restore, row by row.
+    """
+CREATE TABLE {s}.checkpoint_conflict (
+    seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    checkpoint text NOT NULL REFERENCES {s}.checkpoint (id),
+    number integer NOT NULL,
+    key json NOT NULL,
+    kind text NOT NULL,
+    column_name text NOT NULL DEFAULT '',
+    value json,
+    at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+)""",
+)
+
+_CHECKPOINT: Final = (
+    "SELECT c.id, c.run, c.state, c.login, c.own_login, c.journal, c.snapshot, c.opened_at,"
+    " c.kept_until, c.max_journal, c.on_conflict, c.mappings, c.capture_role, c.capture, c.reason,"
+    " c.kept_until <= pg_catalog.clock_timestamp() FROM {s}.checkpoint c"
+)
+READ_CHECKPOINT: Final = _CHECKPOINT + " WHERE c.id = $1::text"
+READ_CHECKPOINTS: Final = _CHECKPOINT + " ORDER BY c.opened_at, c.id"
+READ_COVERED: Final = (
+    "SELECT number, schema_name, table_name, oid, key, clone, kept, manifest, rows, bytes,"
+    " checksum FROM {s}.checkpoint_table WHERE checkpoint = $1::text ORDER BY number"
+)
+INSERT_CHECKPOINT: Final = (
+    "INSERT INTO {s}.checkpoint (id, run, state, login, own_login, journal, kept_until,"
+    " max_journal, on_conflict, mappings) VALUES ($1, $2, 'Capturing', $3, $4, $5,"
+    " pg_catalog.clock_timestamp() + pg_catalog.make_interval(secs => $6::float8), $7::bigint,"
+    " $8, $9::jsonb)"
+)
+INSERT_COVERED: Final = (
+    "INSERT INTO {s}.checkpoint_table (checkpoint, number, schema_name, table_name, oid, key,"
+    " clone, kept, manifest) VALUES ($1, $2::int, $3, $4, $5::bigint, $6::text[], $7, $8,"
+    " $9::jsonb)"
+)
+SET_COPIED: Final = (
+    "UPDATE {s}.checkpoint_table SET rows = $3::bigint, bytes = $4::bigint, checksum = $5::text"
+    " WHERE checkpoint = $1::text AND number = $2::int"
+)
+SET_CAPTURE_ROLE: Final = "UPDATE {s}.checkpoint SET capture_role = $2::text WHERE id = $1::text"
+SET_CAPTURE: Final = "UPDATE {s}.checkpoint SET capture = $2::jsonb WHERE id = $1::text"
+SET_SNAPSHOT: Final = "UPDATE {s}.checkpoint SET snapshot = $2::text WHERE id = $1::text"
+SET_REASON: Final = "UPDATE {s}.checkpoint SET reason = $2::text WHERE id = $1::text"
+# $3: the states from which this one may be reached.
+SET_STATE: Final = (
+    "UPDATE {s}.checkpoint SET state = $2::text, reason = $4::text"
+    " WHERE id = $1::text AND state = ANY ($3::text[]) RETURNING state"
+)
+FORGET_COVERED: Final = "DELETE FROM {s}.checkpoint_table WHERE checkpoint = $1::text"
+FORGET_CHECKPOINT: Final = "DELETE FROM {s}.checkpoint WHERE id = $1::text"
+READ_CONFLICTS: Final = (
+    "SELECT f.number, t.schema_name, t.table_name, f.key, f.kind, f.column_name, f.value, f.at"
+    " FROM {s}.checkpoint_conflict f JOIN {s}.checkpoint_table t"
+    " ON t.checkpoint = f.checkpoint AND t.number = f.number"
+    " WHERE f.checkpoint = $1::text ORDER BY f.seq"
+)
+COUNT_CONFLICTS: Final = (
+    "SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text"
+)

@@ -1,0 +1,32 @@
+"""What everybody who works on a checkpoint needs; neither the bench nor the order of a run."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.session import Session
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where work on a checkpoint is done.
+
+    Attributes:
+        ledger: Ledger seen through the worker's own session.
+        another_session: Opens a further session to the same database, with the same login.
+        guard: Raises unless epoch and lock are ours; called first in each transaction that writes.
+        tell: Takes a line about what is being done.
+        stopping: Set when the runner is told to stop at the next safe point.
+    """
+
+    ledger: Ledger
+    another_session: Callable[[], Session]
+    guard: Callable[[Session], None]
+    tell: Callable[[str], None]
+    stopping: threading.Event
+
+    @property
+    def session(self) -> Session:
+        """Return the worker's own session."""
+        return self.ledger.session

@@ -1,0 +1,54 @@
+"""Takes a checkpoint away: triggers first, then everything that they needed."""
+
+from functools import partial
+
+from whimbrel.planning.dialects import postgresql_capture as words
+from whimbrel.planning.dialects.postgresql_catalog import drop_table
+from whimbrel.runner.checkpoint.capture import drop_capture
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
+from whimbrel.runner.checkpoint.retrying import until_unlocked
+from whimbrel.runner.sessions import own
+
+
+def discard(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Drop everything of a checkpoint but its rows in the ledger; again, if it was cut off.
+
+    Raises:
+        TransientError: A lock is not to be had, or the connection broke: call it again.
+        FailedError: The server refuses it.
+    """
+    if checkpoint.state is State.CLOSED:
+        return
+    desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
+    until_unlocked(desk, "discarding the checkpoint", partial(_close, checkpoint, desk))
+    names = checkpoint.names
+    for schema, table, trigger in own(desk.session, words.FIND_TRIGGERS, names.triggers):
+        statement = words.drop_trigger(schema, table, trigger)
+        what = f"discarding the checkpoint of {schema}.{table}"
+        until_unlocked(desk, what, partial(_run, desk, statement))
+    until_unlocked(desk, "discarding the checkpoint", partial(_drop, checkpoint, desk))
+
+
+def _close(checkpoint: Checkpoint, desk: Desk) -> None:
+    with desk.session.transaction():
+        desk.guard(desk.session)
+        set_state(desk.ledger, checkpoint.id, State.CLOSING, reason=checkpoint.reason)
+
+
+def _run(desk: Desk, statement: str) -> None:
+    with desk.session.transaction():
+        desk.guard(desk.session)
+        own(desk.session, statement)
+
+
+def _drop(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Drop functions, their owner, and all tables in one transaction."""
+    names, session = checkpoint.names, desk.session
+    with session.transaction():
+        desk.guard(session)
+        drop_capture(session, names, checkpoint.capture_role)
+        for covered in checkpoint.tables:
+            for name in (covered.clone, covered.kept):
+                own(session, drop_table(names.schema, name))
+        set_state(desk.ledger, checkpoint.id, State.CLOSED, reason=checkpoint.reason)

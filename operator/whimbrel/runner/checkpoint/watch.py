@@ -1,0 +1,122 @@
+"""Whether a checkpoint that is open can still be restored: asked before and after each step."""
+
+from collections.abc import Collection
+from typing import Final
+
+from whimbrel.model.errors import HeldError, RefusedError, WhimbrelError
+from whimbrel.planning.dialects import postgresql_capture as words
+from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.planning.dialects.postgresql_checkpoint import FIND_RELATION
+from whimbrel.runner.checkpoint.capture import FUNCTION, read_capture
+from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
+from whimbrel.runner.session import Session
+from whimbrel.runner.sessions import own
+
+_NEARLY_FULL: Final = 0.8
+
+
+def expect_capture(
+    checkpoint: Checkpoint, session: Session, *, our_pids: Collection[int] = ()
+) -> None:
+    """Check that no write of an application can have been missed, nor one of the migration taken.
+
+    Args:
+        checkpoint: As it was read when it became ready, or later.
+        session: Any session to its database.
+        our_pids: Sessions of the migration's login that are ours; those that carry the same
+            application_name as `session` need not be named.
+
+    Raises:
+        HeldError: A rollback by this checkpoint is not provable any more.
+    """
+    if own(session, words.IS_OVER, checkpoint.kept_until.isoformat())[0][0]:
+        raise HeldError(
+            "CheckpointExpired",
+            f"the checkpoint of run {checkpoint.id} was kept until {checkpoint.kept_until:%F %T %Z}"
+            " and captures nothing since then: going back by it would lose writes; write a longer "
+            "spec.checkpoint.keepFor",
+        )
+    _expect_triggers(checkpoint, session)
+    _expect_room(checkpoint, session)
+    if not checkpoint.own_login:
+        expect_login(session, checkpoint.login, our_pids, while_open=True)
+
+
+def _expect_triggers(checkpoint: Checkpoint, session: Session) -> None:
+    now = read_capture(session, checkpoint)
+    if now.get(FUNCTION) != checkpoint.capture.get(FUNCTION):
+        raise _broken("its capture function is not as it was made")
+    for covered in checkpoint.tables:
+        expected = checkpoint.capture.get(covered.oid)
+        if covered.oid in now and now[covered.oid] != expected:
+            raise _broken(f"the triggers on {covered} are not as they were made, or were disabled")
+        if covered.oid not in now and _is_there(covered, session):
+            raise _broken(f"{covered} is another table now, without its triggers")
+
+
+def _is_there(covered: Covered, session: Session) -> bool:
+    """Tell whether there is anything under a table's name that an application could write to."""
+    name = quote_name(covered.schema, covered.table)
+    return own(session, FIND_RELATION, name)[0][0] is not None
+
+
+def _broken(what: str) -> HeldError:
+    return HeldError(
+        "CaptureBroken",
+        f"the checkpoint cannot be relied on: {what}, so writes of applications may be missing in "
+        "it; going back by it is not provable and is left to a person",
+    )
+
+
+def _expect_room(checkpoint: Checkpoint, session: Session) -> None:
+    size = journal_bytes(checkpoint, session)
+    if size is None:
+        raise _broken("its journal is gone")
+    if size >= checkpoint.max_journal:
+        raise HeldError(
+            "JournalFull",
+            f"the journal of the checkpoint reached its {checkpoint.max_journal} bytes, and what "
+            "applications have written since is not in it: going back by it would lose writes; "
+            "write a larger spec.checkpoint.maxJournal",
+        )
+
+
+def journal_bytes(checkpoint: Checkpoint, session: Session) -> int | None:
+    """Return the size of the journal; None where there is none."""
+    found = own(session, words.JOURNAL_BYTES, checkpoint.names.journal)
+    return int(found[0][0]) if found else None
+
+
+def is_nearly_full(checkpoint: Checkpoint, session: Session) -> bool:
+    """Tell whether it is time to stop the migration, while it can be taken back."""
+    size = journal_bytes(checkpoint, session)
+    return size is None or size >= _NEARLY_FULL * checkpoint.max_journal
+
+
+def expect_login(
+    session: Session, login: str, our_pids: Collection[int], *, while_open: bool = False
+) -> None:
+    """Check that nobody else has a session of the migration's login.
+
+    Raises:
+        RefusedError: Somebody has, and no checkpoint is open.
+        HeldError: Somebody has, `while_open`.
+    """
+    others = own(session, words.SHARED_LOGIN, login, sorted(our_pids))
+    if others:
+        raise _shared(login, len(others), while_open=while_open)
+
+
+def _shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:
+    what = f"{others} other session(s) use the login {login} of the migration"
+    if while_open:
+        return HeldError(
+            "LoginShared",
+            f"{what}: what they wrote since the checkpoint was taken cannot be told from the "
+            "migration's own writes, so going back by it is left to a person",
+        )
+    return RefusedError(
+        "LoginShared",
+        f"{what}, and a checkpoint could not tell their writes from the migration's: give the "
+        "migration a login of its own, in spec.database or spec.database.runRole",
+    )
