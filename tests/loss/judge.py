@@ -245,7 +245,9 @@ def sequences_that_went_back(bench: Bench) -> Iterator[str]:
             yield f"sequence of {role}: {twice[:3]} handed out twice"
         asked = "SELECT nextval(pg_get_serial_sequence(%s, 'id'))"
         ((following,),) = bench.session.execute(asked, [getattr(shop, role).qualified]).fetchall()
-        if ids and following <= max(ids):
+        if following is None:
+            yield f"sequence of {role}: there is none"
+        elif ids and following <= max(ids):
             yield f"sequence of {role}: gives {following}, and {max(ids)} was handed out"
     for name, least in bench.case.sequences.items():
         ((stands,),) = bench.session.execute(f"SELECT last_value FROM {name}".encode()).fetchall()
