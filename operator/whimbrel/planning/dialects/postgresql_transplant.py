@@ -23,7 +23,7 @@ _STATISTICS_TARGET: Final = "NULLIF({target}, -1)"  # NULL is the default since 
 _RELATIONS: Final = """
 WITH RECURSIVE reached AS (
     SELECT c.oid, 0 AS depth FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p', 'f')
+    WHERE n.nspname = $1::text AND c.relname = $2::text AND c.relkind IN ('r', 'p', 'f', 'v', 'm')
     UNION
     SELECT v.oid, reached.depth + 1 FROM reached
     JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = reached.oid
@@ -47,7 +47,11 @@ SELECT 'relation', c.oid, c.relname::text, jsonb_build_object('schema', c.nspnam
     'tablespace', (SELECT t.spcname FROM pg_tablespace t WHERE t.oid = c.reltablespace),
     'comment', {_COMMENT.format(oid="c.oid", catalog="pg_class")}, 'acl',
     {_RIGHTS.format(acl="COALESCE(c.relacl, acldefault('r', c.relowner))")},
-    'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END)
+    'definition', CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END,
+    'reads', (SELECT jsonb_agg(DISTINCT jsonb_build_array(r.nspname, r.relname))
+     FROM pg_rewrite w JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+     AND d.refclassid = 'pg_class'::regclass JOIN relation r ON r.oid = d.refobjid
+     WHERE w.ev_class = c.oid AND w.rulename = '_RETURN' AND r.oid <> c.oid))
 FROM relation c""",
     f"""
 SELECT 'column', c.oid, a.attname::text, jsonb_build_object(
@@ -124,7 +128,7 @@ FROM relation c JOIN pg_publication_rel r ON r.prrelid = c.oid
 JOIN pg_publication p ON p.oid = r.prpubid""",
     f"""
 SELECT 'sequence', c.oid, q.relname::text, jsonb_build_object('schema', n.nspname,
-    'column', a.attname, 'identity', d.deptype = 'i', 'owner', pg_get_userbyid(q.relowner),
+    'oid', q.oid::bigint, 'column', a.attname, 'identity', d.deptype = 'i', 'owner', pg_get_userbyid(q.relowner),
     'type', s.seqtypid::regtype::text, 'start', s.seqstart, 'increment', s.seqincrement,
     'min', s.seqmin, 'max', s.seqmax, 'cache', s.seqcache, 'cycle', s.seqcycle,
     'persistence', q.relpersistence, 'last', pg_sequence_last_value(q.oid),

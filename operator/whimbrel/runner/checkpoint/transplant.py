@@ -24,7 +24,9 @@ _LISTS: Final = {
     "inbound": "inbound",
 }
 # Facts that are kept and not compared: they move when nothing has changed, or follow from others.
-_NOT_COMPARED: Final = frozenset({"last", "validated", "tail", "target", "depth", "base", "oid"})
+_NOT_COMPARED: Final = frozenset(
+    {"last", "validated", "tail", "target", "depth", "base", "oid", "reads"}
+)
 
 
 def describe_table(session: Session, schema: str, table: str) -> dict[str, Any]:
@@ -45,7 +47,7 @@ def describe_table(session: Session, schema: str, table: str) -> dict[str, Any]:
     first, *views = relations
     found = {**first, "views": views}
     unsupported = {name for kind, _, name, _ in rows if kind == "unsupported"}
-    return {**found, "fingerprint": list(_lines(found)), "unsupported": sorted(unsupported)}
+    return {**found, "fingerprint": list(lines_of(found)), "unsupported": sorted(unsupported)}
 
 
 def differences(
@@ -89,9 +91,9 @@ def _sorted(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(items, key=lambda each: (each.get("place", 0), each.get("schema"), each["name"]))
 
 
-def _lines(found: Mapping[str, Any]) -> Iterable[str]:
+def lines_of(found: Mapping[str, Any]) -> Iterable[str]:
     """Yield each fact as a line: kind, relation, name, the rest as JSON with sorted keys."""
-    for relation in (found, *found["views"]):
+    for relation in (found, *found.get("views", ())):
         table = relation["table"]
         label = f"{table['schema']}.{table['name']}"
         yield _line("relation", label, table)

@@ -1,0 +1,327 @@
+"""The journal of a checkpoint, replayed on the clone of a table, as text for PostgreSQL.
+
+Column by column, the last writer wins: an update brings only what it has really changed, so what
+the migration did to other columns of the row stays undone. All of it runs under the pinned search
+path, in one transaction for each round.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
+
+REPEATABLE_READ: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+# As the capture function pins them, so that text is read as it was written. No policy may hide a
+# row; compiling a question takes longer than asking it.
+PIN_FORMATS: Final = (
+    "SELECT set_config(name, setting, true) FROM (VALUES ('DateStyle', 'ISO, MDY'),"
+    " ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('bytea_output', 'hex'),"
+    " ('extra_float_digits', '1'), ('lc_monetary', 'C'), ('row_security', 'off'), ('jit', 'off'))"
+    " AS s (name, setting)"
+)
+# What we see, its bounds, and a number that no later transaction can come below.
+READ_SNAPSHOT: Final = (
+    "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+)
+_JSON: Final = ("json", "jsonb")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A covered table for the statements of this module.
+
+    Attributes:
+        ledger: Schema of the ledger.
+        checkpoint: Id of the checkpoint.
+        number: What the journal calls the table.
+        title: What people call it.
+        columns: Facts of its columns (`describe_table`), in their order.
+        renamed: New name to old name, of columns that the migration renames.
+    """
+
+    ledger: str
+    checkpoint: str
+    number: int
+    title: str
+    journal: str
+    clone: str
+    key: tuple[str, ...]
+    columns: tuple[Mapping[str, Any], ...]
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def target(self) -> str:
+        """Return the quoted name of the clone."""
+        return quote_name(self.ledger, self.clone)
+
+    @property
+    def taken(self) -> str:
+        """Return the quoted name of the table with this round's part of the journal."""
+        return quote_name(self.ledger, f"{self.clone}_taken")
+
+    @property
+    def patch(self) -> str:
+        """Return the quoted name of the table with what happens to each row."""
+        return quote_name(self.ledger, f"{self.clone}_patch")
+
+    @property
+    def known(self) -> list[str]:
+        """Return the columns that can be written."""
+        return [each["name"] for each in self.columns if not each["generated"]]
+
+    def type_of(self, column: str) -> str:
+        """Return the type of a column as text."""
+        (found,) = [each["type"] for each in self.columns if each["name"] == column]
+        return str(found)
+
+
+def count_journal(table: Replayed) -> str:
+    """Return the question how many changes $1 (a snapshot) does not show, above $2; and the last.
+
+    The last is asked of the index alone: any number will do that no later write comes below.
+    """
+    journal = quote_name(table.ledger, table.journal)
+    return (
+        f"SELECT count(*), COALESCE((SELECT max(seq) FROM {journal}), 0) FROM {journal} j"
+        " WHERE j.seq > $2::bigint AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot)"
+    )
+
+
+def begin_round(table: Replayed) -> tuple[str, ...]:
+    """Return the statements that make the two tables of a round; they go with `end_round`."""
+    keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
+    news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
+    typed = ", ".join([*keys, *news])
+    return (
+        f'CREATE TABLE {table.taken} (seq bigint, op "char", old json, new json, {typed})',
+        f'CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
+        f" patch json, base {table.target})",
+        f"REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC",
+    )
+
+
+def end_round(table: Replayed) -> str:
+    """Return the statement that takes the tables of a round away."""
+    return f"DROP TABLE {table.patch}, {table.taken}"
+
+
+def take_journal(table: Replayed) -> str:
+    """Return the statement that takes what $1 (a snapshot) does not show, above number $2."""
+    old = ", ".join(_key_of(table, "o"))
+    new = ", ".join(_key_of(table, "w"))
+    return (
+        f"INSERT INTO {table.taken} SELECT j.seq, j.op, j.old, j.new, {old}, {new}"
+        f" FROM {quote_name(table.ledger, table.journal)} j"
+        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.old, j.new)) AS o ({_key_record(table)})"
+        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.new, j.old)) AS w ({_key_record(table)})"
+        f" WHERE j.number = {table.number} AND j.seq > $2::bigint"
+        " AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot)"
+    )
+
+
+def read_moves(table: Replayed) -> str:
+    """Return the question for the changes of a key: each of them is a window of its own."""
+    return f"SELECT seq FROM {table.taken} WHERE {_moved(table)} ORDER BY seq"
+
+
+def make_patch(table: Replayed) -> str:
+    """Return the statement that says what happens to each row, for the numbers $1 to $2.
+
+    Rows that are not in the clone were made by the migration, and columns that the old shape does
+    not know: both are recorded as conflicts, never dropped in silence.
+    """
+    k = _columns("k", table.key)
+    both = _listed([*k, *_columns("n", table.key)], "e.")
+    found, is_there = _match(table, "k", "e"), f"c.{quote_identifier(table.key[0])} IS NOT NULL"
+    return (
+        f"{_written(table)},"
+        f" patches AS (SELECT {', '.join(k)}, json_object_agg(name, value) AS patch FROM written"
+        f" WHERE name = ANY ({_array(table.known)}) GROUP BY {', '.join(k)}),"
+        f" unknown AS ({_record(table, 'UnknownColumn', 'w.name', 'w.value')} FROM written w"
+        f" WHERE name <> ALL ({_array([each['name'] for each in table.columns])})"
+        " AND (w.op = 'U' OR w.value::text <> 'null')),"
+        f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
+        f" FROM ends e LEFT JOIN {table.target} c ON {found}"
+        f" WHERE e.first <> 'I' AND NOT ({is_there}))"
+        f" INSERT INTO {table.patch} SELECT row_number() OVER (ORDER BY {_listed(k, 'e.')}),"
+        " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"
+        f" {both}, s.patch, CASE WHEN e.cut IS NULL THEN c.* END"
+        f" FROM ends e LEFT JOIN patches s ON ({_listed(k, 's.')}) = ({_listed(k, 'e.')})"
+        f" LEFT JOIN {table.target} c ON {found}"
+        f" WHERE ({is_there} AND (e.last = 'D' OR s.patch IS NOT NULL))"
+        " OR (e.cut IS NOT NULL AND e.last <> 'D')"
+    )
+
+
+def _written(table: Replayed) -> str:
+    """Return the queries `ends` (of each row) and `written` (each column's last value).
+
+    What was written before a row was inserted, for the last time, is of another row.
+    """
+    k = _columns("k", table.key)
+    both, keys, name = [*k, *_columns("n", table.key)], _listed(k, "p."), _old_name(table)
+    return (
+        f"WITH part AS MATERIALIZED (SELECT * FROM {table.taken}"
+        " WHERE seq BETWEEN $1::bigint AND $2::bigint),"
+        f" ends AS MATERIALIZED (SELECT {', '.join(both)}, max(seq) FILTER (WHERE op = 'I') AS cut,"
+        " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS last,"
+        " (array_agg(COALESCE(new, old) ORDER BY seq DESC))[1] AS seen"
+        f" FROM part GROUP BY {', '.join(both)}),"
+        f" written AS MATERIALIZED (SELECT DISTINCT ON ({keys}, {name})"
+        f" {keys}, {name} AS name, f.value, p.op"
+        f" FROM part p JOIN ends e ON ({keys}) = ({_listed(k, 'e.')})"
+        " CROSS JOIN LATERAL json_each(p.new) f"
+        " LEFT JOIN LATERAL json_each(p.old) g ON g.key = f.key"
+        " WHERE e.last <> 'D' AND p.seq >= COALESCE(e.cut, 0)"
+        " AND (p.op = 'I' OR f.value::text IS DISTINCT FROM g.value::text)"
+        f" ORDER BY {keys}, {name}, p.seq DESC, f.key = {name} DESC)"
+    )
+
+
+def _match(table: Replayed, letter: str, row: str) -> str:
+    """Return the condition that a row `c` of the clone has the key of another row."""
+    return " AND ".join(
+        f"c.{quote_identifier(name)} = {row}.{place}" for place, name in _places(letter, table.key)
+    )
+
+
+def remove_rows(table: Replayed) -> str:
+    """Return the statement that takes every row out that comes back changed, or not at all.
+
+    All of them first: between two states that are both right a value that must be unique may
+    have gone from one row to another.
+    """
+    return (
+        f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p WHERE {_match(table, 'k', 'p')})"
+        f" DELETE FROM {table.target} c USING {table.patch} p WHERE {_match(table, 'n', 'p')}"
+        f" AND {_moved(table, 'p.')}"
+    )
+
+
+def put_rows(table: Replayed) -> str:
+    """Return the statement that puts rows $1 to $2 of the patch in, as they must be now."""
+    columns = [each for each in table.columns if not each["generated"]]
+    listed = ", ".join(quote_identifier(each["name"]) for each in columns)
+    return (
+        f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE"
+        f" SELECT {', '.join(map(_value, columns))} FROM {table.patch} p"
+        " CROSS JOIN LATERAL json_populate_record(p.base, p.patch) AS r"
+        " WHERE p.op <> 'D' AND p.place BETWEEN $1::bigint AND $2::bigint ORDER BY p.place"
+    )
+
+
+def put_back(table: Replayed) -> str:
+    """Return the statement that puts row $1 in as it was, because its change does not fit."""
+    listed = ", ".join(map(quote_identifier, table.known))
+    values = ", ".join(f"(p.base).{quote_identifier(each)}" for each in table.known)
+    return (
+        f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE SELECT {values}"
+        f" FROM {table.patch} p WHERE p.place = $1::bigint AND p.op = 'U'"
+    )
+
+
+def record_misfit(table: Replayed) -> str:
+    """Return the statement that records row $1 as a conflict; $2 is the column, where known."""
+    record = _record(table, "DoesNotFit", "$2::text", "p.patch", "p")
+    return f"{record} FROM {table.patch} p WHERE p.place = $1::bigint"
+
+
+def clear_patch(table: Replayed) -> str:
+    """Return the statement that empties the patch for the next window; it tells how many it had."""
+    return f"DELETE FROM {table.patch}"
+
+
+def last_place(table: Replayed) -> str:
+    """Return the question for the last row of the patch."""
+    return f"SELECT COALESCE(max(place), 0) FROM {table.patch}"
+
+
+def read_orphans(foreign: Mapping[str, Any], child: str, parent: str) -> str:
+    """Return the question whether a row refers to none; `child` and `parent` are quoted names."""
+    columns = [quote_identifier(each) for each in foreign["columns"]]
+    referenced = [quote_identifier(each) for each in foreign["referenced"]]
+    filled = " AND ".join(f"c.{each} IS NOT NULL" for each in columns)
+    match = " AND ".join(
+        f"p.{there} = c.{here}" for here, there in zip(columns, referenced, strict=True)
+    )
+    return (
+        f"SELECT count(*) FROM (SELECT FROM {child} c WHERE {filled}"
+        f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {match})) o"
+    )
+
+
+def _value(column: Mapping[str, Any]) -> str:
+    """Return the expression for a column: of the patch, else as it was, else the default."""
+    name, literal = quote_identifier(column["name"]), quote_literal(column["name"])
+    found = f"r.{name}"
+    if column["base"] in _JSON:  # verbatim; what was populated may have been written anew
+        new = f"NULLIF((p.patch -> {literal})::text, 'null')::{column['type']}"
+        found = f"CASE WHEN p.patch -> {literal} IS NULL THEN r.{name} ELSE {new} END"
+    if column["default"] is None:
+        return found
+    missing = f"p.op = 'I' AND p.patch -> {literal} IS NULL"
+    return f"CASE WHEN {missing} THEN {column['default']} ELSE {found} END"
+
+
+def _record(table: Replayed, kind: str, column: str, value: str, row: str = "w") -> str:
+    """Return an INSERT of conflicts up to its FROM; an alias in it names the key's columns."""
+    pairs = ", ".join(
+        f"{quote_literal(name)}, {row}.{place}" for place, name in _places("k", table.key)
+    )
+    return (
+        f"INSERT INTO {quote_identifier(table.ledger)}.checkpoint_conflict"
+        " (checkpoint, number, key, kind, column_name, value)"
+        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, json_build_object({pairs}),"
+        f" {quote_literal(kind)}, {column}, {value}"
+    )
+
+
+def _places(letter: str, key: Sequence[str]) -> list[tuple[str, str]]:
+    return [(f"{letter}{number}", name) for number, name in enumerate(key, 1)]
+
+
+def _columns(letter: str, key: Sequence[str], prefix: str = "") -> list[str]:
+    return [f"{prefix}{place}" for place, _ in _places(letter, key)]
+
+
+def _listed(names: Sequence[str], prefix: str) -> str:
+    return ", ".join(f"{prefix}{each}" for each in names)
+
+
+def _moved(table: Replayed, prefix: str = "") -> str:
+    """Return the condition that a change gave its row another key."""
+    pairs = zip(_columns("k", table.key), _columns("n", table.key), strict=True)
+    return "(" + " OR ".join(f"{prefix}{old} <> {prefix}{new}" for old, new in pairs) + ")"
+
+
+def _names_of(table: Replayed, column: str) -> list[str]:
+    """Return the names that a column has had, the old one first."""
+    return [column, *(new for new, old in table.renamed if old == column)]
+
+
+def _key_record(table: Replayed) -> str:
+    return ", ".join(
+        f"{quote_identifier(name)} {table.type_of(column)}"
+        for column in table.key
+        for name in _names_of(table, column)
+    )
+
+
+def _key_of(table: Replayed, row: str) -> list[str]:
+    found = [
+        [f"{row}.{quote_identifier(name)}" for name in _names_of(table, column)]
+        for column in table.key
+    ]
+    return [f"COALESCE({', '.join(names)})" for names in found]
+
+
+def _old_name(table: Replayed) -> str:
+    """Return the expression for the old name of the column `f.key`."""
+    cases = [f"WHEN {quote_literal(new)} THEN {quote_literal(old)}" for new, old in table.renamed]
+    return f"CASE f.key {' '.join(cases)} ELSE f.key END" if cases else "f.key"
+
+
+def _array(names: Sequence[str]) -> str:
+    return f"ARRAY[{', '.join(map(quote_literal, names))}]::text[]"

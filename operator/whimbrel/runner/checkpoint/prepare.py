@@ -1,0 +1,76 @@
+"""Gives the clones all that takes time, while the application goes on with the failed tables."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from whimbrel.model.errors import HeldError, TransientError
+from whimbrel.planning.dialects import postgresql_prepare as words
+from whimbrel.planning.dialects.fates import Fate
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
+from whimbrel.runner.checkpoint.transplant import describe_table
+from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
+from whimbrel.runner.sessions import own, sorted_error
+
+_MOST_PASSES: Final = 3  # what one pass makes, the next may name
+
+
+def prepare_clones(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Build columns' settings, constraints and indexes of all clones.
+
+    What an interrupted one has left is looked at, and only the rest is done.
+
+    Raises:
+        HeldError: A clone cannot be made what the table was; nothing has changed.
+        TransientError: Try again later, or we are told to stop.
+    """
+    for covered in checkpoint.tables:
+        for _ in range(_MOST_PASSES):
+            if not _pass(covered, desk):
+                break
+
+
+def _pass(covered: Covered, desk: Desk) -> int:
+    clone = describe_table(desk.session, desk.ledger.schema, covered.clone)
+    statements = missing(covered.manifest, clone)
+    for number, statement in enumerate(statements, 1):
+        if desk.stopping.is_set():
+            raise TransientError("Stopped", "the restore stops while it prepares the old tables")
+        _run(covered, desk, statement)
+        desk.tell(f"prepared {number} of {len(statements)} things of {covered}")
+    return len(statements)
+
+
+def _run(covered: Covered, desk: Desk, statement: str) -> None:
+    try:
+        with desk.session.transaction():
+            desk.guard(desk.session)
+            own(desk.session, statement)
+    except SERVER_ERRORS as error:
+        said = read_error(error)
+        if said.fate is not Fate.PERMANENT:
+            raise sorted_error(error, f"{covered} is being prepared for its restore") from error
+        raise HeldError(
+            "RestoreBlocked",
+            f"{covered} cannot be made what it was: {said.message} ({said.shown}), at: "
+            f"{' '.join(statement.split()[:6])} ...; nothing has been changed back: the application"
+            " goes on with the migrated tables",
+        ) from error
+
+
+def missing(then: Mapping[str, Any], clone: Mapping[str, Any]) -> list[str]:
+    """Return the statements that a clone still needs before it can take the table's place.
+
+    Foreign keys are not among them: on a clone they would stop the application's own deletes.
+    """
+    prefix = clone["table"]["name"]
+    return [
+        *words.prepare_table(then, clone),
+        *words.prepare_not_null(then, clone),
+        *words.prepare_columns(then, clone),
+        *words.prepare_identity(then, clone),
+        *words.prepare_indexes(then, clone, prefix),
+        *words.prepare_checks(then, clone),
+        *words.prepare_identity_of_rows(then, clone),
+        *words.prepare_comments(then, clone, prefix),
+    ]

@@ -1,0 +1,64 @@
+"""Takes covered tables back to what they were, with everything that was written since."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from whimbrel.model.errors import HeldError
+from whimbrel.runner.checkpoint.conflicts import count_conflicts, expect_no_conflicts
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.finish import finish
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_state
+from whimbrel.runner.checkpoint.prepare import prepare_clones
+from whimbrel.runner.checkpoint.replay import Progress, catch_up, refuse_orphans, replay_round
+from whimbrel.runner.checkpoint.swap import swap
+from whimbrel.runner.session import Session
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore came to.
+
+    Attributes:
+        conflicts: Values that the old tables have no place for; they are recorded.
+        kept: Names of the failed tables, in the ledger's schema.
+    """
+
+    conflicts: int
+    kept: tuple[str, ...]
+
+
+def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]) -> Restored:
+    """Restore a checkpoint, or finish a restore that was interrupted, wherever that was.
+
+    The run is fenced: nothing of the migration works any more. The application goes on; it waits
+    for the exchange alone. `extra` is called in the transaction of the exchange, before its proof.
+
+    Raises:
+        HeldError: A human decides; nothing that the application sees has changed, or, where the
+            sentence says so, all but the last checks is done.
+        TransientError: Try again later.
+    """
+    now = read_checkpoint(desk.ledger, checkpoint.id)
+    if now is None or now.state not in {State.READY, State.RESTORING, State.RESTORED}:
+        raise HeldError(
+            "CheckpointNotReady",
+            f"the checkpoint of run {checkpoint.id} is {now.state if now else 'gone'}: there is "
+            "nothing to go back to",
+        )
+    if now.state is not State.RESTORED:
+        _bring_back(now, desk, extra)
+    finish(now, desk)
+    return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
+
+
+def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]) -> None:
+    if checkpoint.state is State.READY:
+        with desk.session.transaction():
+            desk.guard(desk.session)
+            set_state(desk.ledger, checkpoint.id, State.RESTORING)
+    prepare_clones(checkpoint, desk)
+    progress = catch_up(checkpoint, desk, Progress(checkpoint.snapshot))
+    progress, _ = replay_round(checkpoint, desk, progress, refuse_orphans)
+    progress = catch_up(checkpoint, desk, progress)
+    expect_no_conflicts(checkpoint, desk)
+    swap(checkpoint, desk, progress, extra)
