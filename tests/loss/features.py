@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_HEAD: Final = re.compile(r"-- feature: ([^,\n]+)(?:, since (\d+))?(?:, chance ([\d.]+))?\n")
+_HEAD: Final = re.compile(r"-- feature: ([^,\n]+)(?:, since (\d+))?(?:, chance ([\d.]+))?(, refused)?\n")
 OLDEST: Final = 14
 
 
@@ -17,21 +17,25 @@ class Feature:
         label: What it is, for a report.
         since: First major version that has it.
         chance: How often a schema gets it.
+        is_refused: A checkpoint is refused where a table has it.
         statements: Run by the owner, in this order.
     """
 
     label: str
     since: int
     chance: float
+    is_refused: bool
     statements: tuple[str, ...]
 
 
 def _read(text: str) -> tuple[Feature, ...]:
     parts = _HEAD.split(text)[1:]
     found = []
-    for label, since, chance, body in zip(*(parts[at::4] for at in range(4)), strict=True):
+    rows = zip(*(parts[at::5] for at in range(5)), strict=True)
+    for label, since, chance, refused, body in rows:
         statements = tuple(each.strip() for each in re.split(r";\n", body) if each.strip())
-        found.append(Feature(label, int(since or OLDEST), float(chance or 0.4), statements))
+        numbers = int(since or OLDEST), float(chance or 0.4), bool(refused)
+        found.append(Feature(label, *numbers, statements))
     return tuple(found)
 
 

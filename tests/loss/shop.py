@@ -182,7 +182,8 @@ def draw_shop(database: Postgres, admin: Postgres, draw: random.Random) -> Shop:
     with shop.connect(owner) as session:
         for statement in (*_core(shop, draw), *_rows(shop)):
             session.execute(statement.encode())
-        drawn = tuple(each for each in FEATURES if each.since <= admin.version and draw.random() < each.chance)
+        known = [each for each in FEATURES if each.since <= admin.version and not each.is_refused]
+        drawn = tuple(each for each in known if draw.random() < each.chance)
         for feature in drawn:
             for statement in feature.statements:
                 session.execute(fill(statement, shop).encode())
@@ -232,7 +233,7 @@ def _core(shop: Shop, draw: random.Random) -> Iterator[str]:
         "CREATE TABLE <U> (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op text NOT NULL,"
         " account bigint, touched bigint)",
         f"CREATE TABLE <O> (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
-        f" account bigint NOT NULL REFERENCES <A>{update}, token text)",
+        " account bigint NOT NULL REFERENCES <A>, token text)",
         "CREATE FUNCTION <S>.touch() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN NEW.touched := nextval('<S>.touches'); RETURN NEW; END $$",
         "CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON <A> FOR EACH ROW EXECUTE FUNCTION <S>.touch()",

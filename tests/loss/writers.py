@@ -1,5 +1,6 @@
 """The application: some writers at once, each with rows of its own, that never stop to ask."""
 
+import contextlib
 import itertools
 import random
 import threading
@@ -168,7 +169,8 @@ class Writer:
         except psycopg.Error as error:
             # Without a COMMIT nothing of it can be there.
             if not _is_lost(session, error):
-                session.execute("ROLLBACK")
+                with contextlib.suppress(psycopg.Error):
+                    session.execute("ROLLBACK")
             return "refused"
         try:
             session.execute("ROLLBACK" if takes_back else "COMMIT")
