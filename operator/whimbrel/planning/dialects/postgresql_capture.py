@@ -53,11 +53,12 @@ CURRENT_ROLE: Final = "SELECT current_user::text, pg_catalog.current_setting('ro
 SET_ROLE: Final = "SELECT pg_catalog.set_config('role', $1, true)"
 
 # One line for whatever must not change while a checkpoint is open. xmin: a trigger that was
-# disabled and enabled again shows it nowhere else. $1 function, $2 tables, $3 names of triggers.
+# disabled and enabled again shows it nowhere else. Casts to json decide what becomes of a row. $1 function, $2 tables, $3 names of triggers.
 CAPTURE_LINES: Final = """
 SELECT 0::int8, pg_catalog.concat_ws('|', p.oid, p.xmin, pg_catalog.pg_get_userbyid(p.proowner),
     p.prosecdef, p.proconfig::text, p.proacl::text, pg_catalog.md5(p.prosrc), r.rolcanlogin,
-    r.rolsuper, r.rolbypassrls)
+    r.rolsuper, r.rolbypassrls, (SELECT pg_catalog.string_agg(k.oid::text, ' ' ORDER BY k.oid)
+        FROM pg_catalog.pg_cast k WHERE k.casttarget = 'json'::regtype))
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_roles r ON r.oid = p.proowner
 WHERE p.oid = pg_catalog.to_regprocedure($1)
 UNION ALL

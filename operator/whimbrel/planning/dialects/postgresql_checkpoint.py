@@ -10,7 +10,7 @@ from whimbrel.planning.dialects.postgresql import quote_identifier, quote_litera
 # foreign keys ("RI_"). What a later one writes to the same row is then captured later too; under a
 # name from the end of the alphabet the journal would hold the two writes the wrong way round.
 CAPTURE_TRIGGERS: Final = "00_whimbrel_"
-# Owner of the capture function where a DBA prepared one.
+# Owner of the capture function where a DBA prepared one. The names of ours begin so.
 PREPARED_ROLE: Final = "whimbrel_capture"
 
 # $1 oids. Facts that decide whether a table can be covered.
@@ -35,10 +35,9 @@ LEFT JOIN LATERAL (
     ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) x ON true
 WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2
 """
-# Owners of the types in the rows of tables ($1), however deep, who could make the server run code
-# of theirs when a row becomes json (CREATE CAST): schema and name of the type, owner. The owners
-# of what a superuser made could do so anyway.
-READ_TYPE_OWNERS: Final = """
+# Types in the rows of tables ($1), however deep, whose owners could make the server run code of
+# theirs when a row becomes json (CREATE CAST): schema, name, owner, whether there is such a cast.
+READ_TYPES: Final = """
 WITH RECURSIVE used (id) AS (
     SELECT a.atttypid FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -50,11 +49,13 @@ WITH RECURSIVE used (id) AS (
         UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c'
             AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS next (id)
 )
-SELECT DISTINCT n.nspname::text, t.typname::text, r.rolname::text
+SELECT DISTINCT n.nspname::text, t.typname::text, CASE WHEN r.rolsuper THEN NULL
+    ELSE r.rolname::text END, EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castsource = t.oid
+        AND k.casttarget = 'json'::regtype)
 FROM used JOIN pg_catalog.pg_type t ON t.oid = used.id
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 JOIN pg_catalog.pg_roles r ON r.oid = t.typowner
-WHERE NOT r.rolsuper ORDER BY 1, 2
+WHERE n.nspname <> 'pg_catalog' ORDER BY 1, 2
 """
 # What a foreign key changes in other tables when rows of these ($1) are deleted or change.
 READ_CASCADES: Final = (
@@ -208,11 +209,6 @@ class Names:
     def truncate_function(self) -> str:
         """Return the quoted name of the function that refuses TRUNCATE, with its parentheses."""
         return quote_name(self.schema, f"refuse_truncate_{self.short}") + "()"
-
-    @property
-    def role(self) -> str:
-        """Return the name of the capture function's owner where we make it."""
-        return f"{PREPARED_ROLE}_{self.short}"
 
     @property
     def triggers(self) -> list[str]:

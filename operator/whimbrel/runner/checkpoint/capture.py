@@ -1,6 +1,7 @@
 """Captures what applications write: a journal, the function that fills it, triggers on tables."""
 
 import hashlib
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -69,13 +70,15 @@ def _give_away(session: Session, names: Names) -> str:
 
 
 def _to_role_of_ours(session: Session, names: Names, owner: str) -> str:
+    # Other databases of the server have the same roles, and may be copies of this one.
+    role = f"{PREPARED_ROLE}_{secrets.token_hex(8)}"
     with _as_login(session):
-        own(session, words.create_role(names.role))
-        own(session, words.lend_role(names.role, owner))
-    _hand_over(session, names, names.role, owner)
+        own(session, words.create_role(role))
+        own(session, words.lend_role(role, owner))
+    _hand_over(session, names, role, owner)
     with _as_login(session):
-        own(session, words.take_back_role(names.role, owner))
-    return names.role
+        own(session, words.take_back_role(role, owner))
+    return role
 
 
 def _hand_over(session: Session, names: Names, role: str, owner: str) -> None:
@@ -165,7 +168,7 @@ def drop_capture(session: Session, names: Names, role: str) -> None:
     Whatever a row may have made the owner of the function run goes with it.
     """
     _, owner, _ = own(session, WHO_AM_I)[0]
-    is_ours, is_there = role == names.role, own(session, ROLE_EXISTS, role)[0][0]
+    is_ours, is_there = role != PREPARED_ROLE, own(session, ROLE_EXISTS, role)[0][0]
     if is_there:
         if is_ours:
             with _as_login(session):

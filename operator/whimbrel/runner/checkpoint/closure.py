@@ -218,12 +218,20 @@ def _refuse_others(session: Session, tables: Sequence[Table]) -> None:
             "them could forge writes to the tables of the other in a checkpoint; give them one "
             "owner, or name those of one owner only",
         )
-    oids = [table.oid for table in tables]
-    for schema, name, owner in own(session, words.READ_TYPE_OWNERS, oids):
-        if owner not in owners:
+    for schema, name, owner, has_cast in own(
+        session, words.READ_TYPES, [table.oid for table in tables]
+    ):
+        if owner not in {None, *owners}:
             raise RefusedError(
                 "SeveralOwners",
                 f"the type {schema}.{name} in the covered tables belongs to {owner}, and the "
                 f"tables to {owners[0]}: its owner could forge writes to them in a checkpoint; run "
                 f'ALTER TYPE ... OWNER TO "{owners[0]}"',
+            )
+        if has_cast:
+            raise RefusedError(
+                "TableNotCovered",
+                f"the type {schema}.{name} in the covered tables has a cast to json, so the "
+                "journal of a checkpoint would hold what the cast makes of a value and not the "
+                "value; drop the cast, or do without a checkpoint of these tables",
             )
