@@ -88,6 +88,7 @@ class History:
         loose: Inserts without an answer whose key the database draws, by token.
         ids: Keys that sequences handed out, by role.
         audits: What must stand in the audit: (op, touched or account).
+        former: The key that a row had before its key was changed, by role and key.
         doubts: How many statements more may stand there.
         told: How many statements had which end, by phase.
     """
@@ -96,6 +97,7 @@ class History:
     loose: dict[str, Row] = field(default_factory=dict)
     ids: dict[str, list[int]] = field(default_factory=dict)
     audits: Counter[Key] = field(default_factory=Counter)
+    former: dict[tuple[str, Key], Key] = field(default_factory=dict)
     doubts: int = 0
     told: Counter[tuple[str, str]] = field(default_factory=Counter)
 

@@ -144,11 +144,16 @@ class Bench:
         return False
 
     def recorded(self, table: Table, key: Key, column: str) -> list[str]:
-        """Return what the conflicts say of a column of a row."""
+        """Return what the conflicts say of a column of a row, under any key that it had."""
+        keys, former = [key], {}
+        for each in self.case.histories:
+            former |= each.former
+        while (table.role, keys[-1]) in former and len(keys) < 99:
+            keys.append(former[table.role, keys[-1]])
         return [
             each.value
             for each in self.case.conflicts
-            if (each.role, each.key) == (table.role, key) and each.column in (column, "")
+            if each.role == table.role and each.key in keys and each.column in (column, "")
         ]
 
 
@@ -274,7 +279,7 @@ def copies_that_others_may_read(bench: Bench) -> Iterator[str]:
     asked = (
         "SELECT c.relname, pg_get_userbyid(a.grantee) FROM pg_class c JOIN pg_namespace n"
         " ON n.oid = c.relnamespace, aclexplode(c.relacl) a WHERE n.nspname = 'whimbrel'"
-        " AND c.relname ~ '^(clone|kept|journal)_' AND a.grantee <> c.relowner"
+        " AND c.relkind <> 'S' AND c.relname ~ '^(clone|kept|journal)_' AND a.grantee <> c.relowner"
         " AND a.privilege_type <> 'INSERT'"
     )
     for name, who in bench.session.execute(asked).fetchall():

@@ -225,6 +225,8 @@ class Pen:
         (row, *others) = [each for each in before.possible if each is not None]
         assert not others, "the row of a move must be known"
 
+        self.history.former[table.role, new] = key
+
         def effects(found: Mapping[str, str | None]) -> list[Effect]:
             moved = {**row, **found, name: new[-1]}
             owed = {column: values[-1] for column, values in before.owed.items()}
