@@ -5,6 +5,7 @@ every PostgreSQL, with logins that are no superusers.
 """
 
 import json
+
 import psycopg
 import pytest
 
@@ -136,7 +137,7 @@ def test_our_function_cannot_be_attached_to_another_table(shop):
     shop.admin().run(f"grant usage on schema whimbrel to {shop.app.user}")
     shop.admin().run(f"grant create on schema public to {shop.app.user}")
     shop.app.run("create table public.mine (id int primary key, name text)")
-    forge = f"create trigger forge after insert on public.mine for each row execute function {{}}"
+    forge = "create trigger forge after insert on public.mine for each row execute function {}"
     assert refused(shop.app, forge.format(ready.names.function[:-1] + "'1')"))
     assert refused(shop.app, forge.format(ready.names.truncate_function))
     assert refused(shop.app, f"insert into whimbrel.{ready.journal} (number, op) values (1, 'D')")
@@ -217,8 +218,9 @@ def test_the_settings_of_a_writer_do_not_change_what_is_captured(shop):
     )
     shop.owner.run(f"grant all on app.odd to {shop.app.user}")
     insert = (
-        "insert into app.odd values ({}, 0.1::float8 + 0.2::float8, '\\x00ff', make_interval(days => -1, hours => 2),"
-        " '[2026-02-01,2026-03-04)', '2026-01-02 03:04:05+00')"
+        "insert into app.odd values ({}, 0.1::float8 + 0.2::float8, '\\x00ff',"
+        " make_interval(days => -1, hours => 2), '[2026-02-01,2026-03-04)',"
+        " '2026-01-02 03:04:05+00')"
     )
     with a_desk(shop.deploy) as desk:
         ready = open_checkpoint(wanted(shop, "odd"), desk)

@@ -4,7 +4,6 @@ import pytest
 
 from tests.db.checkpoint_desk import station
 from tests.db.checkpoint_tables import HARM, dump, make_rich
-from whimbrel.runner.checkpoint.transplant import describe_table, differences
 
 USERS = ("app", "User s")
 

@@ -53,7 +53,8 @@ CURRENT_ROLE: Final = "SELECT current_user::text, pg_catalog.current_setting('ro
 SET_ROLE: Final = "SELECT pg_catalog.set_config('role', $1, true)"
 
 # One line for whatever must not change while a checkpoint is open. xmin: a trigger that was
-# disabled and enabled again shows it nowhere else. Casts to json decide what becomes of a row. $1 function, $2 tables, $3 names of triggers.
+# disabled and enabled again shows it nowhere else. Casts to json decide what becomes of a row.
+# $1 function, $2 tables, $3 names of triggers.
 CAPTURE_LINES: Final = """
 SELECT 0::int8, pg_catalog.concat_ws('|', p.oid, p.xmin, pg_catalog.pg_get_userbyid(p.proowner),
     p.prosecdef, p.proconfig::text, p.proacl::text, pg_catalog.md5(p.prosrc), r.rolcanlogin,
@@ -73,20 +74,21 @@ GROUP BY c.oid ORDER BY 1
 
 IS_OVER: Final = "SELECT $1::timestamptz <= pg_catalog.clock_timestamp()"
 # Other sessions of a login ($1) in this database, but for ours: $2, and those that carry our name.
-# Everybody is shown the login of every session; the rest of another login's is hidden and counts.
+# Everybody is shown the login of every session; more of it only whoever asks as that login.
 SHARED_LOGIN: Final = (
     "SELECT a.pid FROM pg_catalog.pg_stat_activity a WHERE a.usename = $1::text"
     " AND a.datname = pg_catalog.current_database() AND a.pid <> pg_catalog.pg_backend_pid()"
-    " AND NOT a.pid = ANY ($2::int[]) AND a.backend_type = 'client backend'"
+    " AND NOT a.pid = ANY ($2::int[])"
+    " AND COALESCE(a.backend_type, 'client backend') = 'client backend'"
     " AND a.application_name IS DISTINCT FROM pg_catalog.current_setting('application_name')"
     " ORDER BY 1"
 )
-# Tables that still have a trigger of a checkpoint, wherever they are by now. $1 names of triggers.
+# Tables that still have triggers of a checkpoint, wherever they are by now. $1 names of triggers.
 FIND_TRIGGERS: Final = (
-    "SELECT n.nspname::text, c.relname::text, g.tgname::text FROM pg_catalog.pg_trigger g"
+    "SELECT DISTINCT n.nspname::text, c.relname::text FROM pg_catalog.pg_trigger g"
     " JOIN pg_catalog.pg_class c ON c.oid = g.tgrelid"
     " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
-    " WHERE g.tgname = ANY ($1::name[]) AND NOT g.tgisinternal ORDER BY 1, 2, 3"
+    " WHERE g.tgname = ANY ($1::name[]) AND NOT g.tgisinternal ORDER BY 1, 2"
 )
 
 
@@ -195,9 +197,12 @@ def create_triggers(
     )
 
 
-def drop_trigger(schema: str, table: str, name: str) -> str:
-    """Return the statement that drops a trigger."""
-    return f"DROP TRIGGER IF EXISTS {quote_identifier(name)} ON {quote_name(schema, table)}"
+def drop_triggers(names: Names, schema: str, table: str) -> tuple[str, ...]:
+    """Return the statements that drop the triggers of a table."""
+    target = quote_name(schema, table)
+    return tuple(
+        f"DROP TRIGGER IF EXISTS {quote_identifier(each)} ON {target}" for each in names.triggers
+    )
 
 
 def drop_functions(names: Names) -> tuple[str, ...]:

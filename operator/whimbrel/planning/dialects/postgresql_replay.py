@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
+from whimbrel.planning.dialects.postgresql_capture import in_true_order
 
 REPEATABLE_READ: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 # As the capture function pins them, so that text is read as it was written. No policy may hide a
 # row; compiling a question takes longer than asking it.
 PIN_FORMATS: Final = (
-    "SELECT set_config(name, setting, true) FROM (VALUES ('DateStyle', 'ISO, MDY'),"
+    "SELECT set_config(name, setting, true) FROM (VALUES ('DateStyle', 'ISO, YMD'),"
     " ('IntervalStyle', 'postgres'), ('TimeZone', 'UTC'), ('bytea_output', 'hex'),"
-    " ('extra_float_digits', '1'), ('lc_monetary', 'C'), ('row_security', 'off'), ('jit', 'off'))"
+    " ('extra_float_digits', '3'), ('row_security', 'off'), ('jit', 'off'))"
     " AS s (name, setting)"
 )
 # What we see, its bounds, and a number that no later transaction can come below.
@@ -39,6 +40,8 @@ class Replayed:
         title: What people call it.
         columns: Facts of its columns (`describe_table`), in their order.
         renamed: New name to old name, of columns that the migration renames.
+        live: Quoted name of the failed table, or "" where its rows cannot be found by the key.
+        same: Columns that it has with the same type.
     """
 
     ledger: str
@@ -50,6 +53,8 @@ class Replayed:
     key: tuple[str, ...]
     columns: tuple[Mapping[str, Any], ...]
     renamed: tuple[tuple[str, str], ...] = ()
+    live: str = ""
+    same: frozenset[str] = frozenset()
 
     @property
     def target(self) -> str:
@@ -95,7 +100,7 @@ def begin_round(table: Replayed) -> tuple[str, ...]:
     news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
     typed = ", ".join([*keys, *news])
     return (
-        f'CREATE TABLE {table.taken} (seq bigint, op "char", old json, new json, {typed})',
+        f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed})',
         f'CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
         f" patch json, base {table.target})",
         f"REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC",
@@ -108,26 +113,34 @@ def end_round(table: Replayed) -> str:
 
 
 def take_journal(table: Replayed) -> str:
-    """Return the statement that takes what $1 (a snapshot) does not show, above number $2."""
-    old = ", ".join(_key_of(table, "o"))
-    new = ", ".join(_key_of(table, "w"))
+    """Return the statement that takes what $1 (a snapshot) does not show, above number $2.
+
+    In the order in which it was written, which is not always that of the numbers.
+    """
+    old, new = ", ".join(_key_of(table, "o")), ", ".join(_key_of(table, "w"))
+    later = (
+        f"(SELECT * FROM {quote_name(table.ledger, table.journal)} j"
+        f" WHERE j.number = {table.number} AND j.seq > $2::bigint"
+        " AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot))"
+    )
     return (
-        f"INSERT INTO {table.taken} SELECT j.seq, j.op, j.old, j.new, {old}, {new}"
-        f" FROM {quote_name(table.ledger, table.journal)} j"
+        f"INSERT INTO {table.taken} SELECT j.place, j.op, j.old, j.new, {old}, {new}"
+        f" FROM ({in_true_order(later)}) j"
         f" CROSS JOIN LATERAL json_to_record(COALESCE(j.old, j.new)) AS o ({_key_record(table)})"
         f" CROSS JOIN LATERAL json_to_record(COALESCE(j.new, j.old)) AS w ({_key_record(table)})"
-        f" WHERE j.number = {table.number} AND j.seq > $2::bigint"
-        " AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot)"
     )
 
 
 def read_moves(table: Replayed) -> str:
-    """Return the question for the changes of a key: each of them is a window of its own."""
-    return f"SELECT seq FROM {table.taken} WHERE {_moved(table)} ORDER BY seq"
+    """Return the question for the changes of a key, each a window of its own: before it, it."""
+    return (
+        "SELECT s.before::text, s.seq::text FROM (SELECT *, COALESCE(lag(seq) OVER"
+        f" (ORDER BY seq), 0) AS before FROM {table.taken}) s WHERE {_moved(table)} ORDER BY s.seq"
+    )
 
 
 def make_patch(table: Replayed) -> str:
-    """Return the statement that says what happens to each row, for the numbers $1 to $2.
+    """Return the statement that says what happens to each row, above number $1 up to $2.
 
     Rows that are not in the clone were made by the migration, and columns that the old shape does
     not know: both are recorded as conflicts, never dropped in silence.
@@ -164,7 +177,7 @@ def _written(table: Replayed) -> str:
     both, keys, name = [*k, *_columns("n", table.key)], _listed(k, "p."), _old_name(table)
     return (
         f"WITH part AS MATERIALIZED (SELECT * FROM {table.taken}"
-        " WHERE seq BETWEEN $1::bigint AND $2::bigint),"
+        " WHERE seq > $1::numeric AND seq <= $2::numeric),"
         f" ends AS MATERIALIZED (SELECT {', '.join(both)}, max(seq) FILTER (WHERE op = 'I') AS cut,"
         " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS last,"
         " (array_agg(COALESCE(new, old) ORDER BY seq DESC))[1] AS seen"
@@ -194,9 +207,9 @@ def remove_rows(table: Replayed) -> str:
     have gone from one row to another.
     """
     return (
-        f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p WHERE {_match(table, 'k', 'p')})"
-        f" DELETE FROM {table.target} c USING {table.patch} p WHERE {_match(table, 'n', 'p')}"
-        f" AND {_moved(table, 'p.')}"
+        f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p"
+        f" WHERE {_match(table, 'k', 'p')}) DELETE FROM {table.target} c USING {table.patch} p"
+        f" WHERE {_match(table, 'n', 'p')} AND {_moved(table, 'p.')}"
     )
 
 
@@ -204,10 +217,12 @@ def put_rows(table: Replayed) -> str:
     """Return the statement that puts rows $1 to $2 of the patch in, as they must be now."""
     columns = [each for each in table.columns if not each["generated"]]
     listed = ", ".join(quote_identifier(each["name"]) for each in columns)
+    values = ", ".join(_value(each, table) for each in columns)
+    live = f" LEFT JOIN {table.live} c ON {_match(table, 'n', 'p')}" if table.live else ""
     return (
         f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE"
-        f" SELECT {', '.join(map(_value, columns))} FROM {table.patch} p"
-        " CROSS JOIN LATERAL json_populate_record(p.base, p.patch) AS r"
+        f" SELECT {values} FROM {table.patch} p"
+        f" CROSS JOIN LATERAL json_populate_record(p.base, p.patch) AS r{live}"
         " WHERE p.op <> 'D' AND p.place BETWEEN $1::bigint AND $2::bigint ORDER BY p.place"
     )
 
@@ -252,16 +267,24 @@ def read_orphans(foreign: Mapping[str, Any], child: str, parent: str) -> str:
     )
 
 
-def _value(column: Mapping[str, Any]) -> str:
-    """Return the expression for a column: of the patch, else as it was, else the default."""
+def _value(column: Mapping[str, Any], table: Replayed) -> str:
+    """Return the expression for a column: of the patch, else as it was, else the default.
+
+    JSON does not tell everything of a value that is no scalar: a JSON null in it is like no value,
+    an array begins anywhere. Where the failed table has a value that looks the same, that is it.
+    """
     name, literal = quote_identifier(column["name"]), quote_literal(column["name"])
-    found = f"r.{name}"
+    found, patched = f"r.{name}", f"p.patch -> {literal}"
     if column["base"] in _JSON:  # verbatim; what was populated may have been written anew
-        new = f"NULLIF((p.patch -> {literal})::text, 'null')::{column['type']}"
-        found = f"CASE WHEN p.patch -> {literal} IS NULL THEN r.{name} ELSE {new} END"
+        new = f"NULLIF(({patched})::text, 'null')::{column['type']}"
+        found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {new} END"
+    is_scalar = column["is_scalar"] and column["base"] not in _JSON
+    if table.live and column["name"] in table.same and not is_scalar:
+        same = f"to_json(c.{name})::text = ({patched})::text"
+        found = f"CASE WHEN {same} THEN c.{name} ELSE {found} END"
     if column["default"] is None:
         return found
-    missing = f"p.op = 'I' AND p.patch -> {literal} IS NULL"
+    missing = f"p.op = 'I' AND {patched} IS NULL"
     return f"CASE WHEN {missing} THEN {column['default']} ELSE {found} END"
 
 

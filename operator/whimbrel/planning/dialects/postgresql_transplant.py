@@ -60,6 +60,7 @@ SELECT 'column', c.oid, a.attname::text, jsonb_build_object(
     'base', (WITH RECURSIVE b AS (SELECT a.atttypid AS id UNION SELECT t.typbasetype FROM b
      JOIN pg_type t ON t.oid = b.id AND t.typtype = 'd')
      SELECT min(t.oid::regtype::text) FROM b JOIN pg_type t ON t.oid = b.id AND t.typtype <> 'd'),
+    'is_scalar', y.typcategory NOT IN ('A', 'C'),
     'collation', CASE WHEN a.attcollation <> 0 THEN a.attcollation::regcollation::text END,
     'default', pg_get_expr(d.adbin, d.adrelid), 'identity', a.attidentity,
     'generated', a.attgenerated, 'storage', a.attstorage, 'compression', a.attcompression,
@@ -67,6 +68,7 @@ SELECT 'column', c.oid, a.attname::text, jsonb_build_object(
     'options', a.attoptions, 'comment', col_description(c.oid, a.attnum),
     'acl', {_RIGHTS.format(acl="a.attacl")})
 FROM relation c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type y ON y.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum""",
     f"""
 SELECT CASE WHEN k.conrelid = c.oid THEN 'constraint' ELSE 'inbound' END, c.oid, k.conname::text,
@@ -128,7 +130,8 @@ FROM relation c JOIN pg_publication_rel r ON r.prrelid = c.oid
 JOIN pg_publication p ON p.oid = r.prpubid""",
     f"""
 SELECT 'sequence', c.oid, q.relname::text, jsonb_build_object('schema', n.nspname,
-    'oid', q.oid::bigint, 'column', a.attname, 'identity', d.deptype = 'i', 'owner', pg_get_userbyid(q.relowner),
+    'oid', q.oid::bigint, 'column', a.attname, 'identity', d.deptype = 'i',
+    'owner', pg_get_userbyid(q.relowner),
     'type', s.seqtypid::regtype::text, 'start', s.seqstart, 'increment', s.seqincrement,
     'min', s.seqmin, 'max', s.seqmax, 'cache', s.seqcache, 'cycle', s.seqcycle,
     'persistence', q.relpersistence, 'last', pg_sequence_last_value(q.oid),

@@ -72,11 +72,11 @@ def _give_away(session: Session, names: Names) -> str:
 def _to_role_of_ours(session: Session, names: Names, owner: str) -> str:
     # Other databases of the server have the same roles, and may be copies of this one.
     role = f"{PREPARED_ROLE}_{secrets.token_hex(8)}"
-    with _as_login(session):
+    with as_login(session):
         own(session, words.create_role(role))
         own(session, words.lend_role(role, owner))
     _hand_over(session, names, role, owner)
-    with _as_login(session):
+    with as_login(session):
         own(session, words.take_back_role(role, owner))
     return role
 
@@ -104,7 +104,7 @@ def _unprepared(names: Names, login: str, owner: str) -> RefusedError:
 
 
 @contextmanager
-def _as_login(session: Session) -> Iterator[None]:
+def as_login(session: Session) -> Iterator[None]:
     """Be the login itself, which may make roles, and not the owner role that it takes on."""
     with _changing_role(session):
         own(session, NO_ROLE)
@@ -171,7 +171,7 @@ def drop_capture(session: Session, names: Names, role: str) -> None:
     is_ours, is_there = role != PREPARED_ROLE, own(session, ROLE_EXISTS, role)[0][0]
     if is_there:
         if is_ours:
-            with _as_login(session):
+            with as_login(session):
                 own(session, words.lend_role(role, owner))
         with acting_as(session, role):
             own(session, words.drop_owned(role) if is_ours else words.drop_functions(names)[0])
@@ -179,5 +179,5 @@ def drop_capture(session: Session, names: Names, role: str) -> None:
     for statement in (*words.drop_functions(names), words.drop_journal(names)):
         own(session, statement)
     if is_there and is_ours:
-        with _as_login(session):
+        with as_login(session):
             own(session, words.drop_role(role))

@@ -23,10 +23,9 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
     until_unlocked(desk, "discarding the checkpoint", partial(_close, checkpoint, desk))
     names = checkpoint.names
-    for schema, table, trigger in own(desk.session, words.FIND_TRIGGERS, names.triggers):
-        statement = words.drop_trigger(schema, table, trigger)
+    for schema, table in own(desk.session, words.FIND_TRIGGERS, names.triggers):
         what = f"discarding the checkpoint of {schema}.{table}"
-        until_unlocked(desk, what, partial(_run, desk, statement))
+        until_unlocked(desk, what, partial(_detach, checkpoint, desk, (schema, table)))
     until_unlocked(desk, "discarding the checkpoint", partial(_drop, checkpoint, desk))
 
 
@@ -36,10 +35,11 @@ def _close(checkpoint: Checkpoint, desk: Desk) -> None:
         set_state(desk.ledger, checkpoint.id, State.CLOSING, reason=checkpoint.reason)
 
 
-def _run(desk: Desk, statement: str) -> None:
+def _detach(checkpoint: Checkpoint, desk: Desk, table: tuple[str, str]) -> None:
     with desk.session.transaction():
         desk.guard(desk.session)
-        own(desk.session, statement)
+        for statement in words.drop_triggers(checkpoint.names, *table):
+            own(desk.session, statement)
 
 
 def _drop(checkpoint: Checkpoint, desk: Desk) -> None:

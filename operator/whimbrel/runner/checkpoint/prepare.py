@@ -1,10 +1,9 @@
 """Gives the clones all that takes time, while the application goes on with the failed tables."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.planning.dialects import postgresql_prepare as words
+from whimbrel.planning.checkpoint.clone import missing
 from whimbrel.planning.dialects.fates import Fate
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
@@ -56,21 +55,3 @@ def _run(covered: Covered, desk: Desk, statement: str) -> None:
             f"{' '.join(statement.split()[:6])} ...; nothing has been changed back: the application"
             " goes on with the migrated tables",
         ) from error
-
-
-def missing(then: Mapping[str, Any], clone: Mapping[str, Any]) -> list[str]:
-    """Return the statements that a clone still needs before it can take the table's place.
-
-    Foreign keys are not among them: on a clone they would stop the application's own deletes.
-    """
-    prefix = clone["table"]["name"]
-    return [
-        *words.prepare_table(then, clone),
-        *words.prepare_not_null(then, clone),
-        *words.prepare_columns(then, clone),
-        *words.prepare_identity(then, clone),
-        *words.prepare_indexes(then, clone, prefix),
-        *words.prepare_checks(then, clone),
-        *words.prepare_identity_of_rows(then, clone),
-        *words.prepare_comments(then, clone, prefix),
-    ]

@@ -5,12 +5,19 @@ from dataclasses import dataclass
 
 from whimbrel.model.errors import HeldError
 from whimbrel.runner.checkpoint.conflicts import count_conflicts, expect_no_conflicts
+from whimbrel.runner.checkpoint.copy import expect_clones
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_state
 from whimbrel.runner.checkpoint.prepare import prepare_clones
-from whimbrel.runner.checkpoint.replay import Progress, catch_up, refuse_orphans, replay_round
+from whimbrel.runner.checkpoint.replay import (
+    begin_replay,
+    catch_up,
+    refuse_orphans,
+    replay_round,
+)
 from whimbrel.runner.checkpoint.swap import swap
+from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.session import Session
 
 
@@ -52,12 +59,14 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
 
 
 def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]) -> None:
+    expect_capture(checkpoint, desk.session)
     if checkpoint.state is State.READY:
+        expect_clones(checkpoint, desk.session)
         with desk.session.transaction():
             desk.guard(desk.session)
             set_state(desk.ledger, checkpoint.id, State.RESTORING)
     prepare_clones(checkpoint, desk)
-    progress = catch_up(checkpoint, desk, Progress(checkpoint.snapshot))
+    progress = catch_up(checkpoint, desk, begin_replay(checkpoint, desk))
     progress, _ = replay_round(checkpoint, desk, progress, refuse_orphans)
     progress = catch_up(checkpoint, desk, progress)
     expect_no_conflicts(checkpoint, desk)

@@ -11,16 +11,14 @@ from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, read_error
 from whimbrel.runner.sessions import sorted_error
 
-_PATIENCE: Final = 60.0
+_PATIENCE: Final = 60.0  # seconds to go on trying
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _RANDOM: Final = secrets.SystemRandom()
 T = TypeVar("T")
 
 
-def until_unlocked(
-    desk: Desk, what: str, effect: Callable[[], T], *, patience: float = _PATIENCE
-) -> T:
+def until_unlocked(desk: Desk, what: str, effect: Callable[[], T]) -> T:
     """Carry out a transaction that gives way to others, as often as it takes.
 
     Between two tries everybody who waited behind us goes first.
@@ -29,13 +27,12 @@ def until_unlocked(
         desk: Where the work is done.
         what: What it does, as the start of a sentence.
         effect: A transaction of the desk's session; another try after an error must be right.
-        patience: Seconds to go on trying.
 
     Raises:
         TransientError: The lock was not to be had, we are to stop, or the connection broke.
         FailedError: The server refuses it.
     """
-    end, pause = time.monotonic() + patience, _FIRST_PAUSE
+    end, pause = time.monotonic() + _PATIENCE, _FIRST_PAUSE
     while True:
         try:
             return effect()

@@ -25,7 +25,7 @@ _LISTS: Final = {
 }
 # Facts that are kept and not compared: they move when nothing has changed, or follow from others.
 _NOT_COMPARED: Final = frozenset(
-    {"last", "validated", "tail", "target", "depth", "base", "oid", "reads"}
+    {"last", "validated", "tail", "target", "depth", "base", "oid", "reads", "is_scalar"}
 )
 
 

@@ -7,7 +7,7 @@ from whimbrel.model.errors import HeldError, RefusedError, WhimbrelError
 from whimbrel.planning.dialects import postgresql_capture as words
 from whimbrel.planning.dialects.postgresql import quote_name
 from whimbrel.planning.dialects.postgresql_checkpoint import FIND_RELATION
-from whimbrel.runner.checkpoint.capture import FUNCTION, read_capture
+from whimbrel.runner.checkpoint.capture import FUNCTION, as_login, read_capture
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
@@ -102,7 +102,8 @@ def expect_login(
         RefusedError: Somebody has, and no checkpoint is open.
         HeldError: Somebody has, `while_open`.
     """
-    others = own(session, words.SHARED_LOGIN, login, sorted(our_pids))
+    with session.transaction(), as_login(session):
+        others = own(session, words.SHARED_LOGIN, login, sorted(our_pids))
     if others:
         raise _shared(login, len(others), while_open=while_open)
 

@@ -1,0 +1,284 @@
+"""The exchange of failed tables and their clones, as a list of statements."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from whimbrel.planning.checkpoint.clone import (
+    create_index,
+    index_name,
+    sequence_name,
+    sequence_options,
+)
+from whimbrel.planning.checkpoint.dress import (
+    comment,
+    create_view,
+    dress,
+    drop_view,
+    owner,
+    rights,
+    spelled,
+)
+from whimbrel.planning.checkpoint.facts import (
+    NOTHING,
+    Facts,
+    foreign_keys,
+    is_checked,
+    is_late,
+    merged_views,
+    place_of,
+    stale_views,
+)
+from whimbrel.planning.dialects import postgresql_dependents as words
+from whimbrel.planning.dialects.postgresql_dependents import Raw, fill
+
+
+@dataclass(frozen=True)
+class Side:
+    """A covered table before the exchange.
+
+    Attributes:
+        then: What it was like.
+        live: What the failed table is like, None where the migration has dropped it.
+        clone: What the clone is like.
+        kept: Where the failed table goes.
+        sequences: Where the sequences are now that columns owned, by oid.
+        views: Those that read the failed table, and those that have taken a name that is needed.
+    """
+
+    then: Facts
+    live: Facts | None
+    clone: Facts
+    kept: tuple[str, str]
+    sequences: Mapping[int, tuple[str, str]]
+    views: tuple[Facts, ...]
+
+
+def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
+    """Return the statements of the exchange, in their order; `triggers` are those of the capture.
+
+    The failed tables go first, so that all names are free.
+    """
+    live_views = merged_views(side.views for side in sides)
+    views = merged_views(side.then["views"] for side in sides)
+    stale = stale_views(views, live_views)
+    live = [side.live for side in sides if side.live]
+    found = [drop_view(each) for each in stale]
+    found += [_drop_foreign_key(each) for each in foreign_keys(live)]
+    for side in sides:
+        if side.live:
+            found += _set_aside(side, side.live, tuple(triggers))
+    for side in sides:
+        found += _put_in_place(side)
+    for each in foreign_keys(side.then for side in sides):
+        found += _foreign_key(each)
+    for side in sides:
+        found += _publish(side.then)
+    gone = {place_of(each) for each in stale}
+    there = {place_of(each): each for each in live_views if place_of(each) not in gone}
+    for view in views:
+        if not is_late(view, views):
+            now = there.get(place_of(view), NOTHING)
+            found += [create_view(view, replace=bool(now)), *dress(view, now)]
+    return found
+
+
+def lock(sides: tuple[Side, ...]) -> str:
+    """Return the statement that keeps everybody away from the tables and from their neighbours.
+
+    A foreign key is made and dropped on both of its sides. Always in the same order.
+    """
+    tables, gone = {place_of(each.live) for each in sides if each.live}, set[tuple[str, str]]()
+    found = set(tables)
+    for side in sides:
+        gone.add(place_of(side.then))
+        for each in foreign_keys(filter(None, (side.then, side.live))):
+            found |= {(each["schema"], each["table"]), (each["target"][0], each["target"][1])}
+    listed = ", ".join(spelled(each) for each in sorted((found - gone) | tables))
+    return fill(words.LOCK, tables=Raw(listed))
+
+
+def _rename(thing: str, place: tuple[str, str], new: str) -> str:
+    change = Raw(fill(words.RENAME, new=new))
+    return fill(words.ALTER_RELATION, kind=Raw(thing), name=place, change=change)
+
+
+def _move(thing: str, place: tuple[str, str], schema: str) -> str:
+    change = Raw(fill(words.SET_SCHEMA, schema=schema))
+    return fill(words.ALTER_RELATION, kind=Raw(thing), name=place, change=change)
+
+
+def _set_aside(side: Side, live: Facts, triggers: tuple[str, ...]) -> list[str]:
+    """Return the statements that take a failed table out of the way.
+
+    It keeps its rows and its indexes, and nothing that could reach another table, as foreign keys,
+    which are gone already, and publications do.
+    """
+    schema, (ledger, kept), table = live["table"]["schema"], side.kept, Raw(spelled(place_of(live)))
+    who = {grantee for grantee, *_ in live["table"]["acl"] or ()} - {live["table"]["owner"]}
+    who |= {grantee for each in live["columns"] for grantee, *_ in each["acl"] or ()}
+    thing = Raw(f"TABLE {spelled(side.kept)}")
+    return [
+        *(fill(words.DROP_ON, kind=Raw("TRIGGER"), name=each, table=table) for each in triggers),
+        *(
+            fill(words.DO_NOT_PUBLISH, name=each["name"], table=table)
+            for each in live["publications"]
+        ),
+        *(
+            fill(words.DROP_STATISTICS, name=(each["schema"], each["name"]))
+            for each in live["statistics"]
+        ),
+        *_part_sequences(side, live),
+        *(
+            _rename("INDEX", (schema, each["name"]), index_name(kept, number))
+            for number, each in enumerate(live["indexes"])
+        ),
+        _rename("TABLE", place_of(live), kept),
+        _move("TABLE", (schema, kept), ledger),
+        *(
+            fill(words.REVOKE, column=Raw(""), thing=thing, who=words.roles([each]))
+            for each in sorted(who)
+        ),
+    ]
+
+
+def _part_sequences(side: Side, live: Facts) -> list[str]:
+    """Let go of the sequences that stay, and rename those that go: their names are needed."""
+    stay = {each["oid"] for each in side.then["sequences"] if not each["identity"]}
+    found = []
+    for number, each in enumerate(live["sequences"]):
+        place = (each["schema"], each["name"])
+        if each["oid"] in stay:
+            change = Raw(words.OWNED_BY_NONE)
+            found.append(fill(words.ALTER_SEQUENCE, name=place, change=change))
+        else:
+            found.append(_rename("SEQUENCE", place, sequence_name(side.kept[1], number)))
+    return found
+
+
+def _put_in_place(side: Side) -> list[str]:
+    """Return the statements that give a prepared clone the name, and all that hangs on it.
+
+    Foreign keys, publications and views come later, when all tables stand.
+    """
+    then, clone = side.then, side.clone
+    (schema, name), now = place_of(then), clone["table"]["name"]
+    return [
+        _move("TABLE", place_of(clone), schema),
+        _rename("TABLE", (schema, now), name),
+        *(
+            _rename("INDEX", (schema, index_name(now, number)), each["name"])
+            for number, each in enumerate(then["indexes"])
+        ),
+        *_sequences(side, now),
+        *dress(then, clone),
+        *_owned(then),
+    ]
+
+
+def _sequences(side: Side, clone: str) -> list[str]:
+    found = []
+    for number, each in enumerate(side.then["sequences"]):
+        schema, name = each["schema"], each["name"]
+        if each["identity"]:
+            found.append(_rename("SEQUENCE", (schema, sequence_name(clone, number)), name))
+            continue
+        there = side.sequences.get(each["oid"])
+        if there and there[0] != schema:
+            found.append(_move("SEQUENCE", there, schema))
+        if there and there[1] != name:
+            found.append(_rename("SEQUENCE", (schema, there[1]), name))
+        found.append(
+            fill(
+                words.SEQUENCE,
+                word=Raw("ALTER" if there else "CREATE"),
+                name=(schema, name),
+                type=Raw(each["type"]),
+                options=sequence_options(each),
+            )
+        )
+    return found
+
+
+def _owned(then: Facts) -> list[str]:
+    """Return what only works once the table has its owner: a sequence must have the same."""
+    found, table = [], Raw(spelled(place_of(then)))
+    for each in then["sequences"]:
+        place = (each["schema"], each["name"])
+        thing = f"SEQUENCE {spelled(place)}"
+        now = [["", "", False]]  # somebody may have got rights on a sequence that has stayed
+        if each["identity"]:
+            now = []
+        else:
+            change = Raw(fill(words.OWNED_BY, table=table, column=each["column"]))
+            found += owner(thing, each, NOTHING)
+            found.append(fill(words.ALTER_SEQUENCE, name=place, change=change))
+        found += rights(thing, each["acl"], now)
+        found += comment(thing, each, {"comment": ""})
+    return found
+
+
+def _drop_foreign_key(each: Facts) -> str:
+    change = Raw(fill(words.DROP_CONSTRAINT, name=each["name"]))
+    return fill(words.ALTER_TABLE, table=(each["schema"], each["table"]), change=change)
+
+
+def _foreign_key(each: Facts) -> list[str]:
+    """Return the statements that make a foreign key at once: what is there is not looked at."""
+    child = (each["schema"], each["table"])
+    definition = Raw(each["definition"] + (" NOT VALID" if is_checked(each) else ""))
+    change = Raw(fill(words.ADD_CONSTRAINT, name=each["name"], definition=definition))
+    thing = f"CONSTRAINT {words.names([each['name']])} ON {spelled(child)}"
+    return [
+        fill(words.ALTER_TABLE, table=child, change=change),
+        *comment(thing, each, NOTHING),
+    ]
+
+
+def validate(each: Facts) -> str:
+    """Return the statement that looks at what is there; it keeps no writer away."""
+    change = Raw(fill(words.VALIDATE, name=each["name"]))
+    return fill(words.ALTER_TABLE, table=(each["schema"], each["table"]), change=change)
+
+
+def _publish(then: Facts) -> list[str]:
+    """Return the statements that put a table into its publications."""
+    return [
+        fill(
+            words.PUBLISH,
+            name=each["name"],
+            table=place_of(then),
+            columns=Raw(f" ({words.names(each['columns'])})" if each["columns"] else ""),
+            where=Raw(f" WHERE ({each['filter']})" if each["filter"] else ""),
+        )
+        for each in then["publications"]
+    ]
+
+
+def replace_rows_view(view: Facts, now: Facts, ledger: str, name: str) -> list[str]:
+    """Return the statements that put a new materialised view into an old one's place.
+
+    Its rows and indexes are made first: the old one, which gets `name` in the ledger's schema, is
+    read until the last moment.
+    """
+    new, (schema, called) = f"{name}n", place_of(view)
+    made = [create_view(view, replace=False, place=(ledger, new))]
+    for number, each in enumerate(view["indexes"]):
+        made.append(create_index(each, (ledger, new), index_name(new, number)))
+    made.append(fill(words.ANALYZE, table=(ledger, new)))
+    if now and now["table"]["kind"] != "m":
+        made.append(drop_view(now))
+    elif now:
+        made += [
+            *(
+                _rename("INDEX", (schema, each["name"]), index_name(name, number))
+                for number, each in enumerate(now["indexes"])
+            ),
+            _rename("MATERIALIZED VIEW", (schema, called), name),
+            _move("MATERIALIZED VIEW", (schema, name), ledger),
+        ]
+    made.append(_move("MATERIALIZED VIEW", (ledger, new), schema))
+    made.append(_rename("MATERIALIZED VIEW", (schema, new), called))
+    for number, each in enumerate(view["indexes"]):
+        made.append(_rename("INDEX", (schema, index_name(new, number)), each["name"]))
+        made += comment(f"INDEX {spelled((schema, each['name']))}", each, NOTHING)
+    return [*made, *dress(view, NOTHING)]
