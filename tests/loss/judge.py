@@ -143,6 +143,14 @@ class Bench:
             return True
         return False
 
+    def is_excused(
+        self, table: Table, key: Key, states: tuple[State, State], columns: list[str]
+    ) -> bool:
+        """Whether a write has no place in the old shape, and stands in a conflict."""
+        if not self.cannot_be(table, *states, columns):
+            return False
+        return all(self.recorded(table, key, name) for name in columns if name not in table.key)
+
     def recorded(self, table: Table, key: Key, column: str) -> list[str]:
         """Return what the conflicts say of a column of a row, under any key that it had."""
         keys, former = [key], {}
@@ -165,11 +173,13 @@ def lost_writes(bench: Bench) -> Iterator[str]:
         columns, then = min(found, key=lambda each: len(each[0]))
         if not columns:
             continue
-        if bench.cannot_be(table, now, then, columns) and all(
-            bench.recorded(table, key, column) for column in columns if column not in table.key
-        ):
-            continue
-        yield f"row {table.role} {', '.join(key)}: {_said(columns, now, then)}"
+        if now is None or then is None:
+            wrong = [] if bench.is_excused(table, key, (now, then), columns) else columns
+        else:
+            each = ([name] for name in columns)
+            wrong = [one[0] for one in each if not bench.is_excused(table, key, (now, then), one)]
+        if wrong:
+            yield f"row {table.role} {', '.join(key)}: {_said(wrong, now, then)}"
 
 
 def _said(columns: list[str], now: State, then: State) -> str:
