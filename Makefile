@@ -158,6 +158,10 @@ $(BENCHES):
 bench-runner: venv ## CPU of one runner with nothing to do (no cluster needed)
 	@$(BIN)/python -m bench.runner
 
+.PHONY: bench-checkpoint
+bench-checkpoint: venv system ## A checkpoint of 2,000,000 rows against a bare copy; writers meanwhile (no cluster needed)
+	@$(BIN)/python -m bench.checkpoint
+
 .PHONY: bench-overhead
 bench-overhead: venv system launcher ## Each tool behind the runner, against the bare tool (no cluster needed)
 	@$(BIN)/python -m bench.overhead

@@ -206,12 +206,16 @@ def feel(place: Place, rounds: int) -> None:
         rate(writes, after) / rate(writes, before)
         for before, after in zip(without, with_journal, strict=True)
     ]
-    stall = max(each.seconds for span in changing for each in inside(writes, span))
+    stall, usual = (
+        max(each.seconds for span in spans for each in inside(writes, span)) * 1000
+        for spans in (changing, without)
+    )
     say(
         f"writers: {statistics.median(rate(writes, each) for each in without):.0f} writes/s, with"
         f" an open journal {statistics.median(rate(writes, each) for each in with_journal):.0f}:"
         f" {statistics.median(ratios):.0%} (bar 85%); longest write while it was opened or dropped"
-        f" {stall * 1000:.0f} ms; errors: {len(errors)} of {len(writes)} {errors[:1]}"
+        f" {stall:.0f} ms, without a checkpoint {usual:.0f} ms; errors: {len(errors)} of"
+        f" {len(writes)} {errors[:1]}"
     )
 
 

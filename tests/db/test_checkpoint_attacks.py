@@ -5,13 +5,16 @@ every PostgreSQL, with logins that are no superusers.
 """
 
 import json
+from dataclasses import replace
 
 import psycopg
 import pytest
 
 from tests.db.checkpoints import Shop, a_desk, a_shop, journal, refused, wanted
+from tests.db.orders import until
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.runner.checkpoint.discard import discard
+from whimbrel.runner.checkpoint.manifest import read_checkpoint
 from whimbrel.runner.checkpoint.open import open_checkpoint
 from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.ledger import install_ledger
@@ -282,3 +285,25 @@ def test_a_replica_session_is_captured_too(shop):
             admin.execute("truncate app.users")
     assert [op for _, op, *_ in journal(shop, ready)] == ["D"]
     assert shop.app.run("select count(*) from app.users") == [(499,)]
+
+
+def test_a_copy_of_the_database_takes_nothing_from_the_original(shop):
+    """CREATE DATABASE ... TEMPLATE copies the ledger too; roles are those of the whole server."""
+    before = shop.traces()
+    with a_desk(shop.deploy) as desk:
+        ready = open_checkpoint(wanted(shop), desk)
+    copied = f"{shop.owner.dbname}_copy"
+    until(lambda: not shop.admin().run(
+        "select 1 from pg_stat_activity where datname = %s and pid <> pg_backend_pid()",
+        shop.owner.dbname,
+    ))  # fmt: skip
+    server = replace(shop.admin(), dbname="postgres")
+    server.run(f"create database {copied} template {shop.owner.dbname} owner {shop.owner.user}")
+    with a_desk(replace(shop.deploy, dbname=copied)) as desk:
+        discard(read_checkpoint(desk.ledger, ready.id), desk)
+    shop.app.run("delete from app.users where id = 1")
+    assert [op for _, op, *_ in journal(shop, ready)] == ["D"]
+    server.run(f"drop database {copied}")
+    with a_desk(shop.deploy) as desk:
+        discard(ready, desk)
+    assert shop.traces() == before

@@ -49,6 +49,13 @@ MAY_OWN: Final = (
     " OR r.rolbypassrls OR EXISTS (SELECT FROM pg_catalog.pg_auth_members m WHERE m.member = r.oid)"
     " FROM pg_catalog.pg_roles r WHERE r.rolname = $1::text"
 )
+# Whether a role ($1) is used in another database: that one may be a copy of ours, ledger and all.
+IS_USED_ELSEWHERE: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_shdepend d JOIN pg_catalog.pg_roles r"
+    " ON r.oid = d.refobjid WHERE r.rolname = $1::text AND d.dbid <> 0 AND d.dbid <> ("
+    "SELECT b.oid FROM pg_catalog.pg_database b WHERE b.datname = pg_catalog.current_database())"
+    " AND d.refclassid = 'pg_authid'::regclass)"
+)
 CURRENT_ROLE: Final = "SELECT current_user::text, pg_catalog.current_setting('role')"
 SET_ROLE: Final = "SELECT pg_catalog.set_config('role', $1, true)"
 

@@ -179,5 +179,6 @@ def drop_capture(session: Session, names: Names, role: str) -> None:
     for statement in (*words.drop_functions(names), words.drop_journal(names)):
         own(session, statement)
     if is_there and is_ours:
+        used = own(session, words.IS_USED_ELSEWHERE, role)[0][0]
         with as_login(session):
-            own(session, words.drop_role(role))
+            own(session, words.take_back_role(role, owner) if used else words.drop_role(role))

@@ -72,12 +72,9 @@ def _copy(desk: Desk, checkpoint: Checkpoint, covered: Covered) -> None:
     session, clone = desk.session, (checkpoint.schema, covered.clone)
     table = (covered.schema, covered.table)
     desk.tell(f"checkpoint: copying {covered}")
-    columns = _columns(session, table)
-    own(session, words.create_clone(clone, table))
-    keep_private(session, quote_name(*clone))
-    for statement in words.allow_nulls(clone, columns):
+    for statement in words.copy_table(clone, table, _columns(session, table)):
         own(session, statement)
-    own(session, words.copy_rows(clone, table, columns))
+    keep_private(session, quote_name(*clone))
 
 
 def _columns(session: Session, table: tuple[str, str]) -> tuple[words.Column, ...]:
