@@ -15,7 +15,7 @@ from tests.loss.shop import MADE_BY_MIGRATION, Shop, Table
 from tests.loss.statements import NewShape, Pen, Statement
 
 WRITERS = 4
-PAUSE = 0.004  # seconds between two statements: other tests use this machine too
+PAUSE = 0.02  # seconds between two statements: other tests use this machine too
 _OWN = 10_000  # how many keys each writer has of its own
 _MADE = 40  # rows of a migration that the application writes to
 
