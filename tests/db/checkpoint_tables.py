@@ -112,6 +112,9 @@ COMMENT ON MATERIALIZED VIEW app.totals IS 'kept view';
 GRANT SELECT ON app.totals TO {role};
 CREATE VIEW app.shown AS SELECT * FROM app.totals WHERE total > 0;
 CREATE MATERIALIZED VIEW app.twice AS SELECT total * 2 AS t FROM app.totals;
+CREATE MATERIALIZED VIEW app.empty AS SELECT id, name FROM app."User s" WITH NO DATA;
+ALTER MATERIALIZED VIEW app.empty ALTER name SET STATISTICS 9, ALTER name SET (n_distinct = 3);
+ALTER MATERIALIZED VIEW app.totals CLUSTER ON total_of;
 CREATE PUBLICATION {owner}_few FOR TABLE app."User s" {columns};
 INSERT INTO app.org SELECT i, 'org' || i FROM generate_series(1, 5) i;
 INSERT INTO app."User s" (org, email, name, doc, docb, tags, raw, balance, during)
@@ -131,6 +134,7 @@ COLUMNS = "(id, number, email, balance) WHERE (number > 0)"
 HARM = {
     "columns": """
 DROP TRIGGER touch ON app."User s"; DROP VIEW app.names CASCADE; DROP INDEX app.happy;
+DROP MATERIALIZED VIEW app.empty;
 ALTER TABLE app."User s" DROP COLUMN balance CASCADE;
 ALTER TABLE app."User s" ADD COLUMN score int DEFAULT 7, ALTER name TYPE text,
   ALTER name DROP DEFAULT, ALTER mood TYPE text, ALTER tags SET NOT NULL;

@@ -217,16 +217,86 @@ def test_what_the_caller_adds_is_in_the_same_transaction(place):
     assert place.database.run("SELECT * FROM mark") == [(2,)]
 
 
-def test_row_that_would_refer_to_none_holds_before_anything_changes(place):
+def test_row_of_a_table_that_is_not_restored_and_would_refer_to_none_holds(place):
     place.open(*COVERED)
-    place.migrate("INSERT INTO orgs (id, name) VALUES (70, 'made'); " + HARM)
-    place.database.run("UPDATE users SET org = 70 WHERE id = 5")
-    with pytest.raises(HeldError, match=r"1 rows of public\.users refer to rows"):
+    place.migrate("INSERT INTO users (id, name) VALUES (700, 'made')")
+    place.database.run("INSERT INTO notes VALUES (700, 'w')")
+    with pytest.raises(HeldError, match=r"1 rows of public\.notes would refer to rows"):
         place.restore()
-    assert place.database.run("SELECT name, org FROM users WHERE id = 5") == [("wrong", 70)]
-    place.database.run("UPDATE users SET org = 2 WHERE id = 5")
+    assert place.database.run("SELECT name FROM users WHERE id = 700") == [("made",)]
+    place.database.run("DELETE FROM notes WHERE who = 700")
     place.restore()
-    assert place.database.run("SELECT name, org FROM users WHERE id = 5") == [("n5", 2)]
+
+
+FAMILY = """
+CREATE TABLE parents (id int PRIMARY KEY, code text UNIQUE);
+CREATE TABLE children (id int PRIMARY KEY, dad int REFERENCES parents ON DELETE CASCADE
+  ON UPDATE CASCADE, mum int REFERENCES parents ON DELETE SET NULL,
+  code text DEFAULT 'c9' REFERENCES parents (code) ON DELETE SET DEFAULT ON UPDATE CASCADE);
+CREATE TABLE toys (id int PRIMARY KEY, who int NOT NULL REFERENCES children ON DELETE CASCADE);
+INSERT INTO parents SELECT i, 'c' || i FROM generate_series(1, 9) i;
+INSERT INTO children SELECT i, i, 1 + i % 9, 'c' || i FROM generate_series(1, 8) i;
+INSERT INTO toys SELECT i, 1 + i % 8 FROM generate_series(1, 16) i;
+"""
+
+
+def family(place, **options):
+    place.database.run(FAMILY)
+    place.open(("public", "parents"), **options)
+
+
+def test_foreign_keys_do_what_they_would_have_done(place):
+    family(place)
+    place.migrate("DELETE FROM toys; DELETE FROM children")
+    run = place.database.run
+    run("DELETE FROM parents WHERE id = 1")
+    run("UPDATE parents SET id = 20 WHERE id = 2")
+    run("UPDATE parents SET code = 'new' WHERE id = 3")
+    place.restore()
+    assert run(
+        "SELECT id, dad, mum, code FROM children WHERE id < 5 OR mum IS NULL ORDER BY id"
+    ) == [
+        (2, 20, 3, "c2"),
+        (3, 3, 4, "new"),
+        (4, 4, 5, "c4"),
+    ]
+    assert run("SELECT count(*) FROM toys") == [(14,)]
+    assert place.conflicts() == []
+
+
+def test_child_of_a_row_that_the_migration_made_is_recorded_with_its_own(place):
+    family(place)
+    place.migrate("INSERT INTO parents VALUES (900, 'made')")
+    run = place.database.run
+    run("INSERT INTO children (id, dad, code) VALUES (50, 900, 'c4'), (51, 4, 'made')")
+    run("INSERT INTO toys VALUES (60, 50), (61, 3)")
+    done = place.restore()
+    assert run("SELECT count(*) FROM children") == [(8,)]
+    assert run("SELECT id FROM toys WHERE id > 50") == [(61,)]
+    found = sorted((kind, key["id"], value["id"]) for kind, key, _, value in place.conflicts())
+    assert found == [("NoParent", 50, 50), ("NoParent", 51, 51), ("NoParent", 60, 60)]
+    assert done.conflicts == 3
+
+
+def test_child_without_parent_holds_where_conflicts_do(place):
+    family(place, on_conflict="Hold")
+    place.migrate("INSERT INTO parents VALUES (900, 'made')")
+    place.database.run("INSERT INTO children (id, dad) VALUES (50, 900)")
+    with pytest.raises(HeldError) as held:
+        place.restore()
+    assert held.value.reason == "CheckpointConflicts"
+    assert place.database.run("SELECT dad FROM children WHERE id = 50") == [(900,)]
+
+
+def test_sequence_that_is_gone_is_made_again(place):
+    place.open(*COVERED)
+    place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")
+    place.database.run("INSERT INTO orgs (id, name) VALUES (40, 'mine')")
+    before = dump(place.database)
+    place.restore()
+    assert place.database.run("INSERT INTO orgs (name) VALUES ('x') RETURNING id") == [(41,)]
+    assert "orgs_id_seq" in dump(place.database)
+    assert "orgs_id_seq" not in before
 
 
 def test_table_that_the_migration_dropped_comes_back(place):

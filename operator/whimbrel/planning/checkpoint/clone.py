@@ -134,7 +134,7 @@ def _indexes(then: Facts, now: Facts) -> list[str]:
         if not before and each["constraint"]:
             found.append(alter(now, _add(constraints[each["constraint"]], name)))
         elif not before:
-            found.append(create_index(each, place_of(now), name))
+            found.append(_create(each, place_of(now), name))
         found += _settings(each, before, (now["table"]["schema"], name))
         for fact, template in (
             ("clustered", words.CLUSTER_ON),
@@ -145,8 +145,7 @@ def _indexes(then: Facts, now: Facts) -> list[str]:
     return found
 
 
-def create_index(each: Facts, table: tuple[str, str], name: str) -> str:
-    """Return the statement that makes an index under another name, of another relation."""
+def _create(each: Facts, table: tuple[str, str], name: str) -> str:
     unique, tail = Raw("UNIQUE " if each["unique"] else ""), Raw(each["tail"])
     return fill(words.CREATE_INDEX, unique=unique, name=name, table=table, tail=tail)
 

@@ -189,6 +189,7 @@ def create_view(then: Facts, *, replace: bool, place: tuple[str, str] | None = N
     """
     table, listed = then["table"], words.options(then["table"]["options"])
     more = f" WITH ({', '.join(listed)})" if listed else ""
+    with_rows = "" if table["is_populated"] else " WITH NO DATA"
     if table["tablespace"]:
         more += f" TABLESPACE {words.names([table['tablespace']])}"
     return fill(
@@ -197,7 +198,7 @@ def create_view(then: Facts, *, replace: bool, place: tuple[str, str] | None = N
         kind=Raw(words.RELATION[table["kind"]]),
         name=place or place_of(then),
         more=Raw(more),
-        text=Raw(table["definition"].rstrip().removesuffix(";")),
+        text=Raw(table["definition"].rstrip().removesuffix(";") + with_rows),
     )
 
 

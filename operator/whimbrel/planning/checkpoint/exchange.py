@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from whimbrel.planning.checkpoint.clone import (
-    create_index,
     index_name,
     sequence_name,
     sequence_options,
@@ -254,31 +253,31 @@ def _publish(then: Facts) -> list[str]:
     ]
 
 
-def replace_rows_view(view: Facts, now: Facts, ledger: str, name: str) -> list[str]:
+def replace_rows_view(view: Facts, now: Facts, new: tuple[str, str], old: str) -> list[str]:
     """Return the statements that put a new materialised view into an old one's place.
 
-    Its rows and indexes are made first: the old one, which gets `name` in the ledger's schema, is
-    read until the last moment.
+    The old one, which gets the name `old` in the ledger's schema, is read until then.
     """
-    new, (schema, called) = f"{name}n", place_of(view)
-    made = [create_view(view, replace=False, place=(ledger, new))]
-    for number, each in enumerate(view["indexes"]):
-        made.append(create_index(each, (ledger, new), index_name(new, number)))
-    made.append(fill(words.ANALYZE, table=(ledger, new)))
+    (ledger, made), (schema, name), kind = new, place_of(view), "MATERIALIZED VIEW"
+    found: list[str] = []
     if now and now["table"]["kind"] != "m":
-        made.append(drop_view(now))
+        found.append(drop_view(now))
     elif now:
-        made += [
+        found += [
             *(
-                _rename("INDEX", (schema, each["name"]), index_name(name, number))
+                _rename("INDEX", (schema, each["name"]), index_name(old, number))
                 for number, each in enumerate(now["indexes"])
             ),
-            _rename("MATERIALIZED VIEW", (schema, called), name),
-            _move("MATERIALIZED VIEW", (schema, name), ledger),
+            _rename(kind, (schema, name), old),
+            _move(kind, (schema, old), ledger),
         ]
-    made.append(_move("MATERIALIZED VIEW", (ledger, new), schema))
-    made.append(_rename("MATERIALIZED VIEW", (schema, new), called))
-    for number, each in enumerate(view["indexes"]):
-        made.append(_rename("INDEX", (schema, index_name(new, number)), each["name"]))
-        made += comment(f"INDEX {spelled((schema, each['name']))}", each, NOTHING)
-    return [*made, *dress(view, NOTHING)]
+    return [
+        *found,
+        _move(kind, new, schema),
+        _rename(kind, (schema, made), name),
+        *(
+            _rename("INDEX", (schema, index_name(made, number)), each["name"])
+            for number, each in enumerate(view["indexes"])
+        ),
+        *dress(view, NOTHING),
+    ]

@@ -42,6 +42,7 @@ class Replayed:
         renamed: New name to old name, of columns that the migration renames.
         live: Quoted name of the failed table, or "" where its rows cannot be found by the key.
         same: Columns that it has with the same type.
+        missing: Columns that the migration dropped: the application could not write them.
     """
 
     ledger: str
@@ -55,6 +56,7 @@ class Replayed:
     renamed: tuple[tuple[str, str], ...] = ()
     live: str = ""
     same: frozenset[str] = frozenset()
+    missing: frozenset[str] = frozenset()
 
     @property
     def target(self) -> str:
@@ -142,6 +144,8 @@ def read_moves(table: Replayed) -> str:
 def make_patch(table: Replayed) -> str:
     """Return the statement that says what happens to each row, above number $1 up to $2.
 
+    Its places go on after $3.
+
     Rows that are not in the clone were made by the migration, and columns that the old shape does
     not know: both are recorded as conflicts, never dropped in silence.
     """
@@ -158,9 +162,10 @@ def make_patch(table: Replayed) -> str:
         f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
         f" FROM ends e LEFT JOIN {table.target} c ON {found}"
         f" WHERE e.first <> 'I' AND NOT ({is_there}))"
-        f" INSERT INTO {table.patch} SELECT row_number() OVER (ORDER BY {_listed(k, 'e.')}),"
+        f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
+        f" {_listed(k, 'e.')}),"
         " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"
-        f" {both}, s.patch, CASE WHEN e.cut IS NULL THEN c.* END"
+        f" {both}, s.patch, CASE WHEN e.last = 'D' OR e.cut IS NULL THEN c.* END"
         f" FROM ends e LEFT JOIN patches s ON ({_listed(k, 's.')}) = ({_listed(k, 'e.')})"
         f" LEFT JOIN {table.target} c ON {found}"
         f" WHERE ({is_there} AND (e.last = 'D' OR s.patch IS NOT NULL))"
@@ -203,13 +208,16 @@ def _match(table: Replayed, letter: str, row: str) -> str:
 def remove_rows(table: Replayed) -> str:
     """Return the statement that takes every row out that comes back changed, or not at all.
 
+    Of the places after $1.
+
     All of them first: between two states that are both right a value that must be unique may
     have gone from one row to another.
     """
     return (
         f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p"
-        f" WHERE {_match(table, 'k', 'p')}) DELETE FROM {table.target} c USING {table.patch} p"
-        f" WHERE {_match(table, 'n', 'p')} AND {_moved(table, 'p.')}"
+        f" WHERE {_match(table, 'k', 'p')} AND p.place > $1::bigint)"
+        f" DELETE FROM {table.target} c USING {table.patch} p"
+        f" WHERE {_match(table, 'n', 'p')} AND {_moved(table, 'p.')} AND p.place > $1::bigint"
     )
 
 
@@ -243,28 +251,9 @@ def record_misfit(table: Replayed) -> str:
     return f"{record} FROM {table.patch} p WHERE p.place = $1::bigint"
 
 
-def clear_patch(table: Replayed) -> str:
-    """Return the statement that empties the patch for the next window; it tells how many it had."""
-    return f"DELETE FROM {table.patch}"
-
-
 def last_place(table: Replayed) -> str:
     """Return the question for the last row of the patch."""
     return f"SELECT COALESCE(max(place), 0) FROM {table.patch}"
-
-
-def read_orphans(foreign: Mapping[str, Any], child: str, parent: str) -> str:
-    """Return the question whether a row refers to none; `child` and `parent` are quoted names."""
-    columns = [quote_identifier(each) for each in foreign["columns"]]
-    referenced = [quote_identifier(each) for each in foreign["referenced"]]
-    filled = " AND ".join(f"c.{each} IS NOT NULL" for each in columns)
-    match = " AND ".join(
-        f"p.{there} = c.{here}" for here, there in zip(columns, referenced, strict=True)
-    )
-    return (
-        f"SELECT count(*) FROM (SELECT FROM {child} c WHERE {filled}"
-        f" AND NOT EXISTS (SELECT FROM {parent} p WHERE {match})) o"
-    )
 
 
 def _value(column: Mapping[str, Any], table: Replayed) -> str:
@@ -282,23 +271,32 @@ def _value(column: Mapping[str, Any], table: Replayed) -> str:
     if table.live and column["name"] in table.same and not is_scalar:
         same = f"to_json(c.{name})::text = ({patched})::text"
         found = f"CASE WHEN {same} THEN c.{name} ELSE {found} END"
-    if column["default"] is None:
+    if column["default"] is None or column["name"] not in table.missing:
         return found
     missing = f"p.op = 'I' AND {patched} IS NULL"
     return f"CASE WHEN {missing} THEN {column['default']} ELSE {found} END"
 
 
-def _record(table: Replayed, kind: str, column: str, value: str, row: str = "w") -> str:
-    """Return an INSERT of conflicts up to its FROM; an alias in it names the key's columns."""
-    pairs = ", ".join(
-        f"{quote_literal(name)}, {row}.{place}" for place, name in _places("k", table.key)
-    )
+def record(table: Replayed, kind: str, key: str) -> str:
+    """Return an INSERT of conflicts up to its column and value."""
     return (
         f"INSERT INTO {quote_identifier(table.ledger)}.checkpoint_conflict"
         " (checkpoint, number, key, kind, column_name, value)"
-        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, json_build_object({pairs}),"
-        f" {quote_literal(kind)}, {column}, {value}"
+        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, {key}, {quote_literal(kind)}"
     )
+
+
+def _record(table: Replayed, kind: str, column: str, value: str, row: str = "w") -> str:
+    """Return an INSERT of conflicts up to its FROM; an alias in it has the key's columns."""
+    pairs = [f"{quote_literal(name)}, {row}.{place}" for place, name in _places("k", table.key)]
+    key = f"json_build_object({', '.join(pairs)})"
+    return f"{record(table, kind, key)}, {column}, {value}"
+
+
+def key_of_row(table: Replayed, row: str) -> str:
+    """Return the expression for the key of a row of the clone, as JSON."""
+    pairs = [f"{quote_literal(name)}, {row}.{quote_identifier(name)}" for name in table.key]
+    return f"json_build_object({', '.join(pairs)})"
 
 
 def _places(letter: str, key: Sequence[str]) -> list[tuple[str, str]]:

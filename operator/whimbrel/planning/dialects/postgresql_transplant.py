@@ -40,7 +40,8 @@ WITH RECURSIVE reached AS (
 _PARTS: Final[tuple[str, ...]] = (
     f"""
 SELECT 'relation', c.oid, c.relname::text, jsonb_build_object('schema', c.nspname, 'depth', c.depth,
-    'kind', c.relkind, 'owner', pg_get_userbyid(c.relowner), 'persistence', c.relpersistence,
+    'kind', c.relkind, 'is_populated', c.relispopulated, 'owner', pg_get_userbyid(c.relowner),
+    'persistence', c.relpersistence,
     'options', c.reloptions, 'toast_options', (SELECT t.reloptions FROM pg_class t
      WHERE t.oid = c.reltoastrelid), 'rls', c.relrowsecurity, 'forced_rls', c.relforcerowsecurity,
     'replica_identity', CASE WHEN c.relkind = 'r' THEN c.relreplident END,
@@ -73,7 +74,9 @@ LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum""",
     f"""
 SELECT CASE WHEN k.conrelid = c.oid THEN 'constraint' ELSE 'inbound' END, c.oid, k.conname::text,
     jsonb_build_object('schema', n.nspname, 'table', o.relname, 'kind', k.contype, 'definition',
-    pg_get_constraintdef(k.oid), 'validated', k.convalidated, 'target',
+    pg_get_constraintdef(k.oid), 'validated', k.convalidated, 'on_delete', k.confdeltype,
+    'on_update', k.confupdtype, 'delete_sets', (SELECT jsonb_agg(a.attname) FROM pg_attribute a
+     WHERE a.attrelid = k.conrelid AND a.attnum = ANY ({{delete_sets}})), 'target',
     (SELECT jsonb_build_array(fn.nspname, f.relname) FROM pg_class f JOIN pg_namespace fn
      ON fn.oid = f.relnamespace WHERE f.oid = k.confrelid),
     'columns', (SELECT jsonb_agg(a.attname ORDER BY u.place) FROM unnest(k.conkey)
@@ -198,13 +201,14 @@ SELECT 'unsupported', c.oid, u.what, '{}'::jsonb FROM relation c CROSS JOIN LATE
     FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisvalid
 ) u (what)""",
 )
-# Row filters and column lists exist since 15.
+# Row filters and column lists, and ON DELETE SET NULL for some columns, exist since 15.
 _FILTERS: Final = {
     "filter": "pg_get_expr(r.prqual, r.prrelid)",
     "columns": "(SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a"
     " WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs))",
+    "delete_sets": "k.confdelsetcols",
 }
-_NO_FILTERS: Final = {"filter": "NULL", "columns": "NULL"}
+_NO_FILTERS: Final = {"filter": "NULL", "columns": "NULL", "delete_sets": "NULL::int2[]"}
 
 
 def describe_table(version: int) -> str:
@@ -213,5 +217,7 @@ def describe_table(version: int) -> str:
     $1 schema, $2 table. No row of kind `relation` with depth 0 means that there is no such table.
     """
     filters = _FILTERS if version >= 15 else _NO_FILTERS
-    parts = [part.format(**filters) if "'publication', c.oid" in part else part for part in _PARTS]
-    return _RELATIONS + " UNION ALL ".join(parts)
+    text = _RELATIONS + " UNION ALL ".join(_PARTS)
+    for name, expression in filters.items():
+        text = text.replace("{" + name + "}", expression)
+    return text

@@ -20,7 +20,12 @@ def expect_no_conflicts(checkpoint: Checkpoint, desk: Desk) -> None:
     """
     if checkpoint.on_conflict != "Hold" or not (count := count_conflicts(checkpoint, desk)):
         return
-    raise HeldError(
+    raise held_by_conflicts(count)
+
+
+def held_by_conflicts(count: int) -> HeldError:
+    """Return the sentence for `onConflict: Hold`."""
+    return HeldError(
         "CheckpointConflicts",
         f"{count} values that the application has written have no place in the tables as they were "
         "(`whimbrel conflicts` lists them); nothing has been changed back: set "

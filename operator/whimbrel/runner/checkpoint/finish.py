@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from whimbrel.planning.checkpoint.clone import missing
 from whimbrel.planning.checkpoint.dress import create_view, dress, drop_view
 from whimbrel.planning.checkpoint.exchange import replace_rows_view, validate
 from whimbrel.planning.checkpoint.facts import (
@@ -69,12 +70,23 @@ def _is_equal(view: Facts, desk: Desk) -> bool:
 def _build_again(view: Facts, desk: Desk, name: str) -> None:
     now = _now(view, desk)
     if view["table"]["kind"] == "m":
-        _alone(desk, *replace_rows_view(view, now, desk.ledger.schema, name))
+        _build_rows(view, desk, f"{name}n")
+        new = (desk.ledger.schema, f"{name}n")
+        _alone(desk, *replace_rows_view(view, now, new, name))
         return
     may_stay = bool(now) and same_columns(view, now)
     gone = [drop_view(now)] if now and not may_stay else []
     again = dress(view, now if may_stay else NOTHING)
     _alone(desk, *gone, create_view(view, replace=may_stay), *again)
+
+
+def _build_rows(view: Facts, desk: Desk, name: str) -> None:
+    """Make a materialised view with rows, indexes and settings in the ledger's schema."""
+    _drop_old(desk, name)  # of an attempt that was interrupted
+    place = (desk.ledger.schema, name)
+    _alone(desk, create_view(view, replace=False, place=place))
+    _alone(desk, *missing(view, describe_table(desk.session, *place)))
+    _alone(desk, fill(words.ANALYZE, table=place))
 
 
 def _drop_old(desk: Desk, name: str) -> None:

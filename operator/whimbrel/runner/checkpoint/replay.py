@@ -1,18 +1,29 @@
 """Replays what the application wrote since the checkpoint, in rounds between two snapshots."""
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.planning.checkpoint.facts import by_name, foreign_keys, is_checked
+from whimbrel.planning.checkpoint.facts import by_name
 from whimbrel.planning.dialects import postgresql_replay as words
 from whimbrel.planning.dialects.postgresql import quote_name
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
+from whimbrel.planning.dialects.postgresql_references import Reference
 from whimbrel.planning.dialects.postgresql_replay import Replayed
+from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, set_snapshot
+from whimbrel.runner.checkpoint.references import (
+    Suspects,
+    all_suspects,
+    follow,
+    new_suspects,
+    record_orphans,
+    references,
+)
 from whimbrel.runner.checkpoint.transplant import describe_table
 from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, read_error
 from whimbrel.runner.session import Row, Session
@@ -35,19 +46,23 @@ class Progress:
         above: Every change with this number or a lower one is in them.
         seen: A number that every later transaction's changes are above of.
         horizon: Transactions from this one on are those later ones.
+        references: Foreign keys of the tables and on them.
+        suspects: Rows that seem to refer to none.
     """
 
     tables: tuple[Replayed, ...]
+    references: tuple[Reference, ...]
     snapshot: str
     above: int = 0
     seen: int = 0
     horizon: int = 0
+    suspects: Suspects = field(default_factory=dict)
 
 
 def begin_replay(checkpoint: Checkpoint, desk: Desk) -> Progress:
     """Return where a replay begins, or goes on."""
     tables = tuple(_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
-    return Progress(tables, checkpoint.snapshot)
+    return Progress(tables, references(checkpoint, tables), checkpoint.snapshot)
 
 
 def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Replayed:
@@ -55,6 +70,11 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
     now = by_name(describe_table(session, *found[0])["columns"]) if found else {}
     then = covered.manifest["columns"]
     same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
+    lost = {
+        each["column"]
+        for each in covered.manifest["sequences"]
+        if not own(session, FIND_BY_OID, each["oid"])
+    }
     return Replayed(
         ledger=checkpoint.schema,
         checkpoint=checkpoint.id,
@@ -69,6 +89,8 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
         ),
         live=quote_name(*found[0]) if found and same.issuperset(covered.key) else "",
         same=frozenset(same),
+        # The default of one whose sequence is gone too cannot be had.
+        missing=frozenset({each["name"] for each in then} - now.keys() - lost),
     )
 
 
@@ -98,15 +120,8 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress
     )
 
 
-def replay_round(
-    checkpoint: Checkpoint,
-    desk: Desk,
-    progress: Progress,
-    look: Callable[[Checkpoint, Desk], None] = lambda _checkpoint, _desk: None,
-) -> tuple[Progress, int]:
+def replay_round(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Progress, int]:
     """Bring the clones to what is there now, in one transaction; return how many changes it took.
-
-    `look` is called in that transaction, in which the clones and all other tables are of one time.
 
     Raises:
         HeldError: The key of a row cannot be read back.
@@ -115,37 +130,76 @@ def replay_round(
     with session.transaction():
         session.run(words.REPEATABLE_READ)
         desk.guard(session)
-        later, changes = replay_journal(checkpoint, desk, progress)
-        look(checkpoint, desk)
-    return later, changes
+        return replay_journal(checkpoint, desk, progress)
+
+
+def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
+    """Replay once more and look at every reference: the clones and all else are of one time then.
+
+    Raises:
+        HeldError: Rows refer to none that no conflict can be made of, or that hold.
+    """
+    session = desk.session
+    with session.transaction():
+        session.run(words.REPEATABLE_READ)
+        desk.guard(session)
+        later, _ = replay_journal(checkpoint, desk, progress)
+        suspects = all_suspects(session, later.references)
+    if checkpoint.on_conflict == "Hold" and (count := sum(map(len, suspects.values()))):
+        raise held_by_conflicts(count)
+    return replace(later, suspects=suspects)
 
 
 def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Progress, int]:
     """Replay what this transaction sees and the clones do not, and record the new snapshot."""
-    session = desk.session
+    session, suspects = desk.session, progress.suspects
     own(session, words.PIN_FORMATS)
     snapshot, oldest, horizon = own(session, words.READ_SNAPSHOT)[0]
     question = words.count_journal(progress.tables[0])
     changes, seen = own(session, question, progress.snapshot, progress.above)[0]
     if changes:
-        for table in progress.tables:
-            _replay_table(session, table, progress)
+        with _round(session, progress):
+            suspects = new_suspects(session, progress.references, suspects)
     set_snapshot(desk.ledger, checkpoint.id, snapshot)
     # Whoever had a number up to `seen` then has ended by now, and what he wrote is in the clones.
     above = progress.seen if oldest >= progress.horizon else progress.above
-    return Progress(progress.tables, snapshot, above, seen, horizon), changes
+    bounds = {"snapshot": snapshot, "above": above, "seen": seen, "horizon": horizon}
+    return replace(progress, suspects=suspects, **bounds), changes
+
+
+def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
+    """Replay the rest, when nobody writes any more, and take out the rows that refer to none."""
+    own(desk.session, words.PIN_FORMATS)
+    question = words.count_journal(progress.tables[0])
+    changes, _ = own(desk.session, question, progress.snapshot, progress.above)[0]
+    if changes or any(progress.suspects.values()):
+        with _round(desk.session, progress):
+            record_orphans(desk.session, progress.references, progress.suspects)
+
+
+@contextmanager
+def _round(session: Session, progress: Progress) -> Iterator[None]:
+    """Replay the journal; at the end the tables of the round are gone."""
+    for table in progress.tables:
+        for statement in words.begin_round(table):
+            own(session, statement)
+    for table in progress.tables:
+        _replay_table(session, table, progress)
+    follow(session, progress.references)
+    yield
+    for table in progress.tables:
+        own(session, words.end_round(table))
 
 
 def _replay_table(session: Session, table: Replayed, progress: Progress) -> None:
-    for statement in words.begin_round(table):
-        own(session, statement)
     _take(session, table, progress)
+    done = 0
     for first, last in _windows(own(session, words.read_moves(table))):
-        own(session, words.make_patch(table), first, last)
-        own(session, words.remove_rows(table))
-        _put(session, table, 1, own(session, words.last_place(table))[0][0])
-        own(session, words.clear_patch(table))
-    own(session, words.end_round(table))
+        own(session, words.make_patch(table), first, last, done)
+        ((made,),) = own(session, words.last_place(table))
+        own(session, words.remove_rows(table), done)
+        _put(session, table, done + 1, made)
+        done = made
 
 
 def _take(session: Session, table: Replayed, progress: Progress) -> None:
@@ -195,27 +249,3 @@ def _put(session: Session, table: Replayed, first: int, last: int) -> None:
 
 def _is_of_row(error: ServerError) -> bool:
     return read_error(error).code[:2] in _ROW_ERRORS
-
-
-def refuse_orphans(checkpoint: Checkpoint, desk: Desk) -> None:
-    """Refuse where a row would refer to none, in the transaction that brought the clones here.
-
-    The foreign keys themselves come with the exchange: on a clone they would stop the application.
-
-    Raises:
-        HeldError: The application has written what the old foreign key does not allow.
-    """
-    clones = {
-        (each.schema, each.table): (checkpoint.schema, each.clone) for each in checkpoint.tables
-    }
-    for each in filter(is_checked, foreign_keys(table.manifest for table in checkpoint.tables)):
-        child, parent = (each["schema"], each["table"]), (each["target"][0], each["target"][1])
-        names = [quote_name(*clones.get(place, place)) for place in (child, parent)]
-        ((count,),) = own(desk.session, words.read_orphans(each, *names))
-        if count:
-            raise HeldError(
-                "RestoreBlocked",
-                f"{count} rows of {'.'.join(child)} refer to rows that the restore would take away "
-                f"(foreign key {each['name']}); nothing has been changed back: delete them, or let "
-                "them refer to others, then retry",
-            )

@@ -13,8 +13,7 @@ from whimbrel.runner.checkpoint.prepare import prepare_clones
 from whimbrel.runner.checkpoint.replay import (
     begin_replay,
     catch_up,
-    refuse_orphans,
-    replay_round,
+    check_references,
 )
 from whimbrel.runner.checkpoint.swap import swap
 from whimbrel.runner.checkpoint.watch import expect_capture
@@ -67,7 +66,7 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], N
             set_state(desk.ledger, checkpoint.id, State.RESTORING)
     prepare_clones(checkpoint, desk)
     progress = catch_up(checkpoint, desk, begin_replay(checkpoint, desk))
-    progress, _ = replay_round(checkpoint, desk, progress, refuse_orphans)
+    progress = check_references(checkpoint, desk, progress)
     progress = catch_up(checkpoint, desk, progress)
     expect_no_conflicts(checkpoint, desk)
     swap(checkpoint, desk, progress, extra)

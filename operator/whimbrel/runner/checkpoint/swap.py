@@ -22,7 +22,7 @@ from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
-from whimbrel.runner.checkpoint.replay import Progress, replay_journal
+from whimbrel.runner.checkpoint.replay import Progress, replay_rest
 from whimbrel.runner.checkpoint.transplant import describe_table, differences
 from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
@@ -153,7 +153,7 @@ def _exchange(
         desk.guard(session)
         session.run(lock(sides))
         expect_capture(checkpoint, session)
-        replay_journal(checkpoint, desk, progress)
+        replay_rest(checkpoint, desk, progress)
         expect_no_conflicts(checkpoint, desk)
         settings = [each for table in known for each in _go_on(session, table)]
         session.run(";\n".join([*statements, *settings]))

@@ -25,7 +25,20 @@ _LISTS: Final = {
 }
 # Facts that are kept and not compared: they move when nothing has changed, or follow from others.
 _NOT_COMPARED: Final = frozenset(
-    {"last", "validated", "tail", "target", "depth", "base", "oid", "reads", "is_scalar"}
+    {
+        "last",
+        "validated",
+        "tail",
+        "target",
+        "depth",
+        "base",
+        "oid",
+        "reads",
+        "is_scalar",
+        "on_delete",
+        "on_update",
+        "delete_sets",
+    }
 )
 
 
