@@ -103,11 +103,11 @@ class Driven:
         answer = self.part("restore", shop)
         roles = {(each.schema, each.name): each for each in shop.covered}
         found = []
-        for place, key, _, column, value in answer["conflicts"]:
+        for place, key, kind, column, value in answer["conflicts"]:
             table = roles[tuple(place)]
             named = tuple(str(key[name]) for name in table.key)
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            found.append(Recorded(table.role, named, column, text))
+            found.append(Recorded(table.role, named, kind, column, text))
         return found
 
     def assignment(self, part: str, shop: Shop) -> Assignment:

@@ -19,7 +19,7 @@ from tests.postgres import Postgres
 
 ROWS = 150
 HIDDEN = 10  # rows that row level security hides from the application
-MADE_BY_MIGRATION = 900_000  # keys from here on are rows that only a migration inserts
+MADE_BY_MIGRATION = -5_000_000  # keys from here on downwards are rows that a migration inserts
 
 
 @dataclass(frozen=True)

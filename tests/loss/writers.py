@@ -247,7 +247,7 @@ class Writer:
     def _to_the_migrations(self) -> list[Statement]:
         """Write to a row that, if it is there, the migration has made."""
         number = self.draw.randrange(_MADE) * self.application.writers + self.number
-        key: Key = (str(MADE_BY_MIGRATION + number),)
+        key: Key = (str(MADE_BY_MIGRATION - number),)
         kind = self.draw.random()
         if kind < 0.6:
             return [self.pen.update(self.shop.account, key)]
