@@ -5,7 +5,7 @@
 UPDATE <A> SET balance = balance * 2 + 1 WHERE id % 5 = 0;
 
 -- move: wrong update of texts
-UPDATE <A> SET "Na""me" = 'wrong', doc = '{"w": 0}', tags = NULL WHERE id % 3 = 0;
+UPDATE <A> SET "Na""me" = 'wrong', doc = '{"w": 0}', tags = '{wrong}' WHERE id % 3 = 0;
 
 -- move: wrong update of positions, weight 2
 UPDATE <P> SET note = 'wrong', amount = -7.77;

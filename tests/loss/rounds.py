@@ -14,7 +14,7 @@ from tests.loss.witness import read_catalogue
 from tests.loss.writers import Application
 
 WRITES = 40  # acknowledged in each phase, at the least
-PHASES = ("before", "opened", "migrated", "restored")
+PHASES = ("before", "opened", "migrated", "restoring", "restored")
 
 
 class Engine(Protocol):
@@ -70,6 +70,7 @@ def play(shop: Shop, engine: Engine, migration: Migration | None, seed: int) -> 
             engine.migrate(shop, migration)
         application.wait_for("migrated", WRITES)
         sequences |= read_sequences(shop)
+        application.wait_for("restoring", WRITES)
         conflicts += engine.restore(shop)
         application.wait_for("restored", WRITES)
     case = Case(shop, application.base, before, application.histories, conflicts, sequences)

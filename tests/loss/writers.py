@@ -253,7 +253,8 @@ class Writer:
             return [self.pen.update(self.shop.account, key)]
         if kind < 0.75:
             return [self.pen.delete(self.shop.account, key)]
-        if kind < 0.9:
+        # Later a row under this key would be the parent of rows that had none when it mattered.
+        if kind < 0.9 and self.application.phase not in ("restoring", "restored"):
             return [self.pen.insert(self.shop.account, key)]
         return [self.pen.insert(self.shop.position, (key[0], str(next(self.fresh) + 100)))]
 
