@@ -8,6 +8,8 @@ from tests.postgres import BINARIES, Postgres
 
 # {role} is a login of the application, {owner} the owner of the database.
 RICH = """
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO {other};
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON SEQUENCES TO {other};
 CREATE SCHEMA app;
 GRANT USAGE ON SCHEMA app TO {role};
 CREATE TYPE app.mood AS ENUM ('sad', 'ok', 'happy');
@@ -73,8 +75,9 @@ CREATE STATISTICS app.pairs (dependencies, ndistinct) ON org, mood FROM app."Use
 ALTER STATISTICS app.pairs SET STATISTICS 55;
 CREATE STATISTICS app.shape ON lower(name), org FROM app."User s";
 GRANT SELECT, INSERT, UPDATE, DELETE ON app."User s" TO {role};
-GRANT SELECT (id, name), UPDATE (name) ON app."User s" TO {other} WITH GRANT OPTION;
 GRANT USAGE ON SEQUENCE app."User s_number_seq" TO {role};
+REVOKE ALL ON app."User s_id_seq", app."User s" FROM {other};
+GRANT SELECT (id, name), UPDATE (name) ON app."User s" TO {other} WITH GRANT OPTION;
 REVOKE TRUNCATE ON app."User s" FROM {owner};
 COMMENT ON TABLE app."User s" IS 'people, it''s them';
 COMMENT ON COLUMN app."User s"."odd ""name" IS 'odd';
@@ -96,7 +99,8 @@ ALTER TABLE app.notes ADD CONSTRAINT writer FOREIGN KEY (who) REFERENCES app."Us
 CREATE VIEW app.names WITH (security_barrier) AS SELECT id, name, balance FROM app."User s";
 ALTER VIEW app.names ALTER COLUMN name SET DEFAULT 'of the view';
 GRANT SELECT, UPDATE ON app.names TO {role};
-GRANT SELECT (name) ON app.names TO {other};
+REVOKE ALL ON app.names FROM {other};
+GRANT SELECT (name) ON app.names TO {other}; REVOKE DELETE ON app.names FROM {owner};
 COMMENT ON VIEW app.names IS 'view';
 COMMENT ON COLUMN app.names.name IS 'column of view';
 CREATE TRIGGER instead INSTEAD OF DELETE ON app.names FOR EACH ROW EXECUTE FUNCTION app.audit();

@@ -10,8 +10,8 @@ from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.postgresql_dependents import Raw, fill
 
 
-def missing(then: Facts, now: Facts) -> list[str]:
-    """Return the statements that a clone still needs.
+def missing(then: Facts, now: Facts, lost: frozenset[int] = frozenset()) -> list[str]:
+    """Return the statements that a clone still needs; `lost` are oids of sequences that are gone.
 
     Foreign keys are not among them: on a clone they would stop the application's own deletes.
     Indexes and sequences are named for the clone, by number: their own names are taken still.
@@ -22,6 +22,7 @@ def missing(then: Facts, now: Facts) -> list[str]:
         *_not_null(then, now),
         *([alter(now, ", ".join(columns))] if (columns := _columns(then, now)) else []),
         *_identity(then, now),
+        *_lost_sequences(then, now, lost),
         *_indexes(then, now),
         *_checks(then, now),
         *_replica_identity(then, now),
@@ -124,6 +125,24 @@ def _identity(then: Facts, now: Facts) -> list[str]:
             )
             found.append(alter(now, change))
     return found
+
+
+def _lost_sequences(then: Facts, now: Facts, lost: frozenset[int]) -> list[str]:
+    was, found = by_name(now["sequences"]), []
+    for number, each in enumerate(then["sequences"]):
+        name = sequence_name(now["table"]["name"], number)
+        if each["oid"] in lost and not each["identity"] and name not in was:
+            made = (now["table"]["schema"], name)
+            create = Raw(make_sequence("CREATE", each, made))
+            parts = {"table": place_of(now), "column": each["column"]}
+            found.append(fill(words.OWNED_SEQUENCE, create=create, **parts))
+    return found
+
+
+def make_sequence(word: str, each: Facts, name: tuple[str, str]) -> str:
+    """Return the statement that makes a sequence, or gives it back what it was made with."""
+    options, kind = sequence_options(each), Raw(each["type"])
+    return fill(words.SEQUENCE, word=Raw(word), name=name, type=kind, options=options)
 
 
 def _indexes(then: Facts, now: Facts) -> list[str]:

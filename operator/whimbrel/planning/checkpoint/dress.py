@@ -202,6 +202,15 @@ def create_view(then: Facts, *, replace: bool, place: tuple[str, str] | None = N
     )
 
 
+def just_made(relation: Facts, grantees: tuple[str, ...]) -> Facts:
+    """Return what is known of a relation that was made a moment ago.
+
+    Its owner has all rights, and those have some who get them on whatever is made.
+    """
+    who = {*grantees, relation["table"]["owner"]}
+    return {"table": {"acl": [[each, "", False] for each in sorted(who)]}}
+
+
 def drop_view(view: Facts) -> str:
     """Return the statement that drops a view."""
     kind = Raw(words.RELATION[view["table"]["kind"]])

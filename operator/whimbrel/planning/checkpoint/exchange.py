@@ -5,14 +5,15 @@ from dataclasses import dataclass
 
 from whimbrel.planning.checkpoint.clone import (
     index_name,
+    make_sequence,
     sequence_name,
-    sequence_options,
 )
 from whimbrel.planning.checkpoint.dress import (
     comment,
     create_view,
     dress,
     drop_view,
+    just_made,
     owner,
     rights,
     spelled,
@@ -42,6 +43,7 @@ class Side:
         kept: Where the failed table goes.
         sequences: Where the sequences are now that columns owned, by oid.
         views: Those that read the failed table, and those that have taken a name that is needed.
+        grantees: Who gets rights on whatever is made (ALTER DEFAULT PRIVILEGES).
     """
 
     then: Facts
@@ -50,6 +52,7 @@ class Side:
     kept: tuple[str, str]
     sequences: Mapping[int, tuple[str, str]]
     views: tuple[Facts, ...]
+    grantees: tuple[str, ...] = ()
 
 
 def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
@@ -76,8 +79,9 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
     there = {place_of(each): each for each in live_views if place_of(each) not in gone}
     for view in views:
         if not is_late(view, views):
-            now = there.get(place_of(view), NOTHING)
-            found += [create_view(view, replace=bool(now)), *dress(view, now)]
+            replace = place_of(view) in there
+            now = there.get(place_of(view)) or just_made(view, sides[0].grantees)
+            found += [create_view(view, replace=replace), *dress(view, now)]
     return found
 
 
@@ -170,7 +174,7 @@ def _put_in_place(side: Side) -> list[str]:
         ),
         *_sequences(side, now),
         *dress(then, clone),
-        *_owned(then),
+        *_owned(side),
     ]
 
 
@@ -178,41 +182,33 @@ def _sequences(side: Side, clone: str) -> list[str]:
     found = []
     for number, each in enumerate(side.then["sequences"]):
         schema, name = each["schema"], each["name"]
-        if each["identity"]:
+        there = None if each["identity"] else side.sequences.get(each["oid"])
+        if there is None:
             found.append(_rename("SEQUENCE", (schema, sequence_name(clone, number)), name))
             continue
-        there = side.sequences.get(each["oid"])
-        if there and there[0] != schema:
+        if there[0] != schema:
             found.append(_move("SEQUENCE", there, schema))
-        if there and there[1] != name:
+        if there[1] != name:
             found.append(_rename("SEQUENCE", (schema, there[1]), name))
-        found.append(
-            fill(
-                words.SEQUENCE,
-                word=Raw("ALTER" if there else "CREATE"),
-                name=(schema, name),
-                type=Raw(each["type"]),
-                options=sequence_options(each),
-            )
-        )
+        found.append(make_sequence("ALTER", each, (schema, name)))
     return found
 
 
-def _owned(then: Facts) -> list[str]:
+def _owned(side: Side) -> list[str]:
     """Return what only works once the table has its owner: a sequence must have the same."""
-    found, table = [], Raw(spelled(place_of(then)))
-    for each in then["sequences"]:
+    found, table = [], Raw(spelled(place_of(side.then)))
+    stayed = {each["oid"]: each for each in (side.live or NOTHING).get("sequences", ())}
+    made = {each["column"]: each for each in side.clone["sequences"]}
+    for each in side.then["sequences"]:
         place = (each["schema"], each["name"])
         thing = f"SEQUENCE {spelled(place)}"
-        now = [["", "", False]]  # somebody may have got rights on a sequence that has stayed
-        if each["identity"]:
-            now = []
-        else:
+        now = made.get(each["column"]) or stayed.get(each["oid"], NOTHING)
+        if each["column"] not in made:
             change = Raw(fill(words.OWNED_BY, table=table, column=each["column"]))
             found += owner(thing, each, NOTHING)
             found.append(fill(words.ALTER_SEQUENCE, name=place, change=change))
-        found += rights(thing, each["acl"], now)
-        found += comment(thing, each, {"comment": ""})
+        found += rights(thing, each["acl"], now.get("acl"))
+        found += comment(thing, each, now)
     return found
 
 
@@ -253,12 +249,16 @@ def _publish(then: Facts) -> list[str]:
     ]
 
 
-def replace_rows_view(view: Facts, now: Facts, new: tuple[str, str], old: str) -> list[str]:
+def replace_rows_view(view: Facts, now: Facts, fresh: Facts, old: str) -> list[str]:
     """Return the statements that put a new materialised view into an old one's place.
 
-    The old one, which gets the name `old` in the ledger's schema, is read until then.
+    Args:
+        view: What it was like.
+        now: What stands there; it is read until then and goes to the ledger's schema.
+        fresh: The new one, in the ledger's schema.
+        old: Its name there.
     """
-    (ledger, made), (schema, name), kind = new, place_of(view), "MATERIALIZED VIEW"
+    (ledger, made), (schema, name), kind = place_of(fresh), place_of(view), "MATERIALIZED VIEW"
     found: list[str] = []
     if now and now["table"]["kind"] != "m":
         found.append(drop_view(now))
@@ -273,11 +273,11 @@ def replace_rows_view(view: Facts, now: Facts, new: tuple[str, str], old: str) -
         ]
     return [
         *found,
-        _move(kind, new, schema),
+        _move(kind, place_of(fresh), schema),
         _rename(kind, (schema, made), name),
         *(
             _rename("INDEX", (schema, index_name(made, number)), each["name"])
             for number, each in enumerate(view["indexes"])
         ),
-        *dress(view, NOTHING),
+        *dress(view, fresh),
     ]

@@ -50,6 +50,7 @@ CREATE_INDEX: Final = "CREATE {unique}INDEX {name} ON {table} {tail}"
 ALTER_INDEX: Final = "ALTER INDEX {index} {change}"
 INDEX_STATISTICS: Final = "ALTER COLUMN {number} SET STATISTICS {text}"
 SEQUENCE: Final = "{word} SEQUENCE {name} AS {type} {options}"
+OWNED_SEQUENCE: Final = "{create} OWNED BY {table}.{column}"
 SEQUENCE_OPTIONS: Final = (
     "INCREMENT {increment} MINVALUE {min} MAXVALUE {max} START {start} CACHE {cache} {cycle}"
 )
@@ -68,6 +69,11 @@ FIND_BY_OID: Final = (
 FIND_BY_NAME: Final = (
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1::text AND c.relname = $2::text"
+)
+# Who gets rights on whatever a role makes, by ALTER DEFAULT PRIVILEGES; "" is everybody.
+DEFAULT_GRANTEES: Final = (
+    "SELECT DISTINCT CASE e.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(e.grantee)::text END"
+    " FROM pg_default_acl d CROSS JOIN LATERAL aclexplode(d.defaclacl) e ORDER BY 1"
 )
 
 

@@ -24,6 +24,7 @@ class Reference:
         parent: The covered table that is referred to, or None.
         child_name: Quoted name of the clone, or of the table where it is not covered.
         parent_name: The same.
+        is_checked: Every row obeys it, not only the new ones.
     """
 
     facts: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Reference:
     parent: Replayed | None
     child_name: str
     parent_name: str
+    is_checked: bool
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return quoted column and referenced column."""

@@ -96,6 +96,17 @@ def count_journal(table: Replayed) -> str:
     )
 
 
+def furthest_written(table: Replayed, column: str, *, up: bool) -> str:
+    """Return the question for the furthest value of a column in the journal, above number $1."""
+    word = "max" if up else "min"
+    names = [f"j.new ->> {quote_literal(name)}" for name in _names_of(table, column)]
+    return (
+        f"SELECT {word}(COALESCE({', '.join(names)})::numeric)::bigint"
+        f" FROM {quote_name(table.ledger, table.journal)} j WHERE j.number = {table.number}"
+        " AND j.seq > $1::bigint"
+    )
+
+
 def begin_round(table: Replayed) -> tuple[str, ...]:
     """Return the statements that make the two tables of a round; they go with `end_round`."""
     keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
@@ -146,8 +157,9 @@ def make_patch(table: Replayed) -> str:
 
     Its places go on after $3.
 
-    Rows that are not in the clone were made by the migration, and columns that the old shape does
-    not know: both are recorded as conflicts, never dropped in silence.
+    Updates of rows that are not in the clone, which the migration made, and values of columns that
+    the old shape does not know: both are recorded as conflicts, never dropped in silence. A row of
+    the migration's that was deleted will not be there either way.
     """
     k = _columns("k", table.key)
     both = _listed([*k, *_columns("n", table.key)], "e.")
@@ -161,7 +173,7 @@ def make_patch(table: Replayed) -> str:
         " AND (w.op = 'U' OR w.value::text <> 'null')),"
         f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
         f" FROM ends e LEFT JOIN {table.target} c ON {found}"
-        f" WHERE e.first <> 'I' AND NOT ({is_there}))"
+        f" WHERE e.first <> 'I' AND e.last <> 'D' AND NOT ({is_there}))"
         f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
         f" {_listed(k, 'e.')}),"
         " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"

@@ -3,10 +3,9 @@
 from typing import Any
 
 from whimbrel.planning.checkpoint.clone import missing
-from whimbrel.planning.checkpoint.dress import create_view, dress, drop_view
+from whimbrel.planning.checkpoint.dress import create_view, dress, drop_view, just_made
 from whimbrel.planning.checkpoint.exchange import replace_rows_view, validate
 from whimbrel.planning.checkpoint.facts import (
-    NOTHING,
     Facts,
     foreign_keys,
     is_checked,
@@ -20,7 +19,7 @@ from whimbrel.planning.dialects.postgresql_catalog import drop_table
 from whimbrel.planning.dialects.postgresql_dependents import fill
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint
-from whimbrel.runner.checkpoint.swap import expect_equal, lines_about
+from whimbrel.runner.checkpoint.swap import default_grantees, expect_equal, lines_about
 from whimbrel.runner.checkpoint.transplant import describe_table, lines_of
 from whimbrel.runner.sessions import own
 
@@ -70,23 +69,23 @@ def _is_equal(view: Facts, desk: Desk) -> bool:
 def _build_again(view: Facts, desk: Desk, name: str) -> None:
     now = _now(view, desk)
     if view["table"]["kind"] == "m":
-        _build_rows(view, desk, f"{name}n")
-        new = (desk.ledger.schema, f"{name}n")
-        _alone(desk, *replace_rows_view(view, now, new, name))
+        fresh = _with_rows(view, desk, f"{name}n")
+        _alone(desk, *replace_rows_view(view, now, fresh, name))
         return
     may_stay = bool(now) and same_columns(view, now)
     gone = [drop_view(now)] if now and not may_stay else []
-    again = dress(view, now if may_stay else NOTHING)
-    _alone(desk, *gone, create_view(view, replace=may_stay), *again)
+    before = now if may_stay else just_made(view, default_grantees(desk.session))
+    _alone(desk, *gone, create_view(view, replace=may_stay), *dress(view, before))
 
 
-def _build_rows(view: Facts, desk: Desk, name: str) -> None:
+def _with_rows(view: Facts, desk: Desk, name: str) -> Facts:
     """Make a materialised view with rows, indexes and settings in the ledger's schema."""
     _drop_old(desk, name)  # of an attempt that was interrupted
     place = (desk.ledger.schema, name)
     _alone(desk, create_view(view, replace=False, place=place))
     _alone(desk, *missing(view, describe_table(desk.session, *place)))
     _alone(desk, fill(words.ANALYZE, table=place))
+    return describe_table(desk.session, *place)
 
 
 def _drop_old(desk: Desk, name: str) -> None:

@@ -5,10 +5,12 @@ from typing import Final
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.planning.checkpoint.clone import missing
 from whimbrel.planning.dialects.fates import Fate
+from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.checkpoint.transplant import describe_table
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
+from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own, sorted_error
 
 _MOST_PASSES: Final = 3  # what one pass makes, the next may name
@@ -31,13 +33,19 @@ def prepare_clones(checkpoint: Checkpoint, desk: Desk) -> None:
 
 def _pass(covered: Covered, desk: Desk) -> int:
     clone = describe_table(desk.session, desk.ledger.schema, covered.clone)
-    statements = missing(covered.manifest, clone)
+    statements = missing(covered.manifest, clone, lost_sequences(covered, desk.session))
     for number, statement in enumerate(statements, 1):
         if desk.stopping.is_set():
             raise TransientError("Stopped", "the restore stops while it prepares the old tables")
         _run(covered, desk, statement)
         desk.tell(f"prepared {number} of {len(statements)} things of {covered}")
     return len(statements)
+
+
+def lost_sequences(covered: Covered, session: Session) -> frozenset[int]:
+    """Return the oids of sequences of a table's columns that are there no more."""
+    oids = [each["oid"] for each in covered.manifest["sequences"]]
+    return frozenset(oid for oid in oids if not own(session, FIND_BY_OID, oid))
 
 
 def _run(covered: Covered, desk: Desk, statement: str) -> None:

@@ -24,14 +24,14 @@ def references(checkpoint: Checkpoint, tables: Iterable[Replayed]) -> tuple[Refe
     places = [(each.schema, each.table) for each in checkpoint.tables]
     clones = dict(zip(places, tables, strict=True))
     found = []
-    for each in filter(is_checked, foreign_keys(table.manifest for table in checkpoint.tables)):
+    for each in foreign_keys(table.manifest for table in checkpoint.tables):
         ends = (each["schema"], each["table"]), (each["target"][0], each["target"][1])
         child, parent = (clones.get(end) for end in ends)
         names = [
             clone.target if clone else quote_name(*end)
             for clone, end in zip((child, parent), ends, strict=True)
         ]
-        found.append(Reference(each, child, parent, names[0], names[1]))
+        found.append(Reference(each, child, parent, names[0], names[1], is_checked(each)))
     return tuple(found)
 
 
@@ -54,7 +54,7 @@ def new_suspects(session: Session, known: Iterable[Reference], before: Suspects)
     """Return the rows that seem to refer to none, with those of this round."""
     found = dict(before)
     for number, each in enumerate(known):
-        if each.child:
+        if each.child and each.is_checked:
             rows = own(session, words.find_new_orphans(each, each.child))
             found[number] = found.get(number, frozenset()) | {key for (key,) in rows}
     return found
@@ -68,6 +68,8 @@ def all_suspects(session: Session, known: Iterable[Reference]) -> Suspects:
     """
     found = {}
     for number, each in enumerate(known):
+        if not each.is_checked:
+            continue
         if each.child is None:
             ((count,),) = own(session, words.count_orphans(each))
         else:
@@ -91,7 +93,8 @@ def _orphaned(reference: Reference, count: int) -> HeldError:
 
 def record_orphans(session: Session, known: Iterable[Reference], suspects: Suspects) -> None:
     """Record the rows that refer to none as conflicts, and those that refer to these, and so on."""
-    children = [(number, each, each.child) for number, each in enumerate(known) if each.child]
+    checked = [(number, each) for number, each in enumerate(known) if each.is_checked]
+    children = [(number, each, each.child) for number, each in checked if each.child]
     more = True
     while more:
         more = False

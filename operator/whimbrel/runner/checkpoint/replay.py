@@ -16,6 +16,7 @@ from whimbrel.planning.dialects.postgresql_replay import Replayed
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, set_snapshot
+from whimbrel.runner.checkpoint.prepare import lost_sequences
 from whimbrel.runner.checkpoint.references import (
     Suspects,
     all_suspects,
@@ -70,11 +71,8 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
     now = by_name(describe_table(session, *found[0])["columns"]) if found else {}
     then = covered.manifest["columns"]
     same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
-    lost = {
-        each["column"]
-        for each in covered.manifest["sequences"]
-        if not own(session, FIND_BY_OID, each["oid"])
-    }
+    gone = lost_sequences(covered, session)
+    lost = {each["column"] for each in covered.manifest["sequences"] if each["oid"] in gone}
     return Replayed(
         ledger=checkpoint.schema,
         checkpoint=checkpoint.id,

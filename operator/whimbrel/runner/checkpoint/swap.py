@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from whimbrel.planning.checkpoint.facts import (
 )
 from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
+from whimbrel.planning.dialects.postgresql_replay import Replayed, furthest_written
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
@@ -48,13 +49,27 @@ class Known:
     furthest: dict[str, int]
 
 
-def look(checkpoint: Checkpoint, desk: Desk) -> tuple[Known, ...]:
+def look(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Known, ...]:
     """Return what there is on both sides.
 
     Raises:
         HeldError: Another table has taken a covered table's name.
     """
-    return tuple(_known(each, desk) for each in checkpoint.tables)
+    found = []
+    for covered, replayed in zip(checkpoint.tables, progress.tables, strict=True):
+        known = _known(covered, desk)
+        written = _written(desk.session, known, replayed, 0)
+        for each in covered.manifest["sequences"]:
+            _note(known.furthest, each, written.get(each["column"]))
+        found.append(known)
+    return tuple(found)
+
+
+def _note(furthest: dict[str, int], sequence: Facts, value: int | None) -> None:
+    """Note a value of a sequence's column, if it is further than those before."""
+    if value is not None:
+        column, further = sequence["column"], max if sequence["increment"] > 0 else min
+        furthest[column] = further(furthest.get(column, value), value)
 
 
 def _known(covered: Covered, desk: Desk) -> Known:
@@ -73,8 +88,14 @@ def _known(covered: Covered, desk: Desk) -> Known:
         for row in own(session, words.FIND_BY_OID, each["oid"]):
             sequences[each["oid"]] = (row[0], row[1])
     clone, views = describe_table(session, schema, covered.clone), _views(session, then, live)
-    side = Side(then, live, clone, (schema, covered.kept), sequences, views)
+    who = default_grantees(session)
+    side = Side(then, live, clone, (schema, covered.kept), sequences, views, who)
     return Known(covered, side, _furthest(session, then, (clone, live)))
+
+
+def default_grantees(session: Session) -> tuple[str, ...]:
+    """Return who gets rights on whatever is made."""
+    return tuple(name for (name,) in own(session, words.DEFAULT_GRANTEES))
 
 
 def _views(session: Session, then: Facts, live: Facts | None) -> tuple[Facts, ...]:
@@ -99,9 +120,7 @@ def _furthest(
                 continue
             question = words.furthest_value(place_of(relation), column, up=up)
             ((value,),) = own(session, question)
-            if value is not None:
-                known = found.get(column, value)
-                found[column] = max(known, value) if up else min(known, value)
+            _note(found, each, value)
     return found
 
 
@@ -116,7 +135,7 @@ def swap(
     """
     end = time.monotonic() + _PATIENCE
     while True:
-        known = look(checkpoint, desk)
+        known = look(checkpoint, desk, progress)
         try:
             _exchange(known, checkpoint, desk, progress, extra)
         except SERVER_ERRORS as error:
@@ -155,27 +174,58 @@ def _exchange(
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
         expect_no_conflicts(checkpoint, desk)
-        settings = [each for table in known for each in _go_on(session, table)]
+        settings = _settings(session, known, progress)
         session.run(";\n".join([*statements, *settings]))
         extra(session)
         expect_equal(session, checkpoint, pending(checkpoint))
         set_state(desk.ledger, checkpoint.id, State.RESTORED)
 
 
-def _go_on(session: Session, table: Known) -> list[str]:
+def _settings(session: Session, known: Iterable[Known], progress: Progress) -> list[str]:
     """Return the statements by which sequences go on: never with a value that was given before."""
+    found = []
+    for table, replayed in zip(known, progress.tables, strict=True):
+        written = _written(session, table, replayed, progress.above)
+        found += _go_on(session, table, written)
+    return found
+
+
+def _go_on(session: Session, table: Known, written: Mapping[str, int]) -> list[str]:
     found = []
     for each in table.side.then["sequences"]:
         step, place = each["increment"], (each["schema"], each["name"])
         now = [own(session, words.next_value(there, step)) for there in _now(table.side, each)]
         values = [rows[0][0] for rows in now]
-        seen = (table.furthest.get(each["column"]), each["last"])
+        seen = (table.furthest.get(each["column"]), each["last"], written.get(each["column"]))
         values += [value + step for value in seen if value is not None]
         value = (max if step > 0 else min)(values, default=each["start"])
         used_up = not each["min"] <= value <= each["max"]
         last = (each["max"] if step > 0 else each["min"]) if used_up else value
         found.append(words.set_next(place, last, used_up=used_up))
     return found
+
+
+def _written(session: Session, table: Known, replayed: Replayed, above: int) -> dict[str, int]:
+    """Return the furthest values in the journal, of columns whose sequence is not what it was.
+
+    What was given and is in no row any more is there alone.
+    """
+    found = {}
+    for each in table.side.then["sequences"]:
+        step = each["increment"]
+        now = [own(session, words.next_value(there, step)) for there in _same(table.side, each)]
+        if now and (now[0][0][0] - (each["last"] or each["start"])) * step >= 0:
+            continue
+        question = furthest_written(replayed, each["column"], up=step > 0)
+        ((value,),) = own(session, question, above)
+        if value is not None:
+            found[each["column"]] = value
+    return found
+
+
+def _same(side: Side, sequence: Facts) -> list[tuple[str, str]]:
+    """Return where the sequence itself is, if it is."""
+    return [side.sequences[oid] for oid in (sequence["oid"],) if oid in side.sequences]
 
 
 def _now(side: Side, sequence: Facts) -> set[tuple[str, str]]:
