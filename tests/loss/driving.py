@@ -66,6 +66,9 @@ def crash(process: subprocess.Popen, shop: Shop) -> None:
     shop.admin.pg_ctl("-m", "immediate", "restart")
 
 
+CRASH = Blow("server crash", crash)
+
+
 @dataclass
 class Driven:
     """The real engine, killed so many times in each part.
@@ -109,6 +112,10 @@ class Driven:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             found.append(Recorded(table.role, named, kind, column, text))
         return found
+
+    def discard(self, shop: Shop) -> None:
+        """Take away what is left of the checkpoint."""
+        self.part("discard", shop)
 
     def assignment(self, part: str, shop: Shop) -> Assignment:
         """Return what the process is told."""

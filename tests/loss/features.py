@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_HEAD: Final = re.compile(r"-- feature: ([^,\n]+)(?:, since (\d+))?(?:, chance ([\d.]+))?(, refused)?\n")
+_HEAD: Final = re.compile(
+    r"-- feature: ([^,\n]+)(?:, since (\d+))?(?:, chance ([\d.]+))?(, refused)?\n"
+)
 OLDEST: Final = 14
 
 

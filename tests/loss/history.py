@@ -64,7 +64,9 @@ class Fate:
 
     def doubt(self, effect: Effect) -> None:
         """Take an effect that may have taken place."""
-        self.possible = _distinct([*self.possible, *(effect.change(each) for each in self.possible)])
+        self.possible = _distinct(
+            [*self.possible, *(effect.change(each) for each in self.possible)]
+        )
         for column in self.owed if effect.ends else ():
             self.owed[column].append(ANYTHING)
         for column, value in effect.owed.items():

@@ -130,7 +130,9 @@ class Bench:
             row = {name: value for name, value in row.items() if name in table.all()}
             names = ", ".join(quoted(name) for name in row)
             marks = ", ".join(["%s"] * len(row))
-            text = f"INSERT INTO {table.qualified} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})"
+            text = (
+                f"INSERT INTO {table.qualified} ({names}) OVERRIDING SYSTEM VALUE VALUES ({marks})"
+            )
             values = list(row.values())
         else:
             sets = ", ".join(f"{quoted(name)} = %s" for name in columns)
@@ -153,7 +155,9 @@ class Bench:
         now, then = states
         if now is not None or then is None:
             return all(self.recorded(table, key, name) for name in columns)
-        said = " ".join(each for name in ("", *table.all()) for each in self.recorded(table, key, name))
+        said = " ".join(
+            each for name in ("", *table.all()) for each in self.recorded(table, key, name)
+        )
         return all(_holds(said, value or "") for value in then.values()) and said != ""
 
     def recorded(self, table: Table, key: Key, column: str) -> list[str]:

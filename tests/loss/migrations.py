@@ -44,7 +44,9 @@ class Move:
 def _read(text: str) -> tuple[Move, ...]:
     parts = _HEAD.split(text)[1:]
     rows = zip(*(parts[at::4] for at in range(4)), strict=True)
-    return tuple(_move(label, float(weight or 1), alone, body) for label, weight, alone, body in rows)
+    return tuple(
+        _move(label, float(weight or 1), alone, body) for label, weight, alone, body in rows
+    )
 
 
 def _move(label: str, weight: float, alone: str | None, body: str) -> Move:
@@ -138,7 +140,16 @@ def draw_migration(shop: Shop, draw: random.Random, *, keep: Keep = lambda _: Tr
             chosen.append(move)
     # Names change at the end, where nothing of the migration uses the old ones any more.
     chosen.sort(key=lambda each: (bool(each.renamed), each.table is not None))
-    return Migration(tuple(chosen), draw.random() < 0.3, shape_of(shop, chosen, draw.random() < 0.5))
+    return Migration(
+        tuple(chosen), draw.random() < 0.3, shape_of(shop, chosen, draw.random() < 0.5)
+    )
+
+
+def migration_of(shop: Shop, labels: tuple[str, ...], *, mapped: bool) -> Migration:
+    """Return the migration that does what labels say, in their order."""
+    moves = {each.label: each for each in MOVES}
+    chosen = [moves[label] for label in labels]
+    return Migration(tuple(chosen), together=False, new=shape_of(shop, chosen, mapped))
 
 
 def shape_of(shop: Shop, moves: list[Move], mapped: bool) -> NewShape:
@@ -149,4 +160,3 @@ def shape_of(shop: Shop, moves: list[Move], mapped: bool) -> NewShape:
     renamed = {(role, old): new for move in moves for role, old, new in move.renamed}
     tables = {move.table[0]: fill(move.table[1], shop) for move in moves if move.table}
     return NewShape(columns, renamed, mapped, tables)
-

@@ -123,7 +123,10 @@ def _of_inbound_keys(make: Callable[..., Any]) -> Callable[..., Any]:
 def _not_replayed(op: str) -> Callable[[Count], None]:
     where = " WHERE j.number = "
     return without_text(
-        f"{_WORDS}.postgresql_replay", "take_journal", where, f" WHERE j.op <> '{op}' AND j.number = "
+        f"{_WORDS}.postgresql_replay",
+        "take_journal",
+        where,
+        f" WHERE j.op <> '{op}' AND j.number = ",
     )
 
 

@@ -1,5 +1,6 @@
 """One round: a schema, an application that writes, a migration that goes wrong, and the way back."""
 
+import contextlib
 import random
 import threading
 from dataclasses import dataclass, field
@@ -29,6 +30,9 @@ class Engine(Protocol):
     def restore(self, shop: Shop) -> list[Recorded]:
         """Go back; return the conflicts that were recorded."""
 
+    def discard(self, shop: Shop) -> None:
+        """Take away what is left of the checkpoint."""
+
 
 @dataclass
 class Round:
@@ -57,7 +61,7 @@ class Round:
 
 def play(shop: Shop, engine: Engine, migration: Migration | None, seed: int) -> Round:
     """Play a round and judge it."""
-    before = read_catalogue(shop)
+    before, traces = read_catalogue(shop), read_traces(shop)
     sequences = read_sequences(shop)
     application = Application(shop, seed)
     conflicts: list[Recorded] = []
@@ -76,7 +80,25 @@ def play(shop: Shop, engine: Engine, migration: Migration | None, seed: int) -> 
     case = Case(shop, application.base, before, application.histories, conflicts, sequences)
     told = {phase: application.told(phase, "ok") for phase in PHASES}
     lost = sum(application.told(phase, "lost") for phase in PHASES)
-    return Round(shop, migration, judge(case), told, lost)
+    faults = judge(case)
+    engine.discard(shop)
+    faults += [f"left: {each}" for each in sorted(read_traces(shop) - traces)]
+    return Round(shop, migration, faults, told, lost)
+
+
+_TRACES = """
+SELECT 'relation ' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE n.nspname = 'whimbrel' AND c.relname ~ '^(clone|kept|journal)_'
+UNION ALL SELECT 'function ' || p.oid::regprocedure FROM pg_proc p
+  JOIN pg_namespace n ON n.oid = p.pronamespace WHERE n.nspname = 'whimbrel'
+UNION ALL SELECT 'trigger ' || tgname FROM pg_trigger WHERE tgname ~ 'whimbrel'
+UNION ALL SELECT 'role ' || rolname FROM pg_roles WHERE rolname ~ '^whimbrel'
+"""
+
+
+def read_traces(shop: Shop) -> set[str]:
+    """Return what there is of checkpoints, besides their rows in the ledger."""
+    return {each for (each,) in shop.admin.run(_TRACES)}
 
 
 def read_sequences(shop: Shop) -> dict[str, int]:
@@ -85,7 +107,9 @@ def read_sequences(shop: Shop) -> dict[str, int]:
     with shop.superuser() as session:
         session.execute("SET lock_timeout = '1s'")
         try:
-            rows = session.execute(f"{asked} WHERE schemaname = %s AND increment_by > 0", [shop.schema])
+            rows = session.execute(
+                f"{asked} WHERE schemaname = %s AND increment_by > 0", [shop.schema]
+            )
         except psycopg.errors.LockNotAvailable:
             return {}  # the migration is dropping one at the moment
         return {f"{quoted(schema)}.{quoted(name)}": at for schema, name, at in rows}
@@ -114,4 +138,5 @@ class Disturber:
             " WHERE datname = current_database() AND usename = %s ORDER BY random() LIMIT 1) s"
         )
         while not self._stop.wait(self._draw.uniform(0.1, 0.6)):
-            self._shop.admin.run(one, self._shop.logins.application)
+            with contextlib.suppress(psycopg.Error):  # the server may be down just now
+                self._shop.admin.run(one, self._shop.logins.application)

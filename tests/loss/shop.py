@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from tests.loss import values
-from tests.loss.features import FEATURES
+from tests.loss.features import FEATURES, Feature
 from tests.loss.values import Column
 from tests.postgres import Postgres
 
@@ -117,9 +117,7 @@ class Shop:
         """Open an autocommit session of a login, with texts that never depend on a setting."""
         server = self.database
         words = {"user": login, "password": "p%40w#1", "dbname": server.dbname, **options}
-        session = psycopg.connect(
-            host="127.0.0.1", port=server.port, autocommit=True, **words
-        )
+        session = psycopg.connect(host="127.0.0.1", port=server.port, autocommit=True, **words)
         session.execute(PLAIN)
         return session
 
@@ -162,8 +160,16 @@ NOTE: tuple[Column, ...] = (
 )
 
 
-def draw_shop(database: Postgres, admin: Postgres, draw: random.Random) -> Shop:
-    """Create the schema of a round in an empty database, with rows, and return it."""
+def draw_shop(
+    database: Postgres,
+    admin: Postgres,
+    draw: random.Random,
+    features: tuple[str, ...] | None = None,
+) -> Shop:
+    """Create the schema of a round in an empty database, with rows, and return it.
+
+    `features` are labels of the decorations; they are drawn where none are named.
+    """
     schema = draw.choice(("public", "public", "Der Laden"))
     odd = tuple(draw.sample(values.ODD, 4))
     name = draw.choice(("account", 'Kunden "A"', "Größen", "order", "x'); DROP TABLE y; --"))
@@ -182,12 +188,22 @@ def draw_shop(database: Postgres, admin: Postgres, draw: random.Random) -> Shop:
     with shop.connect(owner) as session:
         for statement in (*_core(shop, draw), *_rows(shop)):
             session.execute(statement.encode())
-        known = [each for each in FEATURES if each.since <= admin.version and not each.is_refused]
-        drawn = tuple(each for each in known if draw.random() < each.chance)
+        drawn = _drawn(admin.version, draw, features)
         for feature in drawn:
             for statement in feature.statements:
                 session.execute(fill(statement, shop).encode())
     return replace(shop, features=tuple(each.label for each in drawn))
+
+
+def _drawn(
+    version: int, draw: random.Random, labels: tuple[str, ...] | None
+) -> tuple[Feature, ...]:
+    known = [each for each in FEATURES if each.since <= version]
+    if labels is not None:
+        found = tuple(each for each in known if each.label in labels)
+        assert len(found) == len(labels), f"not all of {labels} are features of {version}"
+        return found
+    return tuple(each for each in known if not each.is_refused and draw.random() < each.chance)
 
 
 def fill(text: str, shop: Shop) -> str:
@@ -252,7 +268,10 @@ def _core(shop: Shop, draw: random.Random) -> Iterator[str]:
 
 
 def _columns(table: Table) -> str:
-    return ", ".join(f"{quoted(each.name)} {each.type} {each.words}".replace("{S}", quoted(table.schema)) for each in table.columns)
+    return ", ".join(
+        f"{quoted(each.name)} {each.type} {each.words}".replace("{S}", quoted(table.schema))
+        for each in table.columns
+    )
 
 
 def _rows(shop: Shop) -> Iterator[str]:
@@ -260,10 +279,16 @@ def _rows(shop: Shop) -> Iterator[str]:
     draw = random.Random(7)
     for number in range(1, ROWS + 1):
         values_of = {each.name: each.draw(draw, f"base{number}") for each in shop.account.columns}
-        values_of |= {"id": str(-number), "org": str(number % 5 + 1), "hidden": str(number > ROWS - HIDDEN)}
+        values_of |= {
+            "id": str(-number),
+            "org": str(number % 5 + 1),
+            "hidden": str(number > ROWS - HIDDEN),
+        }
         yield _insert(shop.account, values_of)
         for at in range(number % 3):
-            more = {each.name: each.draw(draw, f"base{number}p{at}") for each in shop.position.columns}
+            more = {
+                each.name: each.draw(draw, f"base{number}p{at}") for each in shop.position.columns
+            }
             yield _insert(shop.position, more | {"konto": str(-number), "Nr": str(at)})
         noted = {each.name: each.draw(draw, f"base{number}n") for each in shop.note.columns}
         yield _insert(shop.note, noted | {"account": str(-number)})

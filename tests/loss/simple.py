@@ -31,6 +31,9 @@ class Locking:
         self._session.close()
         return []
 
+    def discard(self, shop: Shop) -> None:
+        """Nothing is left."""
+
 
 class Naive:
     """Copies each table, and renames the copies: what most guides show."""
@@ -58,3 +61,6 @@ class Naive:
             for table in shop.covered:
                 session.execute(f"GRANT ALL ON {table.qualified} TO {roles}".encode())
         return []
+
+    def discard(self, shop: Shop) -> None:
+        """The copies have become the tables."""

@@ -98,7 +98,9 @@ class Pen:
     def values(self, table: Table, most: int) -> dict[str, str | None]:
         """Return fresh values of some columns, by the names that they have in either shape."""
         token, found = self.token(), {}
-        for column in self.draw.sample(table.columns, self.draw.randint(1, min(most, len(table.columns)))):
+        for column in self.draw.sample(
+            table.columns, self.draw.randint(1, min(most, len(table.columns)))
+        ):
             new = self.new.renamed.get((table.role, column.name))
             name = new if new and self.draw.random() < 0.6 else column.name
             found[name] = column.draw(self.draw, token)
@@ -217,9 +219,7 @@ class Pen:
     def move(self, table: Table, key: Key, new: Key) -> Statement:
         """Return a change of a row's key."""
         name = table.key[-1]
-        text = (
-            f"UPDATE {self.place(table)} SET {quoted(name)} = %s WHERE {_is(table)} RETURNING *"
-        )
+        text = f"UPDATE {self.place(table)} SET {quoted(name)} = %s WHERE {_is(table)} RETURNING *"
         touched = {"touched": ANYTHING} if "touched" in table.kept else {}
         before = self.history.fate(table.role, key)
         (row, *others) = [each for each in before.possible if each is not None]

@@ -37,7 +37,9 @@ def amount(draw: random.Random, _: str) -> str:
 
 def exact(draw: random.Random, _: str) -> str:
     digits = draw.randrange(10**30)
-    return draw.choice((f"{digits % 1000}.5000", f"{digits}.{digits}", f"-{digits % 97}.000", "NaN"))
+    return draw.choice(
+        (f"{digits % 1000}.5000", f"{digits}.{digits}", f"-{digits % 97}.000", "NaN")
+    )
 
 
 def mail(draw: random.Random, token: str) -> str:

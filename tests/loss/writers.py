@@ -288,5 +288,3 @@ _ORDERED = Effect("order", ("",), lambda _: None)
 def _is_lost(session: psycopg.Connection, error: psycopg.Error) -> bool:
     """Whether the connection broke, so that nobody said what became of it."""
     return session.closed or error.sqlstate is None or error.sqlstate[:3] == "57P"
-
-
