@@ -36,6 +36,11 @@ class EngineError(Exception):
         self.part = part
         self.answer = answer
 
+    @property
+    def is_refusal(self) -> bool:
+        """Return whether the engine said no, in a sentence."""
+        return self.answer["end"] in ("held", "refused", "failed") or "covered" in self.answer
+
 
 @dataclass(frozen=True)
 class Blow:
@@ -157,36 +162,36 @@ class Driven:
         return answer
 
     def _once(self, told: Assignment, shop: Shop, *, hit: bool) -> tuple[bool, dict[str, Any]]:
+        blow, moment = self.draw.choice(self.blows), self.draw.choice(list(Moment))
+        at = self.draw.randint(1, _GUESS.get(told.part, 50))
         with Proxy(shop.database.port) as proxy:
             port, through = shop.database.port, f":{proxy.port}/"
-            told = replace(told, url=told.url.replace(f":{port}/", through))
-            words = [sys.executable, "-m", "tests.loss.engine", told.text()]
-            environment = os.environ | {"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
-            blow, moment = self.draw.choice(self.blows), self.draw.choice(list(Moment))
-            at = self.draw.randint(1, _GUESS.get(told.part, 50))
+            process = start(replace(told, url=told.url.replace(f":{port}/", through)))
             if hit:
                 proxy.strike = Strike(at, moment, lambda: blow.strike(process, shop))
-            process = subprocess.Popen(
-                words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
-            )
             try:
                 out, _ = process.communicate(timeout=PATIENCE)
             finally:
                 process.kill()
                 process.wait()
             struck = proxy.struck.is_set()
-            if struck:
-                self.made.append((told.part, blow.name, moment.value, at))
-            else:
-                _GUESS[told.part] = max(20, proxy.requests)
         end_sessions(shop)
         if struck:
+            self.made.append((told.part, blow.name, moment.value, at))
             return True, {"end": "struck"}
+        _GUESS[told.part] = max(20, proxy.requests)
         if not out.strip():
             raise EngineError(told.part, {"end": "died", "code": process.returncode})
         answer = json.loads(out)
         self.changes += answer["changed"]
         return False, answer
+
+
+def start(told: Assignment) -> subprocess.Popen[str]:
+    """Start the engine's process."""
+    words = [sys.executable, "-m", "tests.loss.engine", told.text()]
+    environment = os.environ | {"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT}"}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
 
 
 def end_sessions(shop: Shop) -> None:

@@ -170,7 +170,8 @@ class Bench:
         return [
             each.value
             for each in self.case.conflicts
-            if each.role == table.role and each.key in keys and each.column in (column, "")
+            if (each.role == table.role and each.key in keys)
+            and (each.column in (column, "") or each.kind == "DoesNotFit")
         ]
 
 
@@ -204,7 +205,7 @@ def surplus_rows(bench: Bench) -> Iterator[str]:
     for table in bench.case.shop.covered:
         for key, now in bench.rows[table.role].items():
             then = bench.case.base[table.role].get(key)
-            if table.role == "audit" and then is None or (table.role, key) in known:
+            if (table.role == "audit" and then is None) or (table.role, key) in known:
                 continue
             row = then or loose.get(now[table.columns[0].name] or "")
             if row is None:

@@ -15,8 +15,7 @@ def refusal(engine: Driven, part: str, shop: Shop) -> str:
     try:
         engine.part(part, shop)
     except EngineError as error:
-        assert error.answer["end"] in ("held", "refused"), error
-        reason: str = error.answer["reason"]
+        reason: str = error.answer.get("reason", "") if error.is_refusal else str(error)
         return reason
     return ""
 

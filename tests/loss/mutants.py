@@ -8,7 +8,7 @@ import importlib
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from whimbrel.planning.dialects.postgresql_capture import JOURNAL_BYTES

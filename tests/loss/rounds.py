@@ -4,7 +4,7 @@ import contextlib
 import random
 import threading
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import psycopg
 
@@ -124,7 +124,7 @@ class Disturber:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._work)
 
-    def __enter__(self) -> "Disturber":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -6,7 +6,7 @@ SET NULL) and an audit that a trigger of the accounts writes. Beside them, and n
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import psycopg
@@ -248,7 +248,7 @@ def _core(shop: Shop, draw: random.Random) -> Iterator[str]:
         f" account bigint REFERENCES <A>{update} ON DELETE SET NULL)",
         "CREATE TABLE <U> (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, op text NOT NULL,"
         " account bigint, touched bigint)",
-        f"CREATE TABLE <O> (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+        "CREATE TABLE <O> (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
         " account bigint NOT NULL REFERENCES <A>, token text)",
         "CREATE FUNCTION <S>.touch() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN NEW.touched := nextval('<S>.touches'); RETURN NEW; END $$",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import psycopg
 
 from tests.loss.history import ANYTHING, Effect, History, Key, State, gone, patch, put
-from tests.loss.shop import Shop, Table, quoted
+from tests.loss.shop import MADE_BY_MIGRATION, Shop, Table, quoted
 
 Answer = dict[str, str | None]  # the row as the server returned it
 
@@ -178,7 +178,7 @@ class Pen:
             known = any(self.history.fate(table.role, key).possible)
             # What is written to a row of the migration has no place to go back to.
             due = owed if known else {n: said[n] or "" for n in written if said[n] is not None}
-            done = Effect(table.role, key, patch(found), due, finds=True)
+            done = Effect(table.role, key, patch(found), due, finds=not _may_be_made(key))
             return [done, *_audit(table, "U", said.get("touched"))]
 
         planned = (Effect(table.role, key, patch(plain | touched), owed),)
@@ -194,7 +194,7 @@ class Pen:
         def confirmed(said: Answer | None) -> list[Effect]:
             if said is None:
                 return []
-            done = Effect(table.role, key, gone, ends=True, finds=True)
+            done = Effect(table.role, key, gone, ends=True, finds=not _may_be_made(key))
             return [done, *effects[1:], *_audit(table, "D", key[0])]
 
         return Statement(text, key, tuple(effects), confirmed)
@@ -245,6 +245,11 @@ class Pen:
 def _audit(table: Table, op: str, what: str | None) -> list[Effect]:
     """What the trigger of the accounts writes into the audit."""
     return [Effect("audit", (op, what or ""), gone)] if table.role == "account" else []
+
+
+def _may_be_made(key: Key) -> bool:
+    """Whether a row with this key, if there is one, may be the migration's."""
+    return int(key[0]) <= MADE_BY_MIGRATION
 
 
 def _is(table: Table) -> str:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Self
 
 import psycopg
 
@@ -35,7 +36,7 @@ class Application:
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
-    def __enter__(self) -> "Application":
+    def __enter__(self) -> Self:
         self.base = read_rows(self.shop)
         for number in range(self.writers):
             writer = Writer(self, number, _share(self.base, number, self.writers))
