@@ -16,7 +16,8 @@ from whimbrel.runner.sessions import own
 
 _RUNNER: Final = "whimbrel.runner.checkpoint"
 _PLANS: Final = "whimbrel.planning.checkpoint"
-_WORDS: Final = "whimbrel.planning.dialects"
+_REPLAY: Final = "whimbrel.planning.dialects.postgresql_replay"
+_CAPTURE: Final = "whimbrel.planning.dialects.postgresql_capture"
 _SOME: Final = 60.0  # seconds in which the application writes something
 Count = Callable[[], None]
 
@@ -116,6 +117,10 @@ def _forgetting_the_first_writes(copy: Callable[..., Any]) -> Callable[..., Any]
     return copy_first
 
 
+def _not_at_all(_: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda _checkpoint, _desk, progress: (progress, 0)
+
+
 def _of_inbound_keys(make: Callable[..., Any]) -> Callable[..., Any]:
     return lambda each: [] if each["table"] == "orders" else make(each)
 
@@ -123,7 +128,7 @@ def _of_inbound_keys(make: Callable[..., Any]) -> Callable[..., Any]:
 def _not_replayed(op: str) -> Callable[[Count], None]:
     where = " WHERE j.number = "
     return without_text(
-        f"{_WORDS}.postgresql_replay",
+        _REPLAY,
         "take_journal",
         where,
         f" WHERE j.op <> '{op}' AND j.number = ",
@@ -131,7 +136,7 @@ def _not_replayed(op: str) -> Callable[[Count], None]:
 
 
 def _of_patches(old: str, new: str = "") -> Mutant:
-    return Mutant((without_text(f"{_WORDS}.postgresql_replay", "make_patch", old, new),))
+    return Mutant((without_text(_REPLAY, "make_patch", old, new),))
 
 
 def _forgets(module: str, name: str) -> Mutant:
@@ -150,7 +155,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         " AND (p.op = 'I' OR f.value::text IS DISTINCT FROM g.value::text)"
     ),
     "changed keys are like other changes": Mutant(
-        (replaced(f"{_WORDS}.postgresql_replay", "read_moves", returns("SELECT '', '' WHERE false")),)
+        (replaced(_REPLAY, "read_moves", returns("SELECT '', '' WHERE false")),)
     ),
     "values in new columns are dropped": _of_patches(
         " WHERE name <> ALL (", " WHERE false AND name <> ALL ("
@@ -159,17 +164,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
         " WHERE e.first <> 'I' AND NOT (", " WHERE false AND NOT ("
     ),
     "values that do not fit are dropped": Mutant(
-        (replaced(f"{_WORDS}.postgresql_replay", "record_misfit", returns("SELECT $1::bigint, $2::text")),)
+        (replaced(_REPLAY, "record_misfit", returns("SELECT $1::bigint, $2::text")),)
     ),
     "nothing is replayed under the lock": Mutant(
-        (replaced(f"{_RUNNER}.swap", "replay_journal", lambda _: lambda _c, _d, progress: (progress, 0)),)
+        (replaced(f"{_RUNNER}.swap", "replay_journal", _not_at_all),)
     ),
     "the migration counts as application": Mutant(
-        (without_text(f"{_WORDS}.postgresql_capture", "condition", "session_user <> ", "'' <> "),),
+        (without_text(_CAPTURE, "condition", "session_user <> ", "'' <> "),),
         part="open",
     ),
     "json goes through jsonb": Mutant(
-        (without_text(f"{_WORDS}.postgresql_capture", "create_capture", "row_to_json(", "to_jsonb("),),
+        (without_text(_CAPTURE, "create_capture", "row_to_json(", "to_jsonb("),),
         part="open",
     ),
     "sequences do not go on": Mutant((replaced(f"{_RUNNER}.swap", "_go_on", returns([])),)),
@@ -188,7 +193,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (replaced(f"{_RUNNER}.closure", "_written", returns(set())),), part="open"
     ),
     "there is no expiry": Mutant(
-        (without_text(f"{_WORDS}.postgresql_capture", "condition", "pg_catalog.now() < ", "'-infinity' < "),),
+        (without_text(_CAPTURE, "condition", "pg_catalog.now() < ", "'-infinity' < "),),
         part="open",
     ),
     "a later run is not noticed": Mutant(

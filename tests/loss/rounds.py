@@ -1,4 +1,4 @@
-"""One round: a schema, an application that writes, a migration that goes wrong, and the way back."""
+"""One round: an application that writes, a migration that goes wrong, and the way back."""
 
 import contextlib
 import random
@@ -59,24 +59,31 @@ class Round:
         )
 
 
-def play(shop: Shop, engine: Engine, migration: Migration | None, seed: int) -> Round:
-    """Play a round and judge it."""
+def play(
+    shop: Shop,
+    engine: Engine,
+    migration: Migration | None,
+    seed: int,
+    *,
+    patience: float = 5.0,
+) -> Round:
+    """Play a round and judge it; `patience` are seconds for the writes of each phase."""
     before, traces = read_catalogue(shop), read_traces(shop)
     sequences = read_sequences(shop)
     application = Application(shop, seed)
     conflicts: list[Recorded] = []
     with application, Disturber(shop, random.Random(seed)):
-        application.wait_for("before", WRITES)
+        application.wait_for("before", WRITES, patience)
         engine.open(shop)
-        application.wait_for("opened", WRITES)
+        application.wait_for("opened", WRITES, patience)
         if migration is not None:
             application.learn(migration.new)
             engine.migrate(shop, migration)
-        application.wait_for("migrated", WRITES)
+        application.wait_for("migrated", WRITES, patience)
         sequences |= read_sequences(shop)
-        application.wait_for("restoring", WRITES)
+        application.wait_for("restoring", WRITES, patience)
         conflicts += engine.restore(shop)
-        application.wait_for("restored", WRITES)
+        application.wait_for("restored", WRITES, patience)
     case = Case(shop, application.base, before, application.histories, conflicts, sequences)
     told = {phase: application.told(phase, "ok") for phase in PHASES}
     lost = sum(application.told(phase, "lost") for phase in PHASES)

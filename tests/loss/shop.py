@@ -230,7 +230,7 @@ def _core(shop: Shop, draw: random.Random) -> Iterator[str]:
     identity = f"bigint GENERATED {always} AS IDENTITY (START 1000 INCREMENT 3 CACHE 5)"
     update = draw.choice(("", " ON UPDATE CASCADE"))
     yield from (fill(each, shop) for each in (
-        f"CREATE SCHEMA IF NOT EXISTS {quoted(shop.schema)}" if shop.schema != "public" else "SELECT",
+        "CREATE SCHEMA IF NOT EXISTS <S>" if shop.schema != "public" else "SELECT",
         "CREATE TYPE <S>.mood AS ENUM ('sad', 'so so', 'Glück')",
         "CREATE TYPE <S>.pair AS (number int, word text)",
         "CREATE DOMAIN <S>.mail AS text CHECK (VALUE LIKE '%@%')",
@@ -252,7 +252,8 @@ def _core(shop: Shop, draw: random.Random) -> Iterator[str]:
         " account bigint NOT NULL REFERENCES <A>, token text)",
         "CREATE FUNCTION <S>.touch() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN NEW.touched := nextval('<S>.touches'); RETURN NEW; END $$",
-        "CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON <A> FOR EACH ROW EXECUTE FUNCTION <S>.touch()",
+        "CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON <A>"
+        " FOR EACH ROW EXECUTE FUNCTION <S>.touch()",
         "CREATE FUNCTION <S>.note_down() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
         " INSERT INTO <U> (op, account, touched) VALUES (left(TG_OP, 1), coalesce(NEW.id, OLD.id),"
         " coalesce(NEW.touched, OLD.touched)); RETURN NULL; END $$",

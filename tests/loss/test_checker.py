@@ -27,10 +27,10 @@ def test_without_a_migration_nothing_is_missed(shop: Shop):
     assert min(seen.told[phase] for phase in PHASES) >= WRITES, seen
 
 
-@pytest.mark.parametrize("shop", [2, 3], indirect=True)
+@pytest.mark.parametrize("shop", [2], indirect=True)
 def test_a_migration_that_is_rolled_back_loses_nothing(shop: Shop):
     migration = draw_migration(shop, random.Random(2), keep=lambda move: not move.alone)
-    seen = play(shop, Locking(), migration, 2)
+    seen = play(shop, Locking(), migration, 2, patience=1.0)
     assert seen.faults == [], seen
     assert set(migration.failed) < set(migration.labels), seen
 

@@ -15,7 +15,8 @@ _OURS: Final = "whimbrel"
 # What pg_dump leaves out or what it cannot tell: validity, and order of what fires by name.
 _MORE: Final = """
 SELECT 'index', indexrelid::regclass::text, indisvalid::text || indisready::text
-  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+  JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'whimbrel')
 UNION ALL
 SELECT 'constraint', conname || ' of ' || conrelid::regclass::text,
