@@ -189,12 +189,15 @@ def lost_writes(bench: Bench) -> Iterator[str]:
             each = ([name] for name in columns)
             wrong = [one[0] for one in each if not bench.is_excused(table, key, (now, then), one)]
         if wrong:
-            yield f"row {table.role} {', '.join(key)}: {_said(wrong, now, then)}"
+            noted = [
+                each for each in bench.case.conflicts if (each.role, each.key) == (table.role, key)
+            ]
+            yield f"row {table.role} {', '.join(key)}: {_said(wrong, now, then)}; noted: {noted}"
 
 
 def _said(columns: list[str], now: State, then: State) -> str:
     if now is None or then is None:
-        return "it is gone" if now is None else "it is there, and must not be"
+        return f"it is gone, must be {then}" if now is None else f"it is there: {now}"
     return "; ".join(f"{name} is {now.get(name)!r}, must be {then[name]!r}" for name in columns)
 
 
