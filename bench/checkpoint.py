@@ -255,7 +255,7 @@ def take_back(place: Place, rounds: int) -> None:
         f" {statistics.median(rate(writes, each) for each in spans):.0f} writes/s went on;"
         f" exclusive lock {statistics.median(locks):.0f} ms, at most {max(locks)} (bar 50);"
         f" longest write meanwhile {statistics.median(stalls) * 1000:.0f} ms,"
-        f" at most {max(stalls) * 1000:.0f} (bar 100); errors: {len(errors)} of {len(writes)} {errors[:1]}"
+        f" at most {max(stalls) * 1000:.0f} (bar 100); errors: {len(errors)} of {len(writes)}"
     )
 
 
