@@ -1,6 +1,7 @@
 """Sessions of PostgreSQL: they name themselves, notice a dead peer, and give way."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import psycopg
@@ -45,6 +46,20 @@ class PostgresSession(psycopg.Connection[TupleRow]):
     """psycopg's connection, made by its own `connect`, with what the runner asks of a session."""
 
     dialect = POSTGRESQL
+    is_pinned = False
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Pin the search path for the rest of a transaction that runs nothing of an author's.
+
+        Each of our statements takes one round trip then, where others wait for its locks.
+        """
+        self.execute(words.SET_LOCAL_SEARCH_PATH, [words.PINNED_SEARCH_PATH])
+        self.is_pinned = True
+        try:
+            yield
+        finally:
+            self.is_pinned = False
 
     def ask(self, statement: str, values: Sequence[Value]) -> list[Row]:
         """Run one of our own statements under a pinned search path.
@@ -52,6 +67,8 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         Inside a transaction it takes part in it, and the author's search path is set again
         afterwards; outside it is a transaction of its own.
         """
+        if self.is_pinned:
+            return self._rows(statement, values)
         if self.info.transaction_status == TransactionStatus.IDLE:
             with self.transaction():
                 self.execute(words.PIN_SEARCH_PATH, [words.PINNED_SEARCH_PATH])

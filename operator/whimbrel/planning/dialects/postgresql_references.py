@@ -107,16 +107,18 @@ def follow_delete(reference: Reference, child: Replayed, parent: Replayed) -> st
 
 
 def follow_update(reference: Reference, child: Replayed, parent: Replayed) -> str | None:
-    """Return the statement that does what ON UPDATE says, None where it says nothing."""
+    """Return the statement that does what ON UPDATE says, None where it says nothing.
+
+    It takes one step, and returns a row for each: a key may have changed more than once.
+    """
     action, where = reference.facts["on_update"], _gone(reference, parent, "U")
     if action != _CASCADE:
         return _set(reference, child, action, f"{parent.patch} p", where)
     values = ", ".join(f"{here} = n.{there}" for here, there in reference.pairs())
-    key = " AND ".join(
-        f"n.{quote_identifier(name)} = p.n{number}" for number, name in enumerate(parent.key, 1)
-    )
-    source = f"{parent.patch} p JOIN {parent.target} n ON {key}"
-    return f"UPDATE {child.target} c SET {values} FROM {source} WHERE {where}"
+    source = f"{parent.patch} p CROSS JOIN LATERAL json_populate_record(p.base, p.patch) n"
+    change = f"UPDATE {child.target} c SET {values} FROM {source} WHERE {where}"
+    same = " AND ".join(f"n.{there} = (p.base).{there}" for _, there in reference.pairs())
+    return f"{change} AND NOT ({same}) RETURNING 1"
 
 
 def _gone(reference: Reference, parent: Replayed, op: str) -> str:

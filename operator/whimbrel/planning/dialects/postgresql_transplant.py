@@ -145,7 +145,9 @@ FROM relation c JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.re
 JOIN pg_class q ON q.oid = d.objid AND q.relkind = 'S'
 JOIN pg_namespace n ON n.oid = q.relnamespace JOIN pg_sequence s ON s.seqrelid = q.oid
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid""",
-    # What cannot be built again, each as the start of a sentence.
+)
+# What cannot be built again, each as the start of a sentence.
+_REFUSALS: Final[tuple[str, ...]] = (
     """
 SELECT 'unsupported', c.oid, pg_describe_object(d.classid, d.objid, 0) || ' depends on '
     || c.label, '{}'::jsonb
@@ -216,8 +218,16 @@ def describe_table(version: int) -> str:
 
     $1 schema, $2 table. No row of kind `relation` with depth 0 means that there is no such table.
     """
-    filters = _FILTERS if version >= 15 else _NO_FILTERS
-    text = _RELATIONS + " UNION ALL ".join(_PARTS)
-    for name, expression in filters.items():
+    return _question(version, (*_PARTS, *_REFUSALS))
+
+
+def describe_again(version: int) -> str:
+    """Return the same question without what cannot be built again: asked while others wait."""
+    return _question(version, _PARTS)
+
+
+def _question(version: int, parts: tuple[str, ...]) -> str:
+    text = _RELATIONS + " UNION ALL ".join(parts)
+    for name, expression in (_FILTERS if version >= 15 else _NO_FILTERS).items():
         text = text.replace("{" + name + "}", expression)
     return text

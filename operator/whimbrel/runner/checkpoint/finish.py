@@ -20,7 +20,7 @@ from whimbrel.planning.dialects.postgresql_dependents import fill
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint
 from whimbrel.runner.checkpoint.swap import default_grantees, expect_equal, lines_about
-from whimbrel.runner.checkpoint.transplant import describe_table, lines_of
+from whimbrel.runner.checkpoint.transplant import describe_again, lines_of
 from whimbrel.runner.sessions import own
 
 
@@ -57,7 +57,7 @@ def _alone(desk: Desk, *statements: str) -> None:
 def _now(view: Facts, desk: Desk) -> dict[str, Any]:
     if not own(desk.session, words.FIND_BY_NAME, *place_of(view)):
         return {}
-    return describe_table(desk.session, *place_of(view))
+    return describe_again(desk.session, *place_of(view))
 
 
 def _is_equal(view: Facts, desk: Desk) -> bool:
@@ -83,9 +83,9 @@ def _with_rows(view: Facts, desk: Desk, name: str) -> Facts:
     _drop_old(desk, name)  # of an attempt that was interrupted
     place = (desk.ledger.schema, name)
     _alone(desk, create_view(view, replace=False, place=place))
-    _alone(desk, *missing(view, describe_table(desk.session, *place)))
+    _alone(desk, *missing(view, describe_again(desk.session, *place)))
     _alone(desk, fill(words.ANALYZE, table=place))
-    return describe_table(desk.session, *place)
+    return describe_again(desk.session, *place)
 
 
 def _drop_old(desk: Desk, name: str) -> None:

@@ -8,7 +8,7 @@ from whimbrel.planning.dialects.fates import Fate
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
-from whimbrel.runner.checkpoint.transplant import describe_table
+from whimbrel.runner.checkpoint.transplant import describe_again
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own, sorted_error
@@ -32,7 +32,7 @@ def prepare_clones(checkpoint: Checkpoint, desk: Desk) -> None:
 
 
 def _pass(covered: Covered, desk: Desk) -> int:
-    clone = describe_table(desk.session, desk.ledger.schema, covered.clone)
+    clone = describe_again(desk.session, desk.ledger.schema, covered.clone)
     statements = missing(covered.manifest, clone, lost_sequences(covered, desk.session))
     for number, statement in enumerate(statements, 1):
         if desk.stopping.is_set():

@@ -15,6 +15,8 @@ from whimbrel.runner.sessions import own
 
 _MOST: Final = 10_000  # rows; more are no accident
 
+_MOST_STEPS: Final = 20  # of one key in one round; it may have come back to where it was
+
 # For each foreign key, by number, the keys of rows that seem to refer to none, as JSON.
 Suspects = Mapping[int, frozenset[str]]
 
@@ -40,8 +42,10 @@ def follow(session: Session, known: Iterable[Reference]) -> None:
     pairs = [(each, each.child, each.parent) for each in known]
     both = [(each, child, parent) for each, child, parent in pairs if child and parent]
     for reference, child, parent in both:
-        if statement := words.follow_update(reference, child, parent):
-            own(session, statement)
+        statement = words.follow_update(reference, child, parent)
+        for _ in range(_MOST_STEPS):
+            if not (statement and own(session, statement)):
+                break
     more = True
     while more:
         more = False

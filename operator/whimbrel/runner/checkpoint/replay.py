@@ -1,6 +1,7 @@
 """Replays what the application wrote since the checkpoint, in rounds between two snapshots."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -25,13 +26,16 @@ from whimbrel.runner.checkpoint.references import (
     record_orphans,
     references,
 )
-from whimbrel.runner.checkpoint.transplant import describe_table
+from whimbrel.runner.checkpoint.transplant import describe_again
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, read_error
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
 _FEW: Final = 200  # changes; so many take a few milliseconds under the lock
-_MANY: Final = 3000  # changes; a busy application makes so many in the time of a round
+_LONGEST: Final = (
+    1.0  # seconds of a round, where no round brings us nearer: what is left takes less
+)
 _FEWER: Final = 0.8  # of those of the round before
 _STUCK: Final = 4  # rounds that have brought us no nearer
 _ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
@@ -68,7 +72,7 @@ def begin_replay(checkpoint: Checkpoint, desk: Desk) -> Progress:
 
 def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Replayed:
     found = own(session, FIND_BY_OID, covered.oid)
-    now = by_name(describe_table(session, *found[0])["columns"]) if found else {}
+    now = by_name(describe_again(session, *found[0])["columns"]) if found else {}
     then = covered.manifest["columns"]
     same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
     gone = lost_sequences(covered, session)
@@ -98,8 +102,9 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress
     Raises:
         TransientError: It writes faster than we replay, or we are told to stop.
     """
-    before, stuck = math.inf, 0
+    before, stuck, started = math.inf, 0, time.monotonic()
     while stuck < _STUCK:
+        started = time.monotonic()
         progress, changes = replay_round(checkpoint, desk, progress)
         if changes < _FEW:
             return progress
@@ -108,7 +113,7 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress
             raise TransientError("Stopped", "the restore stops between two rounds of its replay")
         stuck = stuck + 1 if changes > _FEWER * before else 0
         before = changes
-    if before < _MANY:
+    if time.monotonic() - started < _LONGEST:
         return progress
     raise TransientError(
         "ApplicationTooFast",
@@ -127,8 +132,9 @@ def replay_round(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tupl
     session = desk.session
     with session.transaction():
         session.run(words.REPEATABLE_READ)
-        desk.guard(session)
-        return replay_journal(checkpoint, desk, progress)
+        with postgres(session).pinned():
+            desk.guard(session)
+            return replay_journal(checkpoint, desk, progress)
 
 
 def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
@@ -140,8 +146,9 @@ def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> 
     session = desk.session
     with session.transaction():
         session.run(words.REPEATABLE_READ)
-        desk.guard(session)
-        later, _ = replay_journal(checkpoint, desk, progress)
+        with postgres(session).pinned():
+            desk.guard(session)
+            later, _ = replay_journal(checkpoint, desk, progress)
         suspects = all_suspects(session, later.references)
     if checkpoint.on_conflict == "Hold" and (count := sum(map(len, suspects.values()))):
         raise held_by_conflicts(count)
@@ -166,8 +173,10 @@ def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tu
 
 
 def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
-    """Replay the rest, when nobody writes any more, and take out the rows that refer to none."""
-    own(desk.session, words.PIN_FORMATS)
+    """Replay the rest, when nobody writes any more, and take out the rows that refer to none.
+
+    The session is pinned, formats too.
+    """
     question = words.count_journal(progress.tables[0])
     changes, _ = own(desk.session, question, progress.snapshot, progress.above)[0]
     if changes or any(progress.suspects.values()):
@@ -178,15 +187,12 @@ def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
 @contextmanager
 def _round(session: Session, progress: Progress) -> Iterator[None]:
     """Replay the journal; at the end the tables of the round are gone."""
-    for table in progress.tables:
-        for statement in words.begin_round(table):
-            own(session, statement)
+    session.run("; ".join(map(words.begin_round, progress.tables)))
     for table in progress.tables:
         _replay_table(session, table, progress)
     follow(session, progress.references)
     yield
-    for table in progress.tables:
-        own(session, words.end_round(table))
+    session.run("; ".join(map(words.end_round, progress.tables)))
 
 
 def _replay_table(session: Session, table: Replayed, progress: Progress) -> None:
@@ -242,7 +248,7 @@ def _put(session: Session, table: Replayed, first: int, last: int) -> None:
             _put(session, table, middle + 1, last)
             return
         own(session, words.put_back(table), first)
-        own(session, words.record_misfit(table), first, read_error(error).code)
+        own(session, words.record_misfit(table), first)
 
 
 def _is_of_row(error: ServerError) -> bool:

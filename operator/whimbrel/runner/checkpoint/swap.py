@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.model.errors import HeldError
-from whimbrel.planning.checkpoint.exchange import Side, exchange, lock
+from whimbrel.planning.checkpoint.exchange import Side, exchange, lock, tables_to_lock
 from whimbrel.planning.checkpoint.facts import (
     Facts,
     by_name,
@@ -19,13 +19,14 @@ from whimbrel.planning.checkpoint.facts import (
 )
 from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
-from whimbrel.planning.dialects.postgresql_replay import Replayed, furthest_written
+from whimbrel.planning.dialects.postgresql_replay import PIN_FORMATS, Replayed, furthest_written
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
-from whimbrel.runner.checkpoint.replay import Progress, replay_rest
-from whimbrel.runner.checkpoint.transplant import describe_table, differences
+from whimbrel.runner.checkpoint.replay import Progress, replay_rest, replay_round
+from whimbrel.runner.checkpoint.transplant import describe_again, differences
 from whimbrel.runner.checkpoint.watch import expect_capture
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own, sorted_error
@@ -82,12 +83,12 @@ def _known(covered: Covered, desk: Desk) -> Known:
             f"another table is called {covered} now: what was written to it was not captured; the "
             "way back cannot be proven",
         )
-    live = describe_table(session, *found[0]) if found else None
+    live = describe_again(session, *found[0]) if found else None
     sequences: dict[int, tuple[str, str]] = {}
     for each in then["sequences"]:
         for row in own(session, words.FIND_BY_OID, each["oid"]):
             sequences[each["oid"]] = (row[0], row[1])
-    clone, views = describe_table(session, schema, covered.clone), _views(session, then, live)
+    clone, views = describe_again(session, schema, covered.clone), _views(session, then, live)
     who = default_grantees(session)
     side = Side(then, live, clone, (schema, covered.kept), sequences, views, who)
     return Known(covered, side, _furthest(session, then, (clone, live)))
@@ -103,7 +104,7 @@ def _views(session: Session, then: Facts, live: Facts | None) -> tuple[Facts, ..
     known = {place_of(each) for each in views}
     for each in then["views"]:
         if place_of(each) not in known and own(session, words.FIND_BY_NAME, *place_of(each)):
-            other = describe_table(session, *place_of(each))
+            other = describe_again(session, *place_of(each))
             views.append({**other, "table": other["table"] | {"is_other": True}})
     return tuple(views)
 
@@ -136,6 +137,7 @@ def swap(
     end = time.monotonic() + _PATIENCE
     while True:
         known = look(checkpoint, desk, progress)
+        progress, _ = replay_round(checkpoint, desk, progress)
         try:
             _exchange(known, checkpoint, desk, progress, extra)
         except SERVER_ERRORS as error:
@@ -166,11 +168,13 @@ def _exchange(
     extra: Callable[[Session], None],
 ) -> None:
     session, sides = desk.session, tuple(each.side for each in known)
-    statements = exchange(sides, checkpoint.names.triggers)
-    with session.transaction():
-        session.run(words.PIN_TRANSACTION)
+    statements, tables = exchange(sides, checkpoint.names.triggers), tables_to_lock(sides)
+    with session.transaction(), postgres(session).pinned():
         desk.guard(session)
-        session.run(lock(sides))
+        own(session, PIN_FORMATS)
+        own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
+        session.run(lock(tables))
+        locked = time.monotonic()
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
         expect_no_conflicts(checkpoint, desk)
@@ -179,6 +183,7 @@ def _exchange(
         extra(session)
         expect_equal(session, checkpoint, pending(checkpoint))
         set_state(desk.ledger, checkpoint.id, State.RESTORED)
+    desk.tell(f"tables exchanged: locked for {(time.monotonic() - locked) * 1000:.0f} ms")
 
 
 def _settings(session: Session, known: Iterable[Known], progress: Progress) -> list[str]:
@@ -267,7 +272,7 @@ def expect_equal(session: Session, checkpoint: Checkpoint, later: frozenset[str]
         HeldError: They differ; the sentence says in what.
     """
     for covered in checkpoint.tables:
-        now = describe_table(session, covered.schema, covered.table)
+        now = describe_again(session, covered.schema, covered.table)
         if found := differences(covered.manifest, now, later):
             shown = "; ".join(found[:3])
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""

@@ -53,7 +53,22 @@ def describe_table(session: Session, schema: str, table: str) -> dict[str, Any]:
     Raises:
         RefusedError: There is no such table.
     """
-    rows = own(session, words.describe_table(session.version()), schema, table)
+    question = words.describe_table(session.version())
+    return _described(session, question, schema, table)
+
+
+def describe_again(session: Session, schema: str, table: str) -> dict[str, Any]:
+    """Return the same of a table that can be covered: `unsupported` is not asked.
+
+    Raises:
+        RefusedError: There is no such table.
+    """
+    question = words.describe_again(session.version())
+    return _described(session, question, schema, table)
+
+
+def _described(session: Session, question: str, schema: str, table: str) -> dict[str, Any]:
+    rows = own(session, question, schema, table)
     relations = _relations(rows)
     if not relations:
         raise RefusedError("TableMissing", f"there is no table {schema}.{table} in this database")
