@@ -14,8 +14,6 @@ _SECONDS: Final = {
 
 def look_back(query: str) -> float:
     """Return the longest range in a query, seconds; 0 where there is none."""
-    return max(map(_seconds, _RANGE.findall(query)), default=0.0)
-
-
-def _seconds(duration: str) -> float:
-    return sum(int(number) * _SECONDS[unit] for number, unit in _PART.findall(duration))
+    ranges = (_PART.findall(each) for each in _RANGE.findall(query))
+    seconds = (sum(int(number) * _SECONDS[unit] for number, unit in each) for each in ranges)
+    return max(seconds, default=0.0)
