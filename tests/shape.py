@@ -18,7 +18,7 @@ FUNCTION_MEDIAN, FUNCTION_P95, FUNCTION_MOST = 8, 25, 40
 MODULE_P95, MODULE_MOST = 300, 400
 # docs/adr/0008: lines of code, not of explanation, of each layer besides its families.
 LAYERS_MOST = {
-    "model": 1_600,
+    "model": 1_650,
     "planning": 1_600,
     "machine": 1_650,
     "controller": 1_300,
@@ -37,7 +37,7 @@ TOOL_MOST = 350
 # docs/adr/0006: so has a kind of server; its files begin with its name.
 DIALECT_FOLDERS = {("planning", "dialects"), ("whimbrel", "runner")}
 DIALECTS = ("postgresql", "mariadb")
-DIALECT_MOST = 2_200
+DIALECT_MOST = 2_500
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 NOT_CODE = {
