@@ -142,7 +142,7 @@ def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
     write_code(package / "runner/mariadb_session.py", 201)
     write_code(package / "runner/postgresql_session.py", 250)
     (line,) = shape.broken_budgets(package)
-    assert line == "code of the dialect mariadb: 2201 lines, the budget is 2200"
+    assert line == "code of the dialect mariadb: 2501 lines, the budget is 2500"
 
 
 SERVERS = re.compile(r"mariadb|mysql", re.IGNORECASE)
