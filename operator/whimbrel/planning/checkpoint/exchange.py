@@ -85,10 +85,10 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
     return found
 
 
-def lock(sides: tuple[Side, ...]) -> str:
-    """Return the statement that keeps everybody away from the tables and from their neighbours.
+def tables_to_lock(sides: tuple[Side, ...]) -> list[tuple[str, str]]:
+    """Return the tables from which everybody is kept away, always in the same order.
 
-    A foreign key is made and dropped on both of its sides. Always in the same order.
+    The failed ones and their neighbours: a foreign key is made and dropped on both of its sides.
     """
     tables, gone = {place_of(each.live) for each in sides if each.live}, set[tuple[str, str]]()
     found = set(tables)
@@ -96,8 +96,12 @@ def lock(sides: tuple[Side, ...]) -> str:
         gone.add(place_of(side.then))
         for each in foreign_keys(filter(None, (side.then, side.live))):
             found |= {(each["schema"], each["table"]), (each["target"][0], each["target"][1])}
-    listed = ", ".join(spelled(each) for each in sorted((found - gone) | tables))
-    return fill(words.LOCK, tables=Raw(listed))
+    return sorted((found - gone) | tables)
+
+
+def lock(tables: list[tuple[str, str]]) -> str:
+    """Return the statement that keeps everybody away from tables."""
+    return fill(words.LOCK, tables=Raw(", ".join(map(spelled, tables))))
 
 
 def _rename(thing: str, place: tuple[str, str], new: str) -> str:

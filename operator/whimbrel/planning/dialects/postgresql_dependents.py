@@ -68,6 +68,13 @@ FIND_BY_NAME: Final = (
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1::text AND c.relname = $2::text"
 )
+# $1: of how many tables. Whoever waits for us looks for a dead-lock after `deadlock_timeout`: until
+# then we have given way, so that the error is never the application's.
+SHORTEN_LOCK_TIMEOUT: Final = (
+    "SELECT set_config('lock_timeout', greatest(1, least(NULLIF(l.setting::int, 0),"
+    " d.setting::int / (2 * $1::int)))::text, true) FROM pg_settings l, pg_settings d"
+    " WHERE l.name = 'lock_timeout' AND d.name = 'deadlock_timeout'"
+)
 # Who gets rights on whatever a role makes, by ALTER DEFAULT PRIVILEGES; "" is everybody.
 DEFAULT_GRANTEES: Final = (
     "SELECT DISTINCT CASE e.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(e.grantee)::text END"

@@ -173,7 +173,8 @@ def make_patch(table: Replayed) -> str:
         " AND (w.op = 'U' OR w.value::text <> 'null')),"
         f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
         f" FROM ends e LEFT JOIN {table.target} c ON {found}"
-        f" WHERE e.first <> 'I' AND e.last <> 'D' AND NOT ({is_there}))"
+        f" WHERE CASE e.last WHEN 'D' THEN e.final = 'U'"
+        f" ELSE e.first <> 'I' AND NOT ({is_there}) END)"
         f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
         f" {_listed(k, 'e.')}),"
         " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"
@@ -188,7 +189,8 @@ def make_patch(table: Replayed) -> str:
 def _written(table: Replayed) -> str:
     """Return the queries `ends` (of each row) and `written` (each column's last value).
 
-    What was written before a row was inserted, for the last time, is of another row.
+    What was written before a row was inserted, for the last time, is of another row; what was
+    written after it was deleted is of a row of the migration's.
     """
     k = _columns("k", table.key)
     both, keys, name = [*k, *_columns("n", table.key)], _listed(k, "p."), _old_name(table)
@@ -196,7 +198,10 @@ def _written(table: Replayed) -> str:
         f"WITH part AS MATERIALIZED (SELECT * FROM {table.taken}"
         " WHERE seq > $1::numeric AND seq <= $2::numeric),"
         f" ends AS MATERIALIZED (SELECT {', '.join(both)}, max(seq) FILTER (WHERE op = 'I') AS cut,"
-        " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS last,"
+        " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS final,"
+        " CASE WHEN max(seq) FILTER (WHERE op = 'D')"
+        " > COALESCE(max(seq) FILTER (WHERE op = 'I'), 0) THEN 'D'"
+        " ELSE (array_agg(op ORDER BY seq DESC))[1] END AS last,"
         " (array_agg(COALESCE(new, old) ORDER BY seq DESC))[1] AS seen"
         f" FROM part GROUP BY {', '.join(both)}),"
         f" written AS MATERIALIZED (SELECT DISTINCT ON ({keys}, {name})"
@@ -258,9 +263,9 @@ def put_back(table: Replayed) -> str:
 
 
 def record_misfit(table: Replayed) -> str:
-    """Return the statement that records row $1 as a conflict; $2 is the column, where known."""
-    record = _record(table, "DoesNotFit", "$2::text", "p.patch", "p")
-    return f"{record} FROM {table.patch} p WHERE p.place = $1::bigint"
+    """Return the statement that records row $1 as a conflict."""
+    insert = _record(table, "DoesNotFit", quote_literal(""), "p.patch", "p")
+    return f"{insert} FROM {table.patch} p WHERE p.place = $1::bigint"
 
 
 def last_place(table: Replayed) -> str:
@@ -284,7 +289,8 @@ def _value(column: Mapping[str, Any], table: Replayed) -> str:
         found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {new} END"
     is_scalar = column["is_scalar"] and column["base"] not in _JSON
     if table.live and column["name"] in table.same and not is_scalar:
-        same = f"to_json(c.{name})::text = ({patched})::text"
+        # Blanks around a document do not come out of another document again.
+        same = f"btrim(to_json(c.{name})::text, E' \\t\\n\\r') = ({patched})::text"
         found = f"CASE WHEN {same} THEN c.{name} ELSE {found} END"
     if column["default"] is None or column["name"] not in table.missing:
         return found

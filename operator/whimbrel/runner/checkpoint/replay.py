@@ -1,6 +1,7 @@
 """Replays what the application wrote since the checkpoint, in rounds between two snapshots."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,9 @@ from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
 _FEW: Final = 200  # changes; so many take a few milliseconds under the lock
-_MANY: Final = 3000  # changes; a busy application makes so many in the time of a round
+_LONGEST: Final = (
+    1.0  # seconds of a round, where no round brings us nearer: what is left takes less
+)
 _FEWER: Final = 0.8  # of those of the round before
 _STUCK: Final = 4  # rounds that have brought us no nearer
 _ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
@@ -99,8 +102,9 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress
     Raises:
         TransientError: It writes faster than we replay, or we are told to stop.
     """
-    before, stuck = math.inf, 0
+    before, stuck, started = math.inf, 0, time.monotonic()
     while stuck < _STUCK:
+        started = time.monotonic()
         progress, changes = replay_round(checkpoint, desk, progress)
         if changes < _FEW:
             return progress
@@ -109,7 +113,7 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress
             raise TransientError("Stopped", "the restore stops between two rounds of its replay")
         stuck = stuck + 1 if changes > _FEWER * before else 0
         before = changes
-    if before < _MANY:
+    if time.monotonic() - started < _LONGEST:
         return progress
     raise TransientError(
         "ApplicationTooFast",
@@ -244,7 +248,7 @@ def _put(session: Session, table: Replayed, first: int, last: int) -> None:
             _put(session, table, middle + 1, last)
             return
         own(session, words.put_back(table), first)
-        own(session, words.record_misfit(table), first, read_error(error).code)
+        own(session, words.record_misfit(table), first)
 
 
 def _is_of_row(error: ServerError) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.model.errors import HeldError
-from whimbrel.planning.checkpoint.exchange import Side, exchange, lock
+from whimbrel.planning.checkpoint.exchange import Side, exchange, lock, tables_to_lock
 from whimbrel.planning.checkpoint.facts import (
     Facts,
     by_name,
@@ -168,11 +168,12 @@ def _exchange(
     extra: Callable[[Session], None],
 ) -> None:
     session, sides = desk.session, tuple(each.side for each in known)
-    statements = exchange(sides, checkpoint.names.triggers)
+    statements, tables = exchange(sides, checkpoint.names.triggers), tables_to_lock(sides)
     with session.transaction(), postgres(session).pinned():
         desk.guard(session)
         own(session, PIN_FORMATS)
-        session.run(lock(sides))
+        own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
+        session.run(lock(tables))
         locked = time.monotonic()
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
