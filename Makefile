@@ -104,13 +104,12 @@ format: venv ## Format the code and mend what ruff can mend
 ##@ Testing
 
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
-# Most tests wait for a server: two workers, each with servers of its own.
-IN_PARALLEL := -n 2 --dist loadscope
-# A story mostly waits, for the cluster or for a process to end, and disturbs no other.
-STORIES := -n 3 --dist worksteal
-# A seeded sample of their points in `make test`, every point where WHIMBREL_SOAK says so.
-CRASH_POINTS := tests/scenarios/test_runner_crashes.py tests/scenarios/test_way_back_crashes.py \
-	tests/scenarios/test_mariadb_crashes.py
+# Many tests wait for a server or a process: a worker more than cores, each with its own servers.
+IN_PARALLEL := -n 3 --dist worksteal
+# A story mostly waits for the cluster, and disturbs no other.
+STORIES := -n 4 --dist worksteal
+# What `make test` leaves out: see tests/sampling.py.
+LEFT_OUT := soak or sampled
 ON_MARIADB := $(wildcard tests/db/test_mariadb*.py tests/scenarios/test_*mariadb*.py)
 # Empty where the cluster is the one-node one, which tests reach by its name.
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
@@ -128,16 +127,21 @@ test-fast: venv system launcher ## What needs no cluster
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
-soak: venv system launcher cluster-up ## Every fault point; PostgreSQL 14 and 17, MariaDB 11.4 too (long)
+soak: venv system launcher cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4 too (long)
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
 	@$(BIN)/python -m tests.maven_postgres
 	@$(BIN)/python -m tests.maven_mariadb
-	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) -m soak
-	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) $(CRASH_POINTS)
-	@WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) -m 'not soak' -k 'postgresql and (14 or 17)' \
+	@WHIMBREL_SOAK=1 $(PYTEST) tests/matrix # in one process: it writes the table
+	@WHIMBREL_SOAK=1 $(PYTEST) $(IN_PARALLEL) -m '($(LEFT_OUT)) and not cluster' \
+		--ignore=tests/matrix --ignore=tests/cluster
+	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) \
+		-m '($(LEFT_OUT)) and cluster and not alone' tests/cluster
+	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) \
+		-m '($(LEFT_OUT)) and cluster and alone' tests/cluster
+	@WHIMBREL_SOAK=1 $(PYTEST) $(IN_PARALLEL) -m 'not soak' -k 'postgresql and (14 or 17)' \
 		tests/db tests/scenarios
-	@WHIMBREL_MARIADB=11.4 $(PYTEST) $(IN_PARALLEL) $(ON_MARIADB)
+	@WHIMBREL_SOAK=1 WHIMBREL_MARIADB=11.4 $(PYTEST) $(IN_PARALLEL) $(ON_MARIADB)
 
 ##@ Looking
 

@@ -83,6 +83,7 @@ class Place:
             self.project.folder,
             run=f"{self.tool}{number}",
             spec=tuple(spec.items()),
+            anew=True,
         )
         started = time.monotonic()
         answer = attempt.run_to_end()

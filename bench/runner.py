@@ -42,8 +42,11 @@ def one(attempt: Attempt) -> tuple[float, float]:
 
 def measure(database: Postgres, folder: Path, rounds: int) -> list[tuple[float, float]]:
     """Apply once, then measure runs that have nothing to do."""
-    attempt_on(database, folder, FILES).run_to_end()
-    runs = (attempt_on(database, folder, FILES, run=f"idle{number}") for number in range(rounds))
+    attempt_on(database, folder, FILES, anew=True).run_to_end()
+    runs = (
+        attempt_on(database, folder, FILES, run=f"idle{number}", anew=True)
+        for number in range(rounds)
+    )
     return [one(attempt) for attempt in runs]
 
 

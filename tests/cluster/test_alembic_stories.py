@@ -41,6 +41,7 @@ def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, 
     assert shop.sql("SELECT count(*) FROM users") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_the_url_in_parts_as_another_operator_writes_them(shop: Namespace, alembic: str):
     parts = {"host": SERVICE, "port": "5432", "dbname": shop.database}
     parts |= {"username": shop.database, "password": PASSWORD}
@@ -53,6 +54,7 @@ def test_the_url_in_parts_as_another_operator_writes_them(shop: Namespace, alemb
     assert at(shop) == "0001"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_a_failing_revision_leaves_the_database_as_before(shop: Namespace, alembic: str):
     shop.apply(project(alembic, to="0002"))
     shop.wait("shop")
@@ -72,6 +74,7 @@ def test_a_failing_revision_leaves_the_database_as_before(shop: Namespace, alemb
     assert at(shop) == "0003"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_rollback_by_annotation_keeps_what_was_written(shop: Namespace, alembic: str):
     shop.apply(project(alembic, to="0001"))
     shop.wait("shop")
@@ -88,6 +91,7 @@ def test_rollback_by_annotation_keeps_what_was_written(shop: Namespace, alembic:
     shop.at_revision("shop", "0003")
 
 
+@pytest.mark.sampled("an image that cannot run")
 def test_an_image_without_the_project_is_one_sentence_and_an_edit_heals_it(
     shop: Namespace, alembic: str
 ):
@@ -100,6 +104,7 @@ def test_an_image_without_the_project_is_one_sentence_and_an_edit_heals_it(
     shop.at_revision("shop", "0003")
 
 
+@pytest.mark.sampled("an image that cannot run")
 def test_an_image_that_cannot_be_pulled_locks_nothing_and_an_edit_heals_it(
     shop: Namespace, alembic: str
 ):
@@ -132,6 +137,7 @@ CREATE TRIGGER slow BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION gate.pa
 
 
 @pytest.mark.parametrize("container", ["runner", "tool"])
+@pytest.mark.sampled("a killed Pod")
 def test_a_container_is_killed_in_mid_statement(
     shop: Namespace, alembic: str, one_node: None, container: str
 ):

@@ -56,6 +56,7 @@ def test_a_good_release_fails_no_request(release: Release):
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_version_that_is_wrong_in_the_preview_never_gets_the_traffic(release: Release):
     with release.load() as load:
         release.go(wrong="/healthz=500")
@@ -66,6 +67,7 @@ def test_a_version_that_is_wrong_in_the_preview_never_gets_the_traffic(release: 
     assert "SwitchBack" not in release.steps()
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_version_that_answers_500_is_taken_back_with_its_schema(release: Release):
     with release.load() as load:
         wrong = ",".join(f"{path}=500" for path in EVERYTHING)
@@ -103,6 +105,7 @@ def test_a_version_that_turns_bad_in_its_soak_is_taken_back_in_time(release: Rel
     assert release.status()["salvage"]
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_version_that_never_gets_ready_is_never_switched_to(release: Release):
     with release.load() as load:
         release.go(wrong="/readyz=503", progressDeadlineSeconds=15)
@@ -116,6 +119,7 @@ def test_a_version_that_never_gets_ready_is_never_switched_to(release: Release):
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_check_that_is_red_before_refuses_and_nothing_runs(release: Release):
     release.go_wrong("blue", "/healthz")
     release.go()
@@ -127,6 +131,7 @@ def test_a_check_that_is_red_before_refuses_and_nothing_runs(release: Release):
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_selector_in_git_is_refused_and_its_manager_is_named(release: Release):
     (service, _) = example("service")
     service["spec"]["selector"] = BLUE
@@ -153,6 +158,7 @@ def test_a_selector_in_git_is_refused_and_its_manager_is_named(release: Release)
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_a_service_that_names_no_object_is_refused(release: Release):
     release.shop.kubectl("annotate", "service", "shop", "whimbrel.dev/managed-by-")
     release.go()
@@ -165,6 +171,7 @@ def test_a_service_that_names_no_object_is_refused(release: Release):
 
 
 @pytest.mark.parametrize("engine", ["Argo CD", "Flux"])
+@pytest.mark.sampled("a release of blue and green")
 def test_a_wave_that_waits_for_ready_before_it_creates_green_never_deadlocks(
     release: Release, engine: str
 ):
@@ -183,6 +190,7 @@ def test_a_wave_that_waits_for_ready_before_it_creates_green_never_deadlocks(
     assert all(healthy(each.body) for each in release.seen[first:])
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_blue_and_green_change_roles_with_the_next_release(release: Release):
     release.go()
     release.completes()
@@ -203,6 +211,7 @@ def test_blue_and_green_change_roles_with_the_next_release(release: Release):
     assert release.shop.sql("SELECT count(*) > 0 FROM orders WHERE channel = 'web'") == "t"
 
 
+@pytest.mark.sampled("a release of blue and green")
 def test_the_first_selector_is_set_and_an_image_of_before_is_not_taken_for_green(release: Release):
     release.shop.kubectl("delete", "service", "shop")
     release.shop.apply(example("service")[0])

@@ -34,6 +34,7 @@ def kill_the_operator() -> None:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("phase", ["Switching", "RollingBack"])
+@pytest.mark.sampled("the operator is away")
 def test_the_operator_is_killed_between_the_sides(release: Release, phase: str):
     with release.load() as load:
         reaches = {"Switching": release.go, "RollingBack": lambda: turns_bad(release)}[phase]
@@ -57,6 +58,7 @@ def turns_bad(release: Release) -> None:
 
 
 @pytest.mark.alone
+@pytest.mark.sampled("the API server is away")
 def test_the_api_server_is_away_during_the_soak(release: Release, one_node: None):
     with release.load() as load:
         reaches_soak(release)
@@ -70,6 +72,7 @@ def test_the_api_server_is_away_during_the_soak(release: Release, one_node: None
     assert release.selectors() == ["", "blue", "green"]
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_a_selector_edited_by_hand_is_put_right_once_and_then_held(release: Release):
     with release.load() as load:
         reaches_soak(release, "120s")
@@ -89,6 +92,7 @@ def test_a_selector_edited_by_hand_is_put_right_once_and_then_held(release: Rele
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_blue_that_a_person_scaled_to_zero_is_scaled_up_before_the_traffic_goes_back(
     release: Release,
 ):
@@ -134,6 +138,7 @@ def stated_in_git(release: Release) -> str:
 
 
 @pytest.mark.parametrize("owned_by", [autoscaled, stated_in_git])
+@pytest.mark.sampled("trouble in a release")
 def test_green_that_somebody_else_scales_keeps_its_schema(release: Release, owned_by: Any):
     reaches_soak(release)
     owner = owned_by(release)
@@ -149,6 +154,7 @@ def test_green_that_somebody_else_scales_keeps_its_schema(release: Release, owne
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_the_object_deleted_while_switching_leaves_one_side(release: Release):
     with release.load() as load:
         release.go()
@@ -166,7 +172,7 @@ def test_the_object_deleted_while_switching_leaves_one_side(release: Release):
     assert release.is_at("green"), f"it was at {side}"
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("trouble in a release")
 def test_manual_holds_a_consistent_state_until_a_person_decides(release: Release):
     release.go(migration_of(soak=LONG, rollback={"onFailure": "Manual"}))
     release.reaches("Soaking")
@@ -181,6 +187,7 @@ def test_manual_holds_a_consistent_state_until_a_person_decides(release: Release
     is_taken_back(release)
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_a_service_made_again_from_git_gets_its_side_back(release: Release):
     release.go(migration_of(soak="5s"))
     release.completes()
@@ -212,12 +219,14 @@ def watched_by_prometheus(soak: str) -> dict:
     query = {"url": "http://prometheus:9090", "query": ERRORS}
     expected = {"expect": {"op": "LessOrEqual", "value": "0.01"}}
     check |= {"prometheus": query | expected, "interval": "2s", "timeout": "2s"}
+    check |= {"initialDelay": "5s"}
     for each in body["spec"]["healthChecks"]:
         each["when"] = [moment for moment in each["when"] if moment != "Soak"]
     body["spec"]["healthChecks"].append(check)
     return body
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_errors_that_prometheus_counts_take_the_release_back(prometheus: Release):
     release = prometheus
     with release.load() as load:
@@ -229,6 +238,7 @@ def test_errors_that_prometheus_counts_take_the_release_back(prometheus: Release
     assert load.not_there_once(release.shop) == {}
 
 
+@pytest.mark.sampled("trouble in a release")
 def test_prometheus_down_pauses_and_takes_nothing_back(prometheus: Release):
     release = prometheus
     release.go(watched_by_prometheus("30s"))

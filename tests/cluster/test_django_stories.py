@@ -41,6 +41,7 @@ def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, 
     assert shop.sql("SELECT count(*) FROM people") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, django: str):
     shop.apply(project(django, to=TWO))
     shop.wait("shop")
@@ -58,6 +59,7 @@ def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, djan
     assert newest(shop) == THREE
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, django: str):
     shop.apply(project(django))
     shop.at_revision("shop", THREE)
@@ -79,6 +81,7 @@ def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, django: str
     assert "by the new version" in shop.sql(f"SELECT email FROM whimbrel.{table}")
 
 
+@pytest.mark.sampled("an image that cannot run")
 def test_an_image_without_the_project_is_one_sentence_and_an_edit_heals_it(
     shop: Namespace, django: str
 ):

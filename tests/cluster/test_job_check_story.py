@@ -38,6 +38,7 @@ def measurements(release: Release) -> list[Body]:
     return [one for each in release.status()["checks"] for one in each["last"]]
 
 
+@pytest.mark.sampled("a Job that checks")
 def test_a_job_that_ends_well_promotes(release: Release):
     release.go(released_with(smoke("PostMigrate", "Soak"), soak="15s"))
     release.completes()
@@ -47,6 +48,7 @@ def test_a_job_that_ends_well_promotes(release: Release):
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a Job that checks")
 def test_a_job_that_fails_in_the_soak_takes_everything_back(release: Release):
     release.go(released_with(smoke("Soak"), soak="120s"))
     release.reaches("Soaking")
@@ -61,6 +63,7 @@ def test_a_job_that_fails_in_the_soak_takes_everything_back(release: Release):
     assert release.complaints() == []
 
 
+@pytest.mark.sampled("a Job that checks")
 def test_what_a_check_writes_is_told(release: Release):
     says = "open('/dev/termination-log', 'w').write('3 orders are lost'); raise SystemExit(3)"
     release.go(released_with(smoke("PostMigrate", program=says), soak="0s"))
@@ -79,6 +82,7 @@ def test_what_a_check_writes_is_told(release: Release):
     ],
     ids=["no image", "no name of one", "hangs", "no program"],
 )
+@pytest.mark.sampled("a Job that checks")
 def test_what_says_nothing_about_the_shop_pauses(release: Release, changes: Body, told: str):
     release.go(released_with(smoke("PostMigrate", unknownThreshold=2, **changes), soak="0s"))
     wait_until("paused", lambda: release.shop.condition("shop-2", "Paused").get("status") == "True")
@@ -92,6 +96,7 @@ def test_what_says_nothing_about_the_shop_pauses(release: Release, changes: Body
 
 
 @pytest.mark.alone
+@pytest.mark.sampled("the operator is away")
 def test_an_operator_that_is_killed_counts_each_measurement_once(release: Release):
     release.go(released_with(smoke("Soak", interval="1s"), soak="40s"))
     release.reaches("Soaking")
@@ -109,7 +114,7 @@ def test_an_operator_that_is_killed_counts_each_measurement_once(release: Releas
     nothing_is_left(release)
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("a Job that checks")
 def test_a_namespace_without_room_for_a_pod_pauses(release: Release):
     quota = {
         "apiVersion": "v1",

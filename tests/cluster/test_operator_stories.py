@@ -20,6 +20,7 @@ def operator_back():
 
 
 @pytest.mark.alone
+@pytest.mark.sampled("the operator is away")
 def test_operator_down_during_apply(shop: Namespace, operator_back):
     kubectl(*OPERATOR, "scale", "deploy/whimbrel", "--replicas=0")
     kubectl(*OPERATOR, "wait", "--for=delete", "pod", "-l", "app=whimbrel", "--timeout=60s")
@@ -31,6 +32,7 @@ def test_operator_down_during_apply(shop: Namespace, operator_back):
 
 
 @pytest.mark.alone
+@pytest.mark.sampled("the operator is away")
 def test_operator_upgraded_during_a_long_statement_it_runs_once(shop: Namespace, operator_back):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -41,6 +43,7 @@ def test_operator_upgraded_during_a_long_statement_it_runs_once(shop: Namespace,
     assert len(shop.get("jobs")["items"]) == 1
 
 
+@pytest.mark.sampled("a killed Pod")
 def test_pod_deleted_in_mid_statement_runs_once(shop: Namespace):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -50,6 +53,7 @@ def test_pod_deleted_in_mid_statement_runs_once(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.sampled("a killed Pod")
 def test_namespace_deleted_while_running_is_not_stuck(shop: Namespace):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -58,6 +62,7 @@ def test_namespace_deleted_while_running_is_not_stuck(shop: Namespace):
     assert shop.sql("SELECT to_regclass('counted') IS NULL") == "t"
 
 
+@pytest.mark.sampled("a killed Pod")
 def test_deleted_while_running_frees_the_database(shop: Namespace):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -77,6 +82,7 @@ def test_operator_may_not_read_secrets_or_configmaps(shop: Namespace):
 
 
 @pytest.mark.alone
+@pytest.mark.sampled("the API server is away")
 def test_api_server_away_while_a_migration_runs(shop: Namespace, one_node: None):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))

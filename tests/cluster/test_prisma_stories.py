@@ -42,6 +42,7 @@ def test_applied_from_an_image_without_anything_else_and_again_runs_nothing(
     assert shop.sql("SELECT count(*) FROM users") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, prisma: str):
     shop.apply(project(prisma, to=TWO))
     shop.wait("shop")
@@ -58,6 +59,7 @@ def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, pris
     assert newest(shop) == THREE
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, prisma: str):
     shop.apply(project(prisma))
     shop.at_revision("shop", THREE)

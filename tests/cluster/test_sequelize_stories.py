@@ -44,6 +44,7 @@ def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, 
     assert shop.sql("SELECT count(*) FROM people") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, sequelize: str):
     shop.apply(project(sequelize, to=TWO))
     shop.wait("shop")
@@ -61,6 +62,7 @@ def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, sequ
     assert newest(shop) == THREE
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_half_of_a_migration_is_held_until_somebody_has_looked(shop: Namespace, sequelize: str):
     """The first one has no transaction of its own: its table stays when its rows do not go in."""
     shop.sql(STRICT)
@@ -80,6 +82,7 @@ def test_half_of_a_migration_is_held_until_somebody_has_looked(shop: Namespace, 
     assert shop.sql("SELECT count(*) FROM people") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, sequelize: str):
     shop.apply(project(sequelize))
     shop.at_revision("shop", THREE)
@@ -101,6 +104,7 @@ def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, sequelize: 
     assert "by the new version" in shop.sql(f"SELECT email FROM whimbrel.{table}")
 
 
+@pytest.mark.sampled("an image that cannot run")
 def test_an_image_without_node_is_one_sentence_and_an_edit_heals_it(
     shop: Namespace, sequelize: str
 ):

@@ -65,6 +65,7 @@ def test_failure_leaves_nothing_and_the_fix_starts_at_once(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_missing_secret_heals_when_it_is_created(shop: Namespace):
     shop.kubectl("delete", "secret", "db")
     shop.apply(migration(files=USERS))
@@ -78,6 +79,7 @@ def test_missing_secret_heals_when_it_is_created(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "1"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_suspended_starts_nothing_until_resumed(shop: Namespace):
     shop.apply(migration(files=USERS, suspend=True))
     wait_until("phase Suspended", lambda: shop.status("shop").get("phase") == "Suspended")
@@ -87,6 +89,7 @@ def test_suspended_starts_nothing_until_resumed(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "1"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_spec_edit_while_running_waits_for_its_turn(shop: Namespace):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -101,6 +104,7 @@ def sleeping(shop: Namespace) -> bool:
     return shop.active("%pg_sleep%")
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_two_objects_for_one_database_take_turns(shop: Namespace):
     shop.apply(migration("first", files=USERS | SLOW))
     wait_until("the first one runs", lambda: sleeping(shop))
@@ -116,6 +120,7 @@ def test_two_objects_for_one_database_take_turns(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_two_objects_that_claim_one_version_with_other_content(shop: Namespace):
     shop.apply(migration("first", files=USERS))
     shop.wait("first")
@@ -153,6 +158,7 @@ def test_approval_gate_shows_the_plan_and_waits(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "1"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_the_password_is_nowhere(shop: Namespace):
     shop.secret("db", password="wrong%40#@word")
     shop.apply(migration(files=USERS))

@@ -138,6 +138,7 @@ def another_leader_ends_it(shop: Namespace, job: str) -> None:
     wait_until("its Pod is gone too", lambda: shop.get("pods")["items"] == [])
 
 
+@pytest.mark.sampled("the operator is away")
 def test_leader_stopped_between_decision_and_post_has_no_effect(shop: Namespace, leader: Leader):
     stop_before_its_post(shop, leader)
     wakes = time.monotonic() + ASLEEP

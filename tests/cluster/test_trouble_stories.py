@@ -12,6 +12,7 @@ from tests.cluster.test_sql_stories import COUNT, COUNTED, SLOW, USERS, applied,
 pytestmark = pytest.mark.cluster
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_files_from_a_configmap_that_comes_late_and_grows(shop: Namespace):
     body = migration(migrations={"tool": "sql", "configMapRef": {"name": "files"}})
     shop.apply(body)
@@ -27,6 +28,7 @@ def test_files_from_a_configmap_that_comes_late_and_grows(shop: Namespace):
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_files_from_a_directory_of_an_image_that_holds_nothing_else(
     shop: Namespace, tmp_path: Path
 ):
@@ -48,6 +50,7 @@ def config_map(files: dict[str, str]) -> dict:
     return head | {"data": files}
 
 
+@pytest.mark.sampled("a killed Pod")
 def test_container_killed_in_mid_statement_runs_once(shop: Namespace, one_node: None):
     shop.apply(migration(files=USERS | SLOW))
     wait_until("the slow statement runs", lambda: sleeping(shop))
@@ -68,6 +71,7 @@ def test_database_restarted_in_mid_statement_runs_once(shop: Namespace):
     assert applied(shop) == "001,002,003"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_secret_that_points_to_another_database_is_a_question_to_a_person(shop: Namespace):
     shop.apply(migration(files=USERS))
     shop.wait("shop")
@@ -89,6 +93,7 @@ def test_secret_that_points_to_another_database_is_a_question_to_a_person(shop: 
     assert shop.sql("SELECT n FROM counted") == "2"
 
 
+@pytest.mark.sampled("a story of SQL")
 def test_long_migrations_of_one_team_do_not_delay_a_small_one_of_another(shop: Namespace):
     teams = [Namespace(shop.name, f"{shop.name}long{number}", PSQL) for number in range(4)]
     for team in teams:

@@ -35,6 +35,7 @@ def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, 
     assert shop.sql("SELECT count(*) FROM people") == "2"
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, typeorm: str):
     shop.apply(project(typeorm, to=TWO))
     shop.wait("shop")
@@ -52,6 +53,7 @@ def test_a_failing_migration_leaves_the_database_as_before(shop: Namespace, type
     assert newest(shop) == THREE
 
 
+@pytest.mark.sampled("a tool on the cluster")
 def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, typeorm: str):
     shop.apply(project(typeorm))
     shop.at_revision("shop", THREE)
@@ -73,6 +75,7 @@ def test_down_up_and_rollback_keep_what_was_written(shop: Namespace, typeorm: st
     assert "by the new version" in shop.sql(f"SELECT email FROM whimbrel.{table}")
 
 
+@pytest.mark.sampled("an image that cannot run")
 def test_an_image_without_the_project_is_one_sentence_and_an_edit_heals_it(
     shop: Namespace, typeorm: str
 ):

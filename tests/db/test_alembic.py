@@ -294,6 +294,7 @@ def possible_down(shop: Shop, to: str) -> RunnerPlan | None:
 
 
 @pytest.mark.parametrize("graph", GRAPHS.values(), ids=GRAPHS)
+@pytest.mark.sampled("rows of Alembic")
 def test_predicted_rows_are_written_rows(shop: Shop, graph):
     shutil.rmtree(shop.folder / "migrations/versions")
     (shop.folder / "migrations/versions").mkdir()

@@ -113,6 +113,7 @@ def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert (shop.rows(), columns(shop)) == ((), [])
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_migration_is_applied_with_what_it_needs_and_nothing_else(shop: Shop):
     shop.go(TWO)
     assert shop.rows() == (ONE, TWO)
@@ -120,6 +121,7 @@ def test_a_migration_is_applied_with_what_it_needs_and_nothing_else(shop: Shop):
     assert "auth:0001_initial" in shop.rows()
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_one_app_goes_back_and_the_others_stay(shop: Shop):
     write(shop, "orders:0001_initial", ONE)
     install(shop, "orders")
@@ -219,6 +221,7 @@ def test_rows_of_the_database_do_not_get_into_the_message(shop: Shop):
     assert "Key (email)" not in "\n".join([failed.value.message, *shop.said])
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_lock_is_not_waited_for_longer_than_the_limit(shop: Shop):
     shop.go(TWO)
     with connect(shop.target, "application") as session, session.transaction():
@@ -229,6 +232,7 @@ def test_a_lock_is_not_waited_for_longer_than_the_limit(shop: Shop):
     shop.go(THREE)
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     shop.go()
     insert = "INSERT INTO people (name, email) SELECT 'late', 'late' FROM pg_sleep(20)"
@@ -248,6 +252,7 @@ def test_a_killed_tool_is_reported_and_its_statement_ends(shop: Shop):
     assert shop.sql("SELECT count(*) FROM people WHERE name = 'late'") == [(0,)]
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_an_exit_code_alone_decides_nothing(shop: Shop):
     shop.go(TWO)
     rows = shop.rows()
@@ -295,6 +300,7 @@ def squash(shop: Shop, *, with_replaces: bool) -> None:
     three.unlink()
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_squash_is_recorded_though_nothing_has_to_run(shop: Shop):
     shop.go(TWO)
     squash(shop, with_replaces=True)
@@ -308,6 +314,7 @@ def test_a_squash_is_recorded_though_nothing_has_to_run(shop: Shop):
     assert shop.plan("people:0001_squashed").steps == ()
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_squash_on_an_empty_database_is_recorded_with_what_it_replaces(shop: Shop):
     squash(shop, with_replaces=True)
     shop.go("people:0001_squashed")
@@ -316,6 +323,7 @@ def test_a_squash_on_an_empty_database_is_recorded_with_what_it_replaces(shop: S
     assert shop.rows() == ()
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_a_squash_of_which_a_part_is_applied_is_refused(shop: Shop):
     shop.go(ONE)
     squash(shop, with_replaces=True)
@@ -325,6 +333,7 @@ def test_a_squash_of_which_a_part_is_applied_is_refused(shop: Shop):
     assert TWO in refused.value.message
 
 
+@pytest.mark.sampled("Django beside its main path")
 def test_an_irreversible_migration_is_said_before_and_refused_after(shop: Shop):
     write(shop, "people:0004_oneway", THREE, back="None")
     plan = shop.plan("people:0004_oneway")

@@ -2,9 +2,9 @@
 
 import json
 import shlex
-import subprocess
 from dataclasses import dataclass
 
+from tests.forked import Process
 from tests.matrix.project import Project
 from tests.matrix.server import Server
 from tests.scenarios.terminal import Said, Terminal
@@ -36,7 +36,7 @@ class Cell:
         """Carry it out."""
         return self.terminal.type(self.line(to, name))
 
-    def start(self, to: str = "", name: str = "shop") -> subprocess.Popen[str]:
+    def start(self, to: str = "", name: str = "shop") -> Process:
         """Begin to carry it out."""
         return self.terminal.start(self.line(to, name))
 

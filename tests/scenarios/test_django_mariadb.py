@@ -78,6 +78,7 @@ def place(request, tmp_path: Path, mariadb: MariaDB) -> Place:
     return Place(tmp_path, request.param, mariadb)
 
 
+@pytest.mark.sampled("a driver of Django on MariaDB")
 def test_its_sessions_are_bounded_and_named_and_the_settings_stay(place: Place):
     settings = place.project.folder / "shop/settings.py"
     settings.write_text(settings.read_text() + OPTIONS)
@@ -91,6 +92,7 @@ def test_its_sessions_are_bounded_and_named_and_the_settings_stay(place: Place):
     ]
 
 
+@pytest.mark.sampled("a driver of Django on MariaDB")
 def test_what_stays_of_a_migration_that_fails_is_told(place: Place):
     """DDL ends the author's transaction, also one that fails: rows before it stay."""
     place.project.add("notes", ["CREATE TABLE notes (n int UNIQUE, word text)"], [])
@@ -115,6 +117,7 @@ def test_what_stays_of_a_migration_that_fails_is_told(place: Place):
     assert (said.code, place.notes()) == (0, 1), said
 
 
+@pytest.mark.sampled("a driver of Django on MariaDB")
 def test_rows_after_ddl_are_rolled_back_and_not_called_staying(place: Place):
     place.in_python("both", "run('CREATE TABLE notes (n int, word text)')", ADD, "run('SELECT x')")
     message = half_done(place.run())
@@ -122,6 +125,7 @@ def test_rows_after_ddl_are_rolled_back_and_not_called_staying(place: Place):
     assert place.notes() == 0
 
 
+@pytest.mark.sampled("a driver of Django on MariaDB")
 def test_a_typing_error_of_ddl_commits_nothing(place: Place):
     place.project.add("notes", ["CREATE TABLE notes (n int, word text)"], [])
     assert place.run().code == 0
@@ -132,6 +136,7 @@ def test_a_typing_error_of_ddl_commits_nothing(place: Place):
     assert place.notes() == 0
 
 
+@pytest.mark.sampled("a driver of Django on MariaDB")
 def test_a_taking_back_that_fails_is_told_too(place: Place):
     drop = ["ALTER TABLE people DROP COLUMN z", "SELECT nonsense()"]
     place.project.add("wide", ["ALTER TABLE people ADD COLUMN z int"], drop)

@@ -89,16 +89,9 @@ def test_with_the_lines_of_the_docs_alembic_leaves_the_ledger_out(
 
 @pytest.mark.parametrize(
     "lost",
-    [
-        "meta",
-        "piece",
-        "every table",
-        *(
-            pytest.param(each, marks=pytest.mark.soak)
-            for each in ("run", "attempt", "tool_run", "note")
-        ),
-    ],
+    ["meta", "piece", "every table", "run", "attempt", "tool_run", "note"],
 )
+@pytest.mark.sampled("a name that is put together")
 def test_a_name_that_is_put_together_is_held_and_never_done(
     lost: str, attempt: Attempt, project: Path, mariadb: MariaDB
 ):

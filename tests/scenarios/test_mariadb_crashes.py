@@ -1,13 +1,11 @@
 """Kill the runner at every word it says to MariaDB: nothing runs twice, nothing is left half.
 
 The server goes on with a statement whose client is dead, and commits what DDL it was at; the next
-attempt finds out. `make test` draws a seeded sample, `make soak` takes every point. The same files
-run as those of tool `sql` and as a directory of Prisma's, whose table must be true as well.
+attempt finds out. The same files run as those of tool `sql` and as a directory of Prisma's, whose
+table must be true as well.
 """
 
 import itertools
-import os
-import random
 from pathlib import Path
 
 import pytest
@@ -33,8 +31,6 @@ BROKEN = {
     "004_broken.down.sql": "ALTER TABLE counted DROP COLUMN c;\nDROP TABLE broken;",
 }
 POINTS = 100  # of each moment
-SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
-SAMPLE = 1  # crash points of each moment and story in `make test`
 MOMENTS = (Moment.BEFORE, Moment.AFTER)
 STORIES = tuple(itertools.product(("sql", "prisma"), ("up", "back")))
 Story = tuple[str, str]  # tool and way
@@ -42,17 +38,6 @@ KEPT = (
     "SELECT migration_name, COUNT(*), SUM(finished_at IS NOT NULL AND rolled_back_at IS NULL)"
     " FROM _prisma_migrations GROUP BY migration_name ORDER BY migration_name"
 )
-
-
-def points() -> list[tuple[Story, Moment, int]]:
-    """Return the crash points of this session: all of them, or a seeded sample."""
-    every = list(itertools.product(STORIES, MOMENTS, range(1, POINTS + 1)))
-    if os.environ.get("WHIMBREL_SOAK"):
-        return every
-    draw = random.Random(SEED)
-    groups = [[each for each in every if each[:2] == key] for key in
-              itertools.product(STORIES, MOMENTS)]  # fmt: skip
-    return [point for group in groups for point in draw.sample(group, SAMPLE)]
 
 
 def assert_exactly_once(database: MariaDB, answer: Answer, tool: str) -> None:
@@ -105,16 +90,21 @@ def requests_of(mariadb_server, tmp_path_factory) -> dict[Story, int]:
     return found
 
 
+@pytest.mark.parametrize("number", range(1, POINTS + 1), ids="point {}".format)
 @pytest.mark.parametrize(
-    "point", points(), ids=lambda it: f"{' '.join(it[0])}, point {it[2]}, {it[1].value}"
+    "at",
+    list(itertools.product(STORIES, MOMENTS)),
+    ids=lambda it: f"{' '.join(it[0])}, {it[1].value}",
 )
+@pytest.mark.sampled("a runner killed on MariaDB")
 def test_killed_at(
-    point: tuple[Story, Moment, int],
+    at: tuple[Story, Moment],
+    number: int,
     requests_of: dict[Story, int],
     mariadb: MariaDB,
     tmp_path: Path,
 ):
-    story, moment, number = point
+    story, moment = at
     attempt = attempt_of(mariadb, story, tmp_path)
     with Proxy(mariadb.port, speaks_mysql=True) as proxy:
 

@@ -68,6 +68,7 @@ def place(request, tmp_path: Path, mariadb: MariaDB) -> Place:
     return Place(tmp_path, request.param, mariadb)
 
 
+@pytest.mark.sampled("half a transaction of a Node tool")
 def test_its_sessions_are_bounded_and_named_and_half_a_transaction_is_told(place: Place):
     """DDL ends the author's transaction, also one that fails: rows before it stay."""
     place.project.add("see", [SEE, "CREATE TABLE notes (n int UNIQUE, word text)"], [])

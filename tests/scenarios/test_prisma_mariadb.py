@@ -181,18 +181,12 @@ def resolve_and_leave_it(database: MariaDB) -> None:
     ("answered", "rows"),
     [
         pytest.param(undo_by_hand, 2, id="undone by hand: it begins anew, the old row rolled back"),
-        pytest.param(
-            resolve_as_prisma_does,
-            2,
-            id="undone, and told to Prisma too",
-            marks=pytest.mark.soak,
-        ),
+        pytest.param(resolve_as_prisma_does, 2, id="undone, and told to Prisma too"),
         pytest.param(leave_it, 1, id="mended behind: it goes on in the same row"),
-        pytest.param(
-            resolve_and_leave_it, 2, id="told to Prisma, and it goes on", marks=pytest.mark.soak
-        ),
+        pytest.param(resolve_and_leave_it, 2, id="told to Prisma, and it goes on"),
     ],
 )
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_a_part_that_stays_is_p3009_for_prisma_until_a_person_has_answered(
     answered, rows: int, tmp_path: Path, mariadb: MariaDB
 ):
@@ -216,6 +210,7 @@ def test_a_part_that_stays_is_p3009_for_prisma_until_a_person_has_answered(
     assert mariadb.run("SELECT COUNT(*) FROM whimbrel_piece") == [(0,)]
 
 
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_a_part_that_a_person_finished_is_resolved_as_applied(tmp_path: Path, mariadb: MariaDB):
     held(prisma(tmp_path, mariadb, FILES | BROKEN).run_to_end(), "HalfDone")
     # `prisma migrate resolve --applied`: both rows, as the engine writes them
@@ -231,6 +226,7 @@ def test_a_part_that_a_person_finished_is_resolved_as_applied(tmp_path: Path, ma
     assert mariadb.run("SELECT COUNT(*) FROM whimbrel_piece") == [(0,)]
 
 
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_a_part_that_was_undone_with_its_folder_is_let_go(tmp_path: Path, mariadb: MariaDB):
     held(prisma(tmp_path, mariadb, FILES | BROKEN).run_to_end(), "HalfDone")
     mariadb.run("DROP TABLE half")
@@ -241,6 +237,7 @@ def test_a_part_that_was_undone_with_its_folder_is_let_go(tmp_path: Path, mariad
     assert (again.code, again.result["outcome"]) == (0, "NothingToDo"), again
 
 
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_killed_in_the_middle_it_is_p3009_meanwhile_and_goes_on_in_the_same_row(
     tmp_path: Path, mariadb: MariaDB
 ):
@@ -282,6 +279,7 @@ def test_what_prisma_applied_is_the_truth_and_an_edited_file_is_refused(
     assert ahead.result["revision"] == C
 
 
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_a_failed_migration_of_prismas_is_held_or_runs_again_where_nothing_stayed(
     tmp_path: Path, mariadb: MariaDB
 ):
@@ -349,6 +347,7 @@ def test_a_folder_may_have_the_longest_name_and_differ_by_case_alone(
     assert applied(mariadb) == [A, B, f"{long[:-1]}X"]
 
 
+@pytest.mark.sampled("a part that stays, of Prisma")
 def test_half_a_way_back_is_held_and_goes_on_and_the_row_goes_last(
     tmp_path: Path, mariadb: MariaDB
 ):

@@ -67,7 +67,10 @@ def answer_of(folder: Path, wanted: dict[str, Any], **more: Any) -> tuple[Answer
         pytest.param("shop_queue * NaN", ("Less", "1"), State.INCONCLUSIVE, "NaN", id="NaN"),
         pytest.param("shop_queue / 0", ("Less", "1"), State.INCONCLUSIVE, "+Inf", id="infinite"),
         pytest.param("-shop_queue / 0", ("Less", "1"), State.INCONCLUSIVE, "-Inf", id="-infinite"),
-        pytest.param("shop_queue[1m]", ("Less", "1"), State.INCONCLUSIVE, "a matrix", id="range"),
+        pytest.param(
+            "shop_queue[{{.sinceSwitch}}]", ("Less", "1"), State.INCONCLUSIVE, "a matrix",
+            id="range",
+        ),
         pytest.param('"text"', ("Equal", "text"), State.INCONCLUSIVE, "a string", id="a string"),
         pytest.param("sum(", ("Less", "1"), State.INCONCLUSIVE, "answered 400", id="no PromQL"),
         pytest.param(

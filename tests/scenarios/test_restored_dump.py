@@ -105,6 +105,7 @@ def terminal(tmp_path: Path, any_database: Postgres) -> Terminal:
     return Terminal(tmp_path, any_database.url)
 
 
+@pytest.mark.sampled("a restored dump")
 def test_an_older_dump_is_noticed_and_the_release_runs_once_more_and_only_once(
     terminal: Terminal, any_database: Postgres, tmp_path: Path
 ):
@@ -134,6 +135,7 @@ def shop(tmp_path: Path, database: Postgres) -> Terminal:
     return Terminal(tmp_path, database.url)
 
 
+@pytest.mark.sampled("a restored dump")
 def test_a_dump_of_now_is_no_question(shop: Terminal, database: Postgres, tmp_path: Path):
     release(shop, SECOND)
     dump = dumped(database, tmp_path)
@@ -143,6 +145,7 @@ def test_a_dump_of_now_is_no_question(shop: Terminal, database: Postgres, tmp_pa
     assert (said.code, counted(database)) == (0, 1), said
 
 
+@pytest.mark.sampled("a restored dump")
 def test_a_dump_that_was_made_in_the_middle_of_a_run(
     shop: Terminal, database: Postgres, tmp_path: Path
 ):
@@ -172,6 +175,7 @@ def test_a_dump_that_was_made_in_the_middle_of_a_run(
     assert (counted(database), applied(database)) == (11, ["001", "002", "003"])
 
 
+@pytest.mark.sampled("a restored dump")
 def test_a_dump_without_the_ledger_is_noticed_and_adopted_as_the_author_says(
     shop: Terminal, database: Postgres, tmp_path: Path
 ):
@@ -195,6 +199,7 @@ def test_a_dump_without_the_ledger_is_noticed_and_adopted_as_the_author_says(
     assert (idle.code, counted(database)) == (0, 1), idle
 
 
+@pytest.mark.sampled("a restored dump")
 def test_a_dump_without_the_ledger_that_is_accepted_as_it_is_begins_at_the_first_file(
     shop: Terminal, database: Postgres, tmp_path: Path
 ):
@@ -210,6 +215,7 @@ def test_a_dump_without_the_ledger_that_is_accepted_as_it_is_begins_at_the_first
     assert (counted(database), applied(database)) == (1, [])
 
 
+@pytest.mark.sampled("a restored dump")
 def test_a_database_that_was_created_anew_is_filled_after_a_person_said_so(
     shop: Terminal, database: Postgres
 ):
@@ -229,6 +235,7 @@ def elsewhere(postgres_server: Callable[[int], Postgres], database: Postgres) ->
     return create_database(postgres_server(18), database.dbname)
 
 
+@pytest.mark.sampled("a restored dump")
 def test_at_a_terminal_another_url_starts_from_what_that_database_shows(
     shop: Terminal, database: Postgres, elsewhere: Postgres, tmp_path: Path
 ):
@@ -249,6 +256,7 @@ def known(answer: Answer) -> dict[str, Any]:
     return {"database": answer.result["databaseUuid"], "epoch": answer.result["epoch"]}
 
 
+@pytest.mark.sampled("a restored dump")
 def test_in_a_cluster_a_newest_copy_elsewhere_is_the_same_database(
     database: Postgres, elsewhere: Postgres, tmp_path: Path
 ):
@@ -261,6 +269,7 @@ def test_in_a_cluster_a_newest_copy_elsewhere_is_the_same_database(
     assert (counted(elsewhere), counted(database)) == (1, 1)
 
 
+@pytest.mark.sampled("a restored dump")
 def test_in_a_cluster_an_older_copy_elsewhere_is_noticed(
     database: Postgres, elsewhere: Postgres, tmp_path: Path
 ):
@@ -282,6 +291,7 @@ def test_in_a_cluster_an_older_copy_elsewhere_is_noticed(
     assert (counted(elsewhere), counted(database)) == (1, 1)
 
 
+@pytest.mark.sampled("a restored dump")
 def test_in_a_cluster_another_database_says_itself_what_is_applied(
     database: Postgres, elsewhere: Postgres, tmp_path: Path
 ):

@@ -148,6 +148,7 @@ def releases(database: Postgres, tmp_path: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("part", range(6), ids=lambda part: f"request {part + 1} of 6 sixths")
+@pytest.mark.sampled("a killed rollback")
 def test_killed_rollback_takes_back_one_release_and_no_more(
     part: int, database: Postgres, tmp_path: Path
 ):

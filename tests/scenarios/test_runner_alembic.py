@@ -62,6 +62,7 @@ def test_failing_middle_migration_leaves_everything_as_before(
     assert database.run("SELECT to_regclass('alembic_version')") == [(None,)]
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_bookkeeping_that_became_ambiguous_while_the_tool_ran_is_a_question(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -112,6 +113,7 @@ def test_killed_runner_takes_the_tool_along_and_this_machine_proves_it(
         ),
     ],
 )
+@pytest.mark.sampled("Alembic cut short")
 def test_lost_machine_needs_a_proof(
     order: dict, fence: str, attempt: Attempt, project: Path, database: Postgres
 ):
@@ -152,6 +154,7 @@ def transaction_per_migration(project: Path) -> None:
     env.write_text(env.read_text().replace(once, f"{once}, transaction_per_migration=True"))
 
 
+@pytest.mark.sampled("Alembic cut short")
 def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -172,6 +175,7 @@ def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     assert (on.code, on.result.get("revision"), on.result.get("fence")) == (0, "0004", None), on
 
 
+@pytest.mark.sampled("Alembic cut short")
 def test_a_lock_between_two_transactions_of_the_tool_takes_nothing_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -196,6 +200,7 @@ def autocommitted(statement: str) -> str:
     return SLOW.replace('op.execute("SELECT pg_sleep(20)")', block)
 
 
+@pytest.mark.sampled("Alembic cut short")
 def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database: Postgres):
     first = replace(attempt, spec=(("migrations.to", "0001"),))
     assert first.run_to_end().code == 0
@@ -209,6 +214,7 @@ def test_way_back_never_leads_below_what_was_adopted(attempt: Attempt, database:
     assert database.run("SELECT to_regclass('users') IS NOT NULL") == [(True,)]
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_half_done_tool_is_not_started_again_without_a_person(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -236,6 +242,7 @@ def test_half_done_tool_is_not_started_again_without_a_person(
         "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
     ],
 )
+@pytest.mark.sampled("half done by Alembic")
 def test_half_of_a_migration_that_is_no_relation_is_seen_too(
     half: str, attempt: Attempt, project: Path, database: Postgres
 ):
@@ -247,6 +254,7 @@ def test_half_of_a_migration_that_is_no_relation_is_seen_too(
     assert (answer.code, answer.result["reason"]) == (3, "HalfDone"), answer
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_what_a_lost_run_added_is_known_and_taken_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -268,6 +276,7 @@ def altered(revision: str, below: str, up: str, back: str) -> str:
     return text.replace("SELECT pg_sleep(20)", up).replace("    pass", f'    op.execute("{back}")')
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_what_a_later_run_renamed_is_salvaged_under_its_new_name(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -302,6 +311,7 @@ def test_later_migration_fails_and_the_run_is_taken_back(
     assert answer.result["revision"] == "0001"
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_a_fingerprint_of_another_version_is_no_half_done_work(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -312,6 +322,7 @@ def test_a_fingerprint_of_another_version_is_no_half_done_work(
     assert (answer.code, answer.result.get("revision")) == (0, "0004"), answer
 
 
+@pytest.mark.sampled("Alembic cut short")
 def test_an_edited_applied_migration_is_refused_until_its_text_is_back_or_a_person_retries(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -339,6 +350,7 @@ def test_an_edited_applied_migration_is_refused_until_its_text_is_back_or_a_pers
     assert (kept.code, kept.result["outcome"]) == (0, "NothingToDo"), kept
 
 
+@pytest.mark.sampled("half done by Alembic")
 def test_a_text_that_a_killed_runner_had_applied_is_known(
     attempt: Attempt, project: Path, database: Postgres
 ):

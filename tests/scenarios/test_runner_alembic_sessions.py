@@ -7,6 +7,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from psycopg import Connection
 from psycopg.errors import QueryCanceled
 
@@ -20,6 +21,7 @@ from tests.scenarios.tool_runs import kill_in_sleep, url_that_makes_roles, wait_
 attempt, project = plain.attempt, plain.project
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -40,6 +42,7 @@ def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
     assert database.run("SELECT count(*) FROM t") == [(1,)]
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -68,6 +71,7 @@ def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
     assert database.run("SELECT count(*) FROM t") == [(2,)]
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_a_long_query_of_the_application_does_not_hold_up_a_tool_that_came_to_its_end(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -93,6 +97,7 @@ def quietly(session: Connection, statement: str) -> None:
         session.execute(statement)
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_attempt_open(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -108,6 +113,7 @@ def test_whatever_goes_wrong_before_the_tools_sessions_were_counted_leaves_the_a
     assert database.run("SELECT state FROM whimbrel.attempt") == [("open",)]
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_alembic_runs_behind_a_pooler_in_session_mode(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -126,6 +132,7 @@ def test_alembic_runs_behind_a_pooler_in_session_mode(
         assert second.result["fence"] == "Process"
 
 
+@pytest.mark.sampled("sessions of Alembic")
 def test_password_of_the_tools_own_login_is_nowhere(
     attempt: Attempt, project: Path, database: Postgres
 ):

@@ -1,12 +1,10 @@
 """Kill the runner at every word it says to the database: each migration runs exactly once.
 
 A run without faults is counted first; a hundred points are spread evenly over its requests, each
-at three moments. `make test` draws a seeded sample with every moment in it, `make soak` takes all.
+at three moments.
 """
 
 import itertools
-import os
-import random
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,19 +26,7 @@ FILES = {
 }
 EXPECTED = 3
 POINTS = 100  # of each moment
-SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 PATIENCE = 60  # seconds until sessions of a lost node have gone by themselves, and more
-SAMPLE = 5  # crash points of each moment in `make test`
-
-
-def points() -> list[tuple[Moment, int]]:
-    """Return the crash points of this session: all of them, or a seeded sample."""
-    every = list(itertools.product(Moment, range(1, POINTS + 1)))
-    if os.environ.get("WHIMBREL_SOAK"):
-        return every
-    draw = random.Random(SEED)
-    per_moment = [[point for point in every if point[0] is moment] for moment in Moment]
-    return [point for group in per_moment for point in sorted(draw.sample(group, SAMPLE), key=str)]
 
 
 def through(attempt: Attempt, proxy: Proxy, database: Postgres) -> Attempt:
@@ -90,8 +76,12 @@ def test_there_are_at_least_200_crash_points(fault_free_requests: int):
 
 @pytest.mark.parametrize(
     ("moment", "number"),
-    [pytest.param(*each, id=f"point {each[1]} of {POINTS}, {each[0].value}") for each in points()],
+    [
+        pytest.param(moment, number, id=f"point {number} of {POINTS}, {moment.value}")
+        for moment, number in itertools.product(Moment, range(1, POINTS + 1))
+    ],
 )
+@pytest.mark.sampled("a killed runner")
 def test_killed_at(
     moment: Moment, number: int, fault_free_requests: int, database: Postgres, tmp_path: Path
 ):

@@ -93,6 +93,7 @@ def test_a_failing_middle_migration(
     assert (mended.code, mended.result["revision"]) == (0, "people:0005_more"), mended
 
 
+@pytest.mark.sampled("half done by Django")
 def test_a_fresh_database_is_left_as_before_with_the_apps_of_django_itself(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -106,6 +107,7 @@ def test_a_fresh_database_is_left_as_before_with_the_apps_of_django_itself(
     assert database.run(tables) == [("django_migrations",)]
 
 
+@pytest.mark.sampled("half done by Django")
 def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -122,6 +124,7 @@ def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     assert (again.code, again.result["revision"]) == (0, ONE), again
 
 
+@pytest.mark.sampled("half done by Django")
 def test_half_of_a_migration_that_commits_by_itself_is_seen(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -136,6 +139,7 @@ def test_half_of_a_migration_that_commits_by_itself_is_seen(
     assert (again.code, again.result["revision"]) == (0, "people:0004_half"), again
 
 
+@pytest.mark.sampled("half done by Django")
 def test_half_of_a_migration_after_whole_ones_is_not_called_as_before(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -148,6 +152,7 @@ def test_half_of_a_migration_after_whole_ones_is_not_called_as_before(
     assert held.result["command"] == "whimbrel retry shop -n team"
 
 
+@pytest.mark.sampled("half done by Django")
 def test_the_file_of_a_package_may_change_and_that_of_the_project_may_not(
     attempt: Attempt, project: Path, database: Postgres
 ):

@@ -4,6 +4,8 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tests.django_project import ONE, THREE, TWO, write
 from tests.postgres import Postgres
 from tests.runner_process import Attempt
@@ -34,6 +36,7 @@ def orders(project: Path, name: str, up: str, **further: object) -> None:
         settings.write_text(settings.read_text() + "\nINSTALLED_APPS += ['orders']\n")
 
 
+@pytest.mark.sampled("half done by Django")
 def test_a_rollback_after_a_failed_run_does_not_take_the_release_before(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -56,6 +59,7 @@ def test_a_rollback_after_a_failed_run_does_not_take_the_release_before(
     assert rows(database) == [ONE]
 
 
+@pytest.mark.sampled("half done by Django")
 def test_a_squash_whose_row_is_there_does_not_run_again(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -71,6 +75,7 @@ def test_a_squash_whose_row_is_there_does_not_run_again(
     assert database.run("SELECT count(*) FROM seen") == [(1,)]
 
 
+@pytest.mark.sampled("half done by Django")
 def test_half_of_a_second_migration_does_not_run_again(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -97,6 +102,7 @@ def test_half_of_a_second_migration_does_not_run_again(
     assert (again.code, database.run("SELECT count(*) FROM half")) == (0, [(1,)]), again
 
 
+@pytest.mark.sampled("half done by Django")
 def test_an_image_without_a_newer_app_is_older(attempt: Attempt, project: Path, database: Postgres):
     assert to(attempt, "head", 1).run_to_end().code == 0
     settings = project / "shop/settings.py"
@@ -114,6 +120,7 @@ def test_an_image_without_a_newer_app_is_older(attempt: Attempt, project: Path, 
     assert (lower.code, lower.result["reason"]) == (2, "NeedsNewerImage"), lower
 
 
+@pytest.mark.sampled("half done by Django")
 def test_a_way_back_of_several_apps_that_stops_half_way_is_not_called_as_before(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -131,6 +138,7 @@ def test_a_way_back_of_several_apps_that_stops_half_way_is_not_called_as_before(
     assert "people/migrations/0004_a.py" in back.result["message"]
 
 
+@pytest.mark.sampled("half done by Django")
 def test_an_approved_run_that_is_stopped_between_two_migrations_goes_on(
     attempt: Attempt, project: Path, database: Postgres
 ):

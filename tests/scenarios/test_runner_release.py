@@ -92,6 +92,7 @@ def test_the_way_back_in_the_window_takes_back_exactly_this_run(shop: Shop):
     assert told(shop.run(2, "Rollback", 3)) == ("RolledBack", "RolledBack", "001", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_the_way_back_of_a_run_that_applied_nothing_takes_nothing_back(shop: Shop):
     shop.run(1)
     shop.run(1, "Finish", 2)
@@ -102,18 +103,21 @@ def test_the_way_back_of_a_run_that_applied_nothing_takes_nothing_back(shop: Sho
     assert "had applied nothing" in back["message"]
 
 
+@pytest.mark.sampled("a release on each server")
 def test_abort_in_the_window_keeps_the_schema(shop: Shop):
     shop.run(1)
     assert told(shop.run(1, "Abort", 2)) == ("Done", "Aborted", "002", False)
     assert told(shop.run(1, "Abort", 3)) == ("Done", "Aborted", "002", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_an_attempt_that_finds_the_work_of_the_one_before_goes_on(shop: Shop):
     shop.run(1)
     assert told(shop.run(1, attempt=2)) == ("NothingToDo", "NoChange", "002", True)
     assert told(shop.run(1, "Rollback", 3)) == ("RolledBack", "RolledBack", "", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_a_rebuilt_cluster_switches_nothing_again(shop: Shop):
     shop.run(1)
     shop.run(1, "Finish", 2)
@@ -121,6 +125,7 @@ def test_a_rebuilt_cluster_switches_nothing_again(shop: Shop):
     assert told(rebuilt.run(5)) == ("NothingToDo", "NoChange", "002", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_a_release_that_went_back_is_not_called_complete(shop: Shop):
     """Its schema stayed: applied again, the traffic has to be switched again."""
     shop.run(1)
@@ -133,6 +138,7 @@ def test_a_release_that_went_back_is_not_called_complete(shop: Shop):
     assert told(shop.run(6, "Migrate"))[3] is False
 
 
+@pytest.mark.sampled("a release on each server")
 def test_a_way_back_after_the_end_of_the_run_is_no_success(shop: Shop):
     """The end of the release was recorded, and nobody heard of it."""
     shop.run(1)
@@ -142,6 +148,7 @@ def test_a_way_back_after_the_end_of_the_run_is_no_success(shop: Shop):
     assert told(shop.run(2, "Rollback")) == ("RolledBack", "RolledBack", "", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_the_way_back_of_a_complete_release_that_applied_nothing_keeps_the_schema(shop: Shop):
     """Two releases with one schema: the old side of the second one needs it."""
     shop.run(1)
@@ -155,6 +162,7 @@ def test_the_way_back_of_a_complete_release_that_applied_nothing_keeps_the_schem
     assert told(shop.run(4, "Rollback", spec=other)) == ("RolledBack", "RolledBack", "", False)
 
 
+@pytest.mark.sampled("a release on each server")
 def test_a_lower_target_is_refused_while_a_new_version_may_run(shop: Shop):
     shop.run(1)
     shop.run(1, "Finish", 2)

@@ -32,7 +32,6 @@ def rows(database: Postgres) -> list[str]:
     return [row[0] for row in database.run('SELECT name FROM "SequelizeMeta" ORDER BY 1')]
 
 
-@pytest.mark.soak
 def test_rollback_keeps_what_was_written_and_takes_back_the_last_run_only(
     attempt: Attempt, database: Postgres
 ):
@@ -45,7 +44,6 @@ def test_rollback_keeps_what_was_written_and_takes_back_the_last_run_only(
     assert ("by the new version",) in database.run(f"SELECT email FROM whimbrel.{table}")
 
 
-@pytest.mark.soak
 def test_a_failing_middle_migration_that_leaves_nothing_is_taken_back_with_its_run(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -59,7 +57,7 @@ def test_a_failing_middle_migration_that_leaves_nothing_is_taken_back_with_its_r
     assert rows(database) == [ONE]
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("Sequelize beside its main path")
 def test_the_very_first_migration_fails_and_its_table_of_names_is_no_change(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -80,7 +78,8 @@ HALVES = {
 }
 
 
-@pytest.mark.parametrize("half", [pytest.param("schema", marks=pytest.mark.soak), "rows"])
+@pytest.mark.parametrize("half", ["schema", "rows"])
+@pytest.mark.sampled("Sequelize beside its main path")
 def test_half_of_a_migration_is_told_statement_by_statement_and_held(
     attempt: Attempt, project: Path, database: Postgres, half: str
 ):
@@ -107,6 +106,7 @@ def test_half_of_a_migration_is_told_statement_by_statement_and_held(
     assert (on.code, on.result.get("revision")) == (0, FOUR), on
 
 
+@pytest.mark.sampled("Sequelize beside its main path")
 def test_killed_in_the_middle_a_person_looks_first(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -126,7 +126,7 @@ def test_killed_in_the_middle_a_person_looks_first(
     assert database.run("SELECT name FROM people WHERE id = 1") == [("Ada Lovelace!",)]
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("Sequelize beside its main path")
 def test_sigterm_stops_between_two_migrations_and_cuts_off_a_long_one(
     attempt: Attempt, project: Path, database: Postgres
 ):

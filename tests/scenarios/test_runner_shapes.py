@@ -42,6 +42,7 @@ def ran(attempt: Attempt, number: int, **changes: object) -> Answer:
     return answer
 
 
+@pytest.mark.sampled("what a way back leaves")
 def test_changes_by_others_are_told_by_name_once_and_block_nobody(
     database: Postgres, alembic: Attempt, tmp_path: Path
 ):
@@ -109,6 +110,7 @@ def test_a_catalogue_that_may_not_be_read_is_said_and_not_taken_for_unchanged(
         ),
     ],
 )  # fmt: skip
+@pytest.mark.sampled("what a way back leaves")
 def test_what_a_way_back_leaves_is_told(
     database: Postgres, alembic: Attempt, back: str, warnings: list[str] | None
 ):
@@ -124,6 +126,7 @@ def test_what_a_way_back_leaves_is_told(
     assert (down.result["revision"], told or None) == ("0003", warnings), down
 
 
+@pytest.mark.sampled("what a way back leaves")
 def test_a_column_that_comes_back_in_another_place_is_no_change(
     database: Postgres, alembic: Attempt
 ):

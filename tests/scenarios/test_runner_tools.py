@@ -107,11 +107,10 @@ def shop(request, database: Postgres, tmp_path: Path) -> Iterator[Shop]:
         yield Shop(request.param, project, database, attempt)
 
 
-def of(*examples: Example, soak: tuple[Example, ...] = ()) -> pytest.MarkDecorator:
-    """Tell the story of these tools; of those in `soak` only there."""
-    often = [pytest.param(each, id=each.tool) for each in examples]
-    rarely = [pytest.param(each, id=each.tool, marks=pytest.mark.soak) for each in soak]
-    return pytest.mark.parametrize("shop", [*often, *rarely], indirect=True)
+def of(*examples: Example) -> pytest.MarkDecorator:
+    """Tell the story of these tools."""
+    told = [pytest.param(each, id=each.tool) for each in examples]
+    return pytest.mark.parametrize("shop", told, indirect=True)
 
 
 @of(DJANGO, TYPEORM, SEQUELIZE)
@@ -130,7 +129,8 @@ def test_up_again_and_back(shop: Shop):
 
 
 # What Sequelize does then is its own: it opens no transaction.
-@of(DJANGO, soak=(TYPEORM,))
+@of(DJANGO, TYPEORM)
+@pytest.mark.sampled("a fault of each tool")
 def test_killed_in_mid_statement_and_started_again(shop: Shop):
     shop.write("CREATE TABLE late AS SELECT 1 AS n FROM pg_sleep(20)")
     kill_in_sleep(shop.database, shop.attempt)
@@ -141,7 +141,8 @@ def test_killed_in_mid_statement_and_started_again(shop: Shop):
     assert shop.database.run("SELECT count(*) FROM late") == [(0,)]
 
 
-@of(DJANGO, soak=(TYPEORM,))
+@of(DJANGO, TYPEORM)
+@pytest.mark.sampled("a fault of each tool")
 def test_a_login_of_its_own_owns_nothing_and_is_the_fence(shop: Shop):
     url = url_that_makes_roles(shop.database)
     shop.write(SLEEP)
@@ -155,7 +156,8 @@ def test_a_login_of_its_own_owns_nothing_and_is_the_fence(shop: Shop):
     assert shop.database.run(owners) == [(shop.database.user,)]
 
 
-@of(DJANGO, soak=(TYPEORM,))
+@of(DJANGO, TYPEORM)
+@pytest.mark.sampled("a fault of each tool")
 def test_sigterm_between_two_migrations_takes_nothing_back(shop: Shop):
     shop.write(SLEEP)
     running = shop.attempt.start()
@@ -169,7 +171,8 @@ def test_sigterm_between_two_migrations_takes_nothing_back(shop: Shop):
     assert (on.code, on.result.get("revision")) == (0, shop.example.fourth), on
 
 
-@of(DJANGO, soak=(TYPEORM, SEQUELIZE))
+@of(DJANGO, TYPEORM, SEQUELIZE)
+@pytest.mark.sampled("a fault of each tool")
 def test_two_runs_at_once_apply_once(shop: Shop):
     """Without a lock both would say OK, and the data would be there twice (finding 0.1)."""
     to(shop.attempt, shop.example.third, 1).run_to_end()
@@ -185,7 +188,8 @@ def test_two_runs_at_once_apply_once(shop: Shop):
     assert len(set(shop.rows())) == len(shop.rows())
 
 
-@of(DJANGO, soak=(TYPEORM, SEQUELIZE))
+@of(DJANGO, TYPEORM, SEQUELIZE)
+@pytest.mark.sampled("a fault of each tool")
 def test_an_older_image_changes_nothing(shop: Shop):
     file = shop.write("SELECT 1")
     assert shop.attempt.run_to_end().code == 0

@@ -49,7 +49,7 @@ def test_rollback_takes_back_what_was_merged_late_and_keeps_what_was_written(
     assert ("by the new version",) in database.run(f"SELECT nick FROM whimbrel.{table}")
 
 
-@pytest.mark.parametrize("policy", ["Automatic", pytest.param("Manual", marks=pytest.mark.soak)])
+@pytest.mark.parametrize("policy", ["Automatic", "Manual"])
 def test_a_failing_middle_migration(
     attempt: Attempt, project: Path, database: Postgres, policy: str
 ):
@@ -80,6 +80,7 @@ def fail_first(project: Path) -> tuple[Path, str]:
     return first, good
 
 
+@pytest.mark.sampled("TypeORM beside its main path")
 def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     attempt: Attempt, project: Path
 ):
@@ -93,7 +94,7 @@ def test_the_very_first_migration_fails_and_nothing_counts_as_half_done(
     assert (again.code, again.result["revision"]) == (0, ONE), again
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("TypeORM beside its main path")
 def test_an_extension_that_typeorm_installs_is_no_half_of_a_migration(
     attempt: Attempt, project: Path, postgres_server
 ):
@@ -108,7 +109,7 @@ def test_an_extension_that_typeorm_installs_is_no_half_of_a_migration(
     assert with_contrib.run(there) == [(1,)]
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("TypeORM beside its main path")
 def test_half_of_a_migration_that_commits_by_itself_is_seen(
     attempt: Attempt, project: Path, database: Postgres
 ):
@@ -126,7 +127,7 @@ def test_half_of_a_migration_that_commits_by_itself_is_seen(
     assert (again.code, again.result["revision"]) == (0, FOUR), again
 
 
-@pytest.mark.soak
+@pytest.mark.sampled("TypeORM beside its main path")
 def test_typeorm_0_3_with_the_whole_runner(attempt: Attempt, tmp_path: Path, database: Postgres):
     project = copied(tmp_path / "old", old=True)
     old = replace(attempt, project=project)

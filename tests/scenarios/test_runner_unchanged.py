@@ -67,6 +67,7 @@ def project(request, database: Postgres, tmp_path: Path) -> Iterator[Project]:
 
 
 @pytest.mark.parametrize("project", SPECS, indirect=True)
+@pytest.mark.sampled("a tool with nothing new")
 def test_a_second_run_does_not_start_the_tool_until_something_is_new(
     project: Project, database: Postgres
 ):
@@ -86,6 +87,7 @@ def test_a_second_run_does_not_start_the_tool_until_something_is_new(
 
 
 @pytest.mark.parametrize("project", ["alembic"], indirect=True)
+@pytest.mark.sampled("a tool with nothing new")
 def test_a_run_that_did_not_end_well_is_no_base(project: Project, database: Postgres):
     project.age()
     project.run()

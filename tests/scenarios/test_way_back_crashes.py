@@ -2,12 +2,9 @@
 
 Three files in transactions of their own are applied and a fourth fails. A run without faults is
 counted first, from the failing statement on; the crash points are spread evenly over that part.
-`make test` draws a seeded sample, `make soak` takes all.
 """
 
 import itertools
-import os
-import random
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,28 +31,15 @@ FILES = {
 }
 ONCE = ["up 1", "up 3", "down 3", "down 1"]
 LOSSY = FILES | {"001_first.down.sql": "DROP TABLE first; DELETE FROM log;"}
-# Crash points of each moment, and how many there are in `make test`.
-POINTS, SAMPLE = 40, 4
-LOSSY_POINTS, LOSSY_SAMPLE = 4, 1
-SALVAGE_POINTS, SALVAGE_SAMPLE = 6, 3
-SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
-IS_SOAK = bool(os.environ.get("WHIMBREL_SOAK"))
+# Crash points of each moment.
+POINTS, LOSSY_POINTS, SALVAGE_POINTS = 40, 4, 6
 
 
-def points(of: int, sample: int) -> list[tuple[int, Moment]]:
-    """Return the crash points of this session: all of them, or a seeded sample."""
-    if IS_SOAK:
-        return list(itertools.product(range(1, of + 1), Moment))
-    draw = random.Random(SEED)
-    moments = itertools.cycle(draw.sample(list(Moment), len(Moment)))
-    return list(zip(sorted(draw.sample(range(1, of + 1), sample)), moments, strict=False))
-
-
-def at_points(of: int, sample: int) -> pytest.MarkDecorator:
-    """Run a test at every crash point of this session."""
+def at_points(of: int) -> pytest.MarkDecorator:
+    """Run a test at every crash point, at each moment of it."""
     found = [
         pytest.param(number, moment, id=f"point {number} of {of}, {moment.value}")
-        for number, moment in points(of, sample)
+        for number, moment in itertools.product(range(1, of + 1), Moment)
     ]
     return pytest.mark.parametrize(("point", "moment"), found)
 
@@ -169,7 +153,8 @@ def test_there_are_at_least_100_crash_points(calm: Calm):
     assert min(calm.last - calm.first, POINTS) * len(Moment) >= 100
 
 
-@at_points(POINTS, SAMPLE)
+@at_points(POINTS)
+@pytest.mark.sampled("a killed way back")
 def test_killed_way_back_of_a_failed_run_takes_everything_back(
     point: int, moment: Moment, calm: Calm, database: Postgres, tmp_path: Path
 ):
@@ -178,7 +163,8 @@ def test_killed_way_back_of_a_failed_run_takes_everything_back(
     assert_as_before(database, killed(request, moment, attempt, database))
 
 
-@at_points(LOSSY_POINTS, LOSSY_SAMPLE)
+@at_points(LOSSY_POINTS)
+@pytest.mark.sampled("a killed way back that would lose data")
 def test_killed_way_back_that_would_lose_data_asks_a_person(
     point: int, moment: Moment, calm_question: Calm, database: Postgres, tmp_path: Path
 ):
@@ -230,7 +216,8 @@ def calm_salvage(postgres_server, tmp_path_factory) -> Calm:
         return Calm(1, proxy.requests)
 
 
-@at_points(SALVAGE_POINTS, SALVAGE_SAMPLE)
+@at_points(SALVAGE_POINTS)
+@pytest.mark.sampled("a killed rollback that salvages")
 def test_killed_rollback_salvages_once(
     point: int, moment: Moment, calm_salvage: Calm, database: Postgres, tmp_path: Path
 ):

@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 import whimbrel
 from whimbrel.cli.screen import say
 from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
+from whimbrel.model.importing import collecting_nothing
 
 COMMANDS: Final = (
     "run", "plan", "status", "watch", "history", "approve", "rollback", "retry", "resolve",
@@ -28,7 +29,8 @@ class CommandsByName(TyperGroup):
         """Return the command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"whimbrel.cli.commands.{cmd_name}")
+        with collecting_nothing():
+            module = importlib.import_module(f"whimbrel.cli.commands.{cmd_name}")
         command = typer.main.get_command(module.app)
         return command if isinstance(command, TyperCommand) else None
 

@@ -4,13 +4,16 @@ import sys
 import threading
 from pathlib import Path
 
-from whimbrel.model.errors import WhimbrelError
-from whimbrel.model.order import Order
-from whimbrel.model.result import Result
-from whimbrel.runner.entry import answer
-from whimbrel.runner.findings import Findings
-from whimbrel.runner.pod import pod_surroundings
-from whimbrel.runner.work import carry_out
+from whimbrel.model.importing import collecting_nothing
+
+with collecting_nothing():
+    from whimbrel.model.errors import WhimbrelError
+    from whimbrel.model.order import Order
+    from whimbrel.model.result import Result
+    from whimbrel.runner.entry import answer
+    from whimbrel.runner.findings import Findings
+    from whimbrel.runner.pod import pod_surroundings
+    from whimbrel.runner.work import carry_out
 
 
 def attempt(order: Order, root: Path, stopping: threading.Event) -> Result:

@@ -1,7 +1,6 @@
 """A question to a person, its answer as printed, and the moments that a story waits for."""
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any, Final
 from psycopg import Connection
 
 from tests.fake_cluster import FakeCluster
+from tests.forked import Process
 from tests.postgres import Postgres
 from tests.scenarios.terminal import Said, Terminal
 
@@ -55,7 +55,7 @@ def obey(terminal: Terminal, said: Said) -> Said:
     return answer
 
 
-def finish(process: subprocess.Popen[str]) -> Said:
+def finish(process: Process) -> Said:
     """Return what a command that was started has said at its end."""
     out, err = process.communicate(timeout=90)
     return Said(process.returncode, out, err)

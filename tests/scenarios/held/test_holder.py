@@ -1,7 +1,5 @@
 """Another run holds the database, or has taken it."""
 
-import subprocess
-
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import FILES, held, obey
 from tests.scenarios.terminal import Said, Terminal, await_sleeper
@@ -13,7 +11,7 @@ def killed(terminal: Terminal, database: Postgres, name: str) -> str:
     database.run("INSERT INTO gate VALUES (1)")
     slow = {"001_a.up.sql": "SELECT pg_sleep(60) FROM gate;"}
     file = terminal.manifest(slow, name)
-    first: subprocess.Popen[str] = terminal.start(f"whimbrel run {file}")
+    first = terminal.start(f"whimbrel run {file}")
     await_sleeper(database)
     first.kill()
     first.communicate(timeout=10)
@@ -24,7 +22,7 @@ def killed(terminal: Terminal, database: Postgres, name: str) -> str:
 def taken_over(terminal: Terminal) -> Said:
     """Let another object in, by the command that is printed."""
     file = terminal.manifest(FILES, "other", migrations={"history": "other"})
-    said = terminal.type(f"whimbrel run {file} --wait 5s")
+    said = terminal.type(f"whimbrel run {file} --wait 1s")
     assert (said.code, "which holds the database" in said.err) == (75, True), said
     resolve = said.err.partition("if that run is gone for good: ")[2]
     return terminal.type(terminal.type(resolve.strip()).command)

@@ -31,6 +31,7 @@ def terminal(request, tmp_path: Path, database: Postgres) -> Terminal:
     return Terminal(tmp_path, database.url, request.param)
 
 
+@pytest.mark.sampled("a question about a plan")
 def test_awaiting_approval(terminal: Terminal, database: Postgres):
     file = terminal.manifest(FILES, approval=GATED)
     said = terminal.type(f"whimbrel run {file}")
@@ -43,6 +44,7 @@ def test_awaiting_approval(terminal: Terminal, database: Postgres):
     assert database.run("SELECT count(*) FROM users") == [(1,)]
 
 
+@pytest.mark.sampled("a question about a plan")
 def test_a_changed_plan_waits_again(terminal: Terminal):
     said = terminal.type(f"whimbrel run {terminal.manifest(FILES, approval=GATED)}")
     assert terminal.type(said.command).code == 0
@@ -51,6 +53,7 @@ def test_a_changed_plan_waits_again(terminal: Terminal):
     assert terminal.type(said.command).code == 2
 
 
+@pytest.mark.sampled("a question about a plan")
 def test_was_rolled_back(terminal: Terminal, database: Postgres):
     file = terminal.manifest(FILES)
     terminal.type(f"whimbrel run {file}")
@@ -69,6 +72,7 @@ def obey_and_approve(terminal: Terminal, said: Said) -> Said:
     return obey(terminal, shown)
 
 
+@pytest.mark.sampled("a question about a plan")
 def test_the_plan_changed_while_the_approved_one_waited(terminal: Terminal, database: Postgres):
     slow = MORE | {"001_users.up.sql": MORE["001_users.up.sql"] + GATE}
     file = terminal.manifest(slow, approval=GATED, limits=PATIENT)
@@ -89,6 +93,7 @@ def test_the_plan_changed_while_the_approved_one_waited(terminal: Terminal, data
     assert database.run("SELECT to_regclass('more') IS NOT NULL") == [(True,)]
 
 
+@pytest.mark.sampled("a question about a plan")
 def test_a_way_down_that_became_a_way_up_was_not_approved(terminal: Terminal, database: Postgres):
     slow = MORE | {"001_users.down.sql": GATE + MORE["001_users.down.sql"]}
     terminal.type(f"whimbrel run {terminal.manifest(slow, 'other', limits=PATIENT)}")

@@ -57,6 +57,7 @@ def await_applied(terminal: Terminal, manifest: str) -> None:
     assert done.code == 0, done
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_a_migration_committed_a_half_and_failed(
     terminal: Terminal, database: Postgres, manifest: str
 ):
@@ -73,6 +74,7 @@ def test_a_migration_committed_a_half_and_failed(
     assert database.run("SELECT count(*) FROM late") == [(0,)]
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_two_tables_could_be_the_bookkeeping_of_the_tool_that_ran(
     terminal: Terminal, database: Postgres, manifest: str
 ):
@@ -87,6 +89,7 @@ def test_two_tables_could_be_the_bookkeeping_of_the_tool_that_ran(
     assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_the_bookkeeping_of_the_tool_that_ran_may_not_be_read(
     terminal: Terminal, database: Postgres, manifest: str
 ):
@@ -104,6 +107,7 @@ def test_the_bookkeeping_of_the_tool_that_ran_may_not_be_read(
     assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_nothing_proves_that_the_tool_of_a_lost_machine_has_ended(
     terminal: Terminal, database: Postgres, manifest: str
 ):
@@ -124,6 +128,7 @@ def test_nothing_proves_that_the_tool_of_a_lost_machine_has_ended(
     assert database.run("SELECT verdict FROM whimbrel.resolution") == [("FenceProven",)]
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_a_plan_of_the_tool_was_rolled_back(terminal: Terminal, database: Postgres, manifest: str):
     await_applied(terminal, manifest)
     assert terminal.type("whimbrel rollback shop --to 0001").code == 0
@@ -134,6 +139,7 @@ def test_a_plan_of_the_tool_was_rolled_back(terminal: Terminal, database: Postgr
     assert database.run("SELECT version_num FROM alembic_version") == [("0003",)]
 
 
+@pytest.mark.sampled("a question about a tool")
 def test_a_later_transaction_of_the_tools_way_back_fails(
     terminal: Terminal, database: Postgres, manifest: str
 ):

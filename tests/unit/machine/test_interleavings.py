@@ -161,7 +161,7 @@ async def live(script: list[str], moves: list[str], *, gated: bool) -> None:
     moves=st.lists(st.sampled_from(MOVES), max_size=60),
     gated=st.booleans(),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, suppress_health_check=list(HealthCheck))
 def test_every_interleaving_comes_to_a_true_end(script: list[str], moves: list[str], gated: bool):
     asyncio.run(live(script, moves, gated=gated))
 
@@ -172,7 +172,7 @@ def test_every_interleaving_comes_to_a_true_end(script: list[str], moves: list[s
     moves=st.lists(st.sampled_from(MOVES), max_size=300),
     gated=st.booleans(),
 )
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=600, suppress_health_check=list(HealthCheck))
 def test_long_lives(script: list[str], moves: list[str], gated: bool):
     asyncio.run(live(script, moves, gated=gated))
 

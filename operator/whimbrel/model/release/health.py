@@ -15,6 +15,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
+from whimbrel.model.release.look_back import look_back
 from whimbrel.model.release.workloads import WorkloadRef
 
 MOST_CHECKS: Final = 10  # their last measurements fit into one termination message
@@ -33,6 +34,10 @@ _ONE_MEMBER: Final = (
 _ORDER: Final = "write a timeout that is not longer than the interval, and both longer than zero"
 _LONGEST: Final = "write a timeout from 1s to 24h for a check of type Job"
 _MOST_SECONDS: Final = 86_400
+_LOOKS_BACK: Final = (
+    "write an initialDelay as long as the longest range of the query, or [{{.sinceSwitch}}] for "
+    "the range: what was before the switch would be judged"
+)
 
 
 class CheckType(StrEnum):
@@ -59,6 +64,10 @@ class Moment(StrEnum):
     PRE_SWITCH = "PreSwitch"
     POST_SWITCH = "PostSwitch"
     SOAK = "Soak"
+
+
+# Moments at which nothing has been switched yet.
+_BEFORE_SWITCH: Final = frozenset({Moment.BASELINE, Moment.PRE_SWITCH})
 
 
 class OnFail(StrEnum):
@@ -193,6 +202,13 @@ class HealthCheck(Frozen):
                 f"duration('1s') && duration(self.timeout) <= duration('{_MOST_SECONDS}s'))",
                 _LONGEST,
             ),
+            (
+                "!has(self.prometheus) || self.when.all(moment, moment in ['Baseline', "
+                "'PreSwitch']) || self.prometheus.query.findAll('\\\\[([0-9]+(ms|[smh]))+[\\\\]:]')"
+                ".all(range, duration(range.substring(1, size(range) - 1)) <= "
+                "duration(self.initialDelay))",
+                _LOOKS_BACK,
+            ),
         )
     )
     name: Annotated[Label, Field(min_length=1, max_length=40)] = Field(
@@ -237,6 +253,8 @@ class HealthCheck(Frozen):
         require(self.interval > 0 and timeout > 0, _ORDER)
         require(is_job or timeout <= self.interval, _ORDER)
         require(not is_job or self.timeout is None or 1 <= timeout <= _MOST_SECONDS, _LONGEST)
+        if self.prometheus is not None and not _BEFORE_SWITCH.issuperset(self.when):
+            require(look_back(self.prometheus.query) <= self.initial_delay, _LOOKS_BACK)
         return self
 
 

@@ -161,7 +161,7 @@ def test_a_bomb_of_compression_is_not_unpacked():
     assert found.verdict is Verdict.FAILED
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.binary(max_size=200), st.booleans())
 def test_whatever_bytes_come_nothing_breaks(noise: bytes, is_http: bool):
     with nasty_server((OK if is_http else b"") + noise) as port:

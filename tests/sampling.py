@@ -1,0 +1,153 @@
+"""Which of the dear tests `make test` runs: of each class of similar ones a seeded choice.
+
+`@pytest.mark.sampled("class")` puts a test into a class of the table below. WHIMBREL_SEED decides
+which of a class run, the same ones in each worker; the rest is left out, and counted at the end.
+With WHIMBREL_SOAK, with a test that is named (`file.py::test`) and with `-k` everything runs.
+What is cheap, and the main path of each tool and each strategy, is in no class.
+"""
+
+import os
+import random
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How many tests of a class run at least, and what of them must come.
+
+    `by` names parameters of which each value comes; "test" stands for the test function.
+    """
+
+    keep: int
+    by: tuple[str, ...] = ()
+
+
+CLASSES = {
+    # Against real servers, without a cluster.
+    "the matrix": Sample(8, ("cell", "server", "case")),
+    "a killed runner": Sample(12, ("moment",)),
+    "a runner killed on MariaDB": Sample(8, ("at",)),
+    "a killed way back": Sample(4, ("moment",)),
+    "a killed way back that would lose data": Sample(1),
+    "a killed rollback that salvages": Sample(3, ("moment",)),
+    "a killed rollback": Sample(2),
+    "a release on each server": Sample(8, ("test", "shop")),
+    "a restored dump": Sample(5, ("any_database",)),
+    "a question about a tool": Sample(3),
+    "a question about a plan": Sample(5, ("test",)),
+    "what a way back leaves": Sample(2),
+    "a tool with nothing new": Sample(2, ("test",)),
+    "a fault of each tool": Sample(3, ("shop",)),
+    "half done by Alembic": Sample(3),
+    "Alembic cut short": Sample(2),
+    "sessions of Alembic": Sample(2),
+    "rows of Alembic": Sample(1),
+    "half done by Django": Sample(4),
+    "Django beside its main path": Sample(4),
+    "a driver of Django on MariaDB": Sample(5, ("test", "place")),
+    "Sequelize beside its main path": Sample(2),
+    "TypeORM beside its main path": Sample(2),
+    "half a transaction of a Node tool": Sample(1),
+    "a part that stays, of Prisma": Sample(3),
+    "a name that is put together": Sample(1),
+    # On the cluster.
+    "a tool on the cluster": Sample(2),
+    "an image that cannot run": Sample(1),
+    "a killed Pod": Sample(2),
+    "a story of SQL": Sample(3),
+    "a release of blue and green": Sample(1),
+    "trouble in a release": Sample(1),
+    "a Job that checks": Sample(1),
+    "the operator is away": Sample(1),
+    "the API server is away": Sample(1),
+}
+
+
+def choose(name: str, traits: Mapping[str, frozenset[str]], keep: int, seed: int) -> set[str]:
+    """Return the tests of a class that run: at least `keep`, and each trait at least once."""
+    rest = sorted(traits)
+    random.Random(f"{seed} {name}").shuffle(rest)
+    missing = set().union(*traits.values())
+    found: list[str] = []
+    while rest and (missing or len(found) < keep):
+        best = max(rest, key=lambda each: len(traits[each] & missing))
+        rest.remove(best)
+        found.append(best)
+        missing -= traits[best]
+    return set(found)
+
+
+def class_of(item: pytest.Item) -> str | None:
+    """Return the class that a test is in."""
+    mark = item.get_closest_marker("sampled")
+    if mark is None:
+        return None
+    (name,) = mark.args
+    if name not in CLASSES:
+        raise pytest.UsageError(f"{item.nodeid}: tests/sampling.py knows no class {name!r}")
+    return name
+
+
+def traits_of(item: pytest.Item, by: tuple[str, ...]) -> frozenset[str]:
+    """Return what a test has of that of which each must come."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    own = {"test": item.nodeid.partition("[")[0], **params}
+    return frozenset(f"{name} {own[name]}" for name in by if name in own)
+
+
+def everything_is_asked_for(config: pytest.Config) -> bool:
+    """Tell whether nothing may be left out."""
+    named = config.option.keyword or any("::" in each for each in config.args)
+    return bool(named or os.environ.get("WHIMBREL_SOAK"))
+
+
+@pytest.hookimpl(trylast=True)  # after -m and -k
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is not in the sample."""
+    classes = defaultdict(dict)
+    for item in items:
+        if name := class_of(item):
+            classes[name][item.nodeid] = traits_of(item, CLASSES[name].by)
+    counts = {name: [len(members)] * 2 for name, members in classes.items()}
+    if not everything_is_asked_for(config):
+        left_out = set()
+        for name, members in classes.items():
+            chosen = choose(name, members, CLASSES[name].keep, SEED)
+            counts[name][0] = len(chosen)
+            left_out |= members.keys() - chosen
+        config.hook.pytest_deselected(items=[each for each in items if each.nodeid in left_out])
+        items[:] = [each for each in items if each.nodeid not in left_out]
+    config.stash[COUNTS] = counts
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["sampled"] = counts
+
+
+COUNTS = pytest.StashKey[dict[str, list[int]]]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker counted; each of them counts the same."""
+    node.config.stash[COUNTS] = getattr(node, "workeroutput", {}).get("sampled", {})
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how many were left out; with --collect-only, of which class."""
+    counts = config.stash.get(COUNTS, {})
+    if not counts:
+        return
+    if config.option.collectonly:
+        for name, (ran, of) in sorted(counts.items()):
+            terminalreporter.write_line(f"sampled: {ran} of {of}: {name}")
+    ran, of = (sum(each) for each in zip(*counts.values(), strict=True))
+    told = f"sampled: {ran} of {of}" + ("" if ran == of else "; all of them: make soak")
+    terminalreporter.write_line(f"{told} (seed {SEED})")
