@@ -235,7 +235,11 @@ def test_what_cannot_be_covered_is_refused_and_nothing_is_left(one_shop, case):
 
 def test_a_login_that_others_use_is_refused_and_our_own_sessions_are_not(one_shop):
     before = one_shop.traces()
-    with a_desk(one_shop.deploy) as desk, a_session(one_shop.deploy, "run-9") as mine:
+    with (
+        a_desk(one_shop.deploy) as desk,
+        a_session(one_shop.deploy, "run-9"),  # another runner waits for its turn
+        one_shop.deploy.connect() as mine,
+    ):
         pids = (mine.info.backend_pid,)
         with pytest.raises(RefusedError, match="a login of its own") as shared:
             open_checkpoint(wanted(one_shop), desk)

@@ -31,20 +31,11 @@ WHERE c.oid::bigint = ANY ($1::bigint[]) OR (c.relkind = 'S' AND EXISTS (
     SELECT FROM pg_catalog.pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i')
     AND d.refobjid::bigint = ANY ($1::bigint[])))
 """
+_FORGET: Final = "DELETE FROM {s}.%s WHERE run = $1::text"
 # All that the ledger says of what a run applied: it is as if that had never been.
-FORGET_RUN: Final = (
-    "DELETE FROM {s}.applied WHERE run = $1::text",
-    "DELETE FROM {s}.tool_run WHERE run = $1::text",
-    "DELETE FROM {s}.step WHERE run = $1::text",
-)
+FORGET_RUN: Final = tuple(_FORGET % each for each in ("applied", "tool_run", "step"))
 # A run that has done nothing gives the database back; its steps' rows would keep it.
-FORGET_RESERVATION: Final = (
-    "DELETE FROM {s}.attempt WHERE run = $1::text",
-    "DELETE FROM {s}.run WHERE id = $1::text",
-)
-SET_WISHES: Final = (
-    "UPDATE {s}.checkpoint SET on_conflict = $2::text, mappings = $3::jsonb WHERE id = $1::text"
-)
-STARTED_STEPS: Final = (
-    "SELECT pg_catalog.count(*) FROM {s}.step WHERE run = $1::text AND state = 'started'"
-)
+FORGET_RESERVATION: Final = (_FORGET % "attempt", "DELETE FROM {s}.run WHERE id = $1::text")
+STARTED_STEPS: Final = "SELECT step FROM {s}.step WHERE run = $1::text AND state = 'started'"
+_WISHES: Final = "on_conflict = $2::text, mappings = $3::jsonb"
+SET_WISHES: Final = f"UPDATE {{s}}.checkpoint SET {_WISHES} WHERE id = $1::text"

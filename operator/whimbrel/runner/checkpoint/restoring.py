@@ -55,7 +55,7 @@ def _may_have_changed(checkpoint: Checkpoint, bench: Bench) -> bool:
     if bench.order.spec.migrations.tool.is_foreign:
         return True
     applied = any(row.run == checkpoint.run for row in bench.facts().applied)
-    return applied or bool(ledger.rows(words.STARTED_STEPS, checkpoint.run)[0][0])
+    return applied or bool(ledger.rows(words.STARTED_STEPS, checkpoint.run))
 
 
 def restore_after(error: WhimbrelError, bench: Bench) -> Result:
