@@ -138,8 +138,8 @@ def test_a_checkpoint_is_measured_across_layers(tmp_path: Path):
 def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
     package = tmp_path / "whimbrel"
     for number in range(8):
-        write_code(package / f"planning/dialects/mariadb_{number}.py", 250)
-    write_code(package / "runner/mariadb_session.py", 201)
+        write_code(package / f"planning/dialects/mariadb_{number}.py", 287)
+    write_code(package / "runner/mariadb_session.py", 205)
     write_code(package / "runner/postgresql_session.py", 250)
     (line,) = shape.broken_budgets(package)
     assert line == "code of the dialect mariadb: 2501 lines, the budget is 2500"

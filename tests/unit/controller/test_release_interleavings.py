@@ -383,6 +383,7 @@ def test_every_interleaving_keeps_one_side(
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1800)  # 600 long lives; they took more than 300 s beside other work
 @given(moves=st.lists(st.sampled_from(MOVES), min_size=30, max_size=300), **LIVES)
 @settings(max_examples=600, **SETTINGS)
 def test_long_releases(moves: list[str], at: str, how: str, selector: Body | None):
