@@ -227,7 +227,9 @@ class Writer:
     def _again(self) -> list[Statement]:
         """Insert a row again that was deleted."""
         known = self._known("account", lost=True)
-        return [self.pen.insert(*known)] if known else []
+        if known is None or int(known[1][0]) <= MADE_BY_MIGRATION:
+            return []
+        return [self.pen.insert(*known)]
 
     def _delete(self) -> list[Statement]:
         known = self._known("account", "position", "position", "note")
