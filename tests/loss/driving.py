@@ -38,8 +38,8 @@ class EngineError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Return whether the engine said no, in a sentence."""
-        return self.answer["end"] in ("held", "refused", "failed") or "covered" in self.answer
+        """Return whether the engine said something, and did not just die."""
+        return self.answer.get("end") != "died"
 
 
 @dataclass(frozen=True)

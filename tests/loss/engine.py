@@ -126,7 +126,7 @@ _ENDS = {RefusedError: "refused", HeldError: "held", TransientError: "again"}
 
 
 @contextmanager
-def _desk(url: str) -> Iterator[Desk]:
+def a_desk(url: str) -> Iterator[Desk]:
     target, manners = parse_target(url), Manners(NAME, 0.2)
     with open_session(target, manners) as session:
         yield Desk(
@@ -145,7 +145,7 @@ def main(text: str) -> Answer:
     if mutant is not None:
         mutant.apply()
     try:
-        with _desk(told.url) as desk:
+        with a_desk(told.url) as desk:
             answer = {"end": "done"} | PARTS[told.part](told, desk)
     except WhimbrelError as error:
         end = _ENDS.get(type(error), "failed")

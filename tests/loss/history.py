@@ -91,6 +91,7 @@ class History:
         ids: Keys that sequences handed out, by role.
         audits: What must stand in the audit: (op, touched or account).
         former: The key that a row had before its key was changed, by role and key.
+        parents: Accounts to which a row was ever to refer.
         doubts: How many statements more may stand there.
         told: How many statements had which end, by phase.
     """
@@ -100,6 +101,7 @@ class History:
     ids: dict[str, list[int]] = field(default_factory=dict)
     audits: Counter[Key] = field(default_factory=Counter)
     former: dict[tuple[str, Key], Key] = field(default_factory=dict)
+    parents: set[str] = field(default_factory=set)
     doubts: int = 0
     told: Counter[tuple[str, str]] = field(default_factory=Counter)
 

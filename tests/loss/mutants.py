@@ -117,12 +117,16 @@ def _forgetting_the_first_writes(copy: Callable[..., Any]) -> Callable[..., Any]
     return copy_first
 
 
-def _not_at_all(_: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda _checkpoint, _desk, progress: (progress, 0)
+def _a_moment_later(tables: Callable[..., Any]) -> Callable[..., Any]:
+    def late(*args: Any) -> Any:
+        time.sleep(1.0)  # the gap itself, in which the application writes
+        return tables(*args)
+
+    return late
 
 
-def _of_inbound_keys(make: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda each: [] if each["table"] == "orders" else make(each)
+def _but_for_orders(value: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return lambda make: lambda each: value if each["table"] == "orders" else make(each)
 
 
 def _not_replayed(op: str) -> Callable[[Count], None]:
@@ -161,13 +165,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
         " WHERE name <> ALL (", " WHERE false AND name <> ALL ("
     ),
     "writes to rows of the migration are dropped": _of_patches(
-        " WHERE e.first <> 'I' AND NOT (", " WHERE false AND NOT ("
+        " WHERE CASE e.last WHEN 'D'", " WHERE false AND CASE e.last WHEN 'D'"
     ),
     "values that do not fit are dropped": Mutant(
-        (replaced(_REPLAY, "record_misfit", returns("SELECT $1::bigint, $2::text")),)
+        (replaced(_REPLAY, "record_misfit", returns("SELECT $1::bigint")),)
     ),
     "nothing is replayed under the lock": Mutant(
-        (replaced(f"{_RUNNER}.swap", "replay_journal", _not_at_all),)
+        (
+            replaced(f"{_RUNNER}.replay", "replay_rest", returns(None)),
+            replaced(f"{_PLANS}.exchange", "tables_to_lock", _a_moment_later),
+        )
     ),
     "the migration counts as application": Mutant(
         (without_text(_CAPTURE, "condition", "session_user <> ", "'' <> "),),
@@ -184,10 +191,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "triggers are forgotten": _forgets("dress", "_triggers"),
     "statistics are forgotten": _forgets("dress", "_statistics"),
     "publications are forgotten": _forgets("exchange", "_publish"),
-    "indexes are forgotten": _forgets("clone", "_indexes"),
+    "an index gets another order": Mutant(
+        (without_text(f"{_PLANS}.clone", "_indexes", " DESC NULLS LAST"),), blind=True
+    ),
     "checks are forgotten": _forgets("clone", "_checks"),
     "inbound foreign keys are forgotten": Mutant(
-        (replaced(f"{_PLANS}.exchange", "_foreign_key", _of_inbound_keys),), blind=True
+        (
+            replaced(f"{_PLANS}.exchange", "_foreign_key", _but_for_orders([])),
+            replaced(f"{_PLANS}.exchange", "validate", _but_for_orders("SELECT")),
+        ),
+        blind=True,
     ),
     "what triggers write is not covered": Mutant(
         (replaced(f"{_RUNNER}.closure", "_written", returns(set())),), part="open"

@@ -120,6 +120,7 @@ class Pen:
             written.setdefault(renamed, self.token())
         token = written.get(first) or written.get(renamed) or ""
         named = dict(zip(table.key, key, strict=False)) | dict(more or {})
+        self.history.parents |= {named[name] for name in ("konto", "account") if name in named}
         row = self._row(table, named | written, {})
         owed = self._owed(table, written)
         override = " OVERRIDING SYSTEM VALUE" if key and table.role == "account" else ""

@@ -26,7 +26,7 @@ FEATURES = (
 )  # fmt: skip
 MIGRATION = (
     "wrong update", "wrong update of texts", "wrong update of positions", "wrong keys", "inserts",
-    "drops the token", "new column", "indexes", "grants", "comments",
+    "new column", "indexes", "grants", "comments", "renames the token",
 )  # fmt: skip
 IN_ROUNDS = tuple(name for name in MUTANTS if name not in LIMITS)
 SAMPLE = random.Random(SEED).sample(IN_ROUNDS, 2)
