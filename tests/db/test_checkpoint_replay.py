@@ -146,8 +146,8 @@ def test_what_has_no_place_is_recorded(place):
     ]
     found = sorted((kind, key["id"], column) for kind, key, column, _ in place.conflicts())
     assert found == [
-        ("DoesNotFit", 2, ""),
-        ("DoesNotFit", 3, ""),
+        ("DoesNotFit", 2, "age"),
+        ("DoesNotFit", 3, "age"),
         ("MigrationRow", 70, ""),
         ("UnknownColumn", 1, "score"),
         ("UnknownColumn", 72, "score"),
@@ -155,6 +155,24 @@ def test_what_has_no_place_is_recorded(place):
     assert done.conflicts == 5
     kept = place.database.run(f"SELECT age FROM whimbrel.{done.kept[0]} WHERE id = 2")
     assert kept == [("old",)]
+
+
+def test_column_that_does_not_fit_keeps_no_other_back(place):
+    place.database.run("ALTER TABLE people ADD CHECK (age < 100), ADD CHECK (name <> 'no')")
+    checks = "DROP CONSTRAINT people_age_check, DROP CONSTRAINT people_name_check"
+    begin(place, f"ALTER TABLE people DROP size, {checks}, ALTER age TYPE text")
+    run = place.database.run
+    run("UPDATE people SET age = 'old', name = 'right', mail = 'mine' WHERE id = 1")
+    run("UPDATE people SET age = 'old', name = 'no', mail = 'his' WHERE id = 2")
+    run("INSERT INTO people (id, part, name, age) VALUES (50, '', 'new', 'young')")
+    place.restore()
+    assert rows(place, "id, name, age, mail", "id IN (1, 2, 50)") == [
+        (1, "right", 18, "mine"),
+        (2, "n2", 18, "his"),
+        (50, "new", None, None),
+    ]
+    found = sorted((key["id"], column, value) for _, key, column, value in place.conflicts())
+    assert found == [(1, "age", "old"), (2, "age", "old"), (2, "name", "no"), (50, "age", "young")]
 
 
 def test_nothing_changes_where_conflicts_hold(place):

@@ -264,6 +264,28 @@ def test_foreign_keys_do_what_they_would_have_done(place):
     assert place.conflicts() == []
 
 
+def test_parent_that_went_and_came_back_takes_its_children_with_it(place):
+    family(place)
+    place.migrate("DELETE FROM toys; DELETE FROM children WHERE id <> 4")
+    run = place.database.run
+    run("UPDATE children SET mum = NULL WHERE id = 4")
+    run("DELETE FROM parents WHERE id IN (1, 2)")
+    run("INSERT INTO parents VALUES (1, 'c1'), (2, 'c2')")
+    run("INSERT INTO children VALUES (2, 2, 1, 'c2')")
+    for old, new in ((5, 200), (6, 5), (200, 6)):
+        run(f"UPDATE parents SET id = {new} WHERE id = {old}")
+    place.restore()
+    assert run("SELECT * FROM children WHERE id < 7 ORDER BY id") == [
+        (2, 2, 1, "c2"),
+        (3, 3, 4, "c3"),
+        (4, 4, None, "c4"),
+        (5, 6, 6, "c5"),
+        (6, 5, 7, "c6"),
+    ]
+    assert run("SELECT id FROM toys WHERE who = 1") == []
+    assert place.conflicts() == []
+
+
 def test_child_of_a_row_that_the_migration_made_is_recorded_with_its_own(place):
     family(place)
     place.migrate("INSERT INTO parents VALUES (900, 'made')")

@@ -94,9 +94,10 @@ def _is_touched(child: Replayed) -> str:
 def follow_delete(reference: Reference, child: Replayed, parent: Replayed) -> str | None:
     """Return the statement that does what ON DELETE says, None where it says nothing.
 
-    Rows that go this way are in the patch as deleted: others may have referred to them.
+    For places $1 to $2. Rows that go this way are in the patch, at place 0: others may have
+    referred to them.
     """
-    action, where = reference.facts["on_delete"], _gone(reference, parent, "D")
+    action, where = reference.facts["on_delete"], _gone(reference, child, parent, "D")
     if action == _CASCADE:
         return (
             f"WITH gone AS (DELETE FROM {child.target} c USING {parent.patch} p WHERE {where}"
@@ -109,23 +110,42 @@ def follow_delete(reference: Reference, child: Replayed, parent: Replayed) -> st
 def follow_update(reference: Reference, child: Replayed, parent: Replayed) -> str | None:
     """Return the statement that does what ON UPDATE says, None where it says nothing.
 
-    It takes one step, and returns a row for each: a key may have changed more than once.
+    For places $1 to $2.
     """
-    action, where = reference.facts["on_update"], _gone(reference, parent, "U")
-    if action != _CASCADE:
-        return _set(reference, child, action, f"{parent.patch} p", where)
-    values = ", ".join(f"{here} = n.{there}" for here, there in reference.pairs())
+    action, where = reference.facts["on_update"], _gone(reference, child, parent, "U")
     source = f"{parent.patch} p CROSS JOIN LATERAL json_populate_record(p.base, p.patch) n"
-    change = f"UPDATE {child.target} c SET {values} FROM {source} WHERE {where}"
     same = " AND ".join(f"n.{there} = (p.base).{there}" for _, there in reference.pairs())
-    return f"{change} AND NOT ({same}) RETURNING 1"
+    where = f"{where} AND NOT ({same})"
+    if action != _CASCADE:
+        return _set(reference, child, action, source, where)
+    values = ", ".join(f"{here} = n.{there}" for here, there in reference.pairs())
+    return f"UPDATE {child.target} c SET {values} FROM {source} WHERE {where}"
 
 
-def _gone(reference: Reference, parent: Replayed, op: str) -> str:
+def _gone(reference: Reference, child: Replayed, parent: Replayed, op: str) -> str:
+    """Return the condition that what a row `c` referred to went or changed.
+
+    Where another has its place, or itself again, a row that the application wrote refers to that.
+    """
     match = " AND ".join(f"o.{there} = c.{here}" for here, there in reference.pairs())
+    key = " AND ".join(
+        f"c.{quote_identifier(name)} = w.n{number}" for number, name in enumerate(child.key, 1)
+    )
+    # What moved has been written too: by which of its changes, its last place does not tell.
+    written = " OR ".join(
+        [
+            *(f"w.n{number} <> w.k{number}" for number, _ in enumerate(child.key, 1)),
+            *(
+                f"w.patch -> {quote_literal(name)} IS NOT NULL"
+                for name in reference.facts["columns"]
+            ),
+        ]
+    )
     return (
-        f"p.op = '{op}' AND {reference.referred('p')}"
-        f" AND NOT EXISTS (SELECT FROM {parent.target} o WHERE {match})"
+        f"p.op = '{op}' AND p.place BETWEEN $1::bigint AND $2::bigint AND {reference.referred('p')}"
+        f" AND NOT (EXISTS (SELECT FROM {parent.target} o WHERE {match}) AND EXISTS"
+        f" (SELECT FROM {child.patch} w WHERE {key}"
+        f" AND (w.op = 'I' OR w.op = 'U' AND ({written}))))"
     )
 
 

@@ -161,7 +161,8 @@ def make_patch(table: Replayed) -> str:
 
     Updates of rows that are not in the clone, which the migration made, and values of columns that
     the old shape does not know: both are recorded as conflicts, never dropped in silence. A row of
-    the migration's that was deleted will not be there either way.
+    the migration's that was deleted will not be there either way. One that was deleted and inserted
+    again has a place for each: what referred to it has gone with the first.
     """
     k = _columns("k", table.key)
     both = _listed([*k, *_columns("n", table.key)], "e.")
@@ -179,10 +180,11 @@ def make_patch(table: Replayed) -> str:
         f" ELSE e.first <> 'I' AND NOT ({is_there}) END)"
         f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
         f" {_listed(k, 'e.')}),"
-        " CASE WHEN e.last = 'D' THEN 'D' WHEN e.cut IS NOT NULL THEN 'I' ELSE 'U' END,"
-        f" {both}, s.patch, CASE WHEN e.last = 'D' OR e.cut IS NULL THEN c.* END"
+        f" w.op, {both}, s.patch, CASE WHEN w.op <> 'I' THEN c.* END"
         f" FROM ends e LEFT JOIN patches s ON ({_listed(k, 's.')}) = ({_listed(k, 'e.')})"
-        f" LEFT JOIN {table.target} c ON {found}"
+        f" LEFT JOIN {table.target} c ON {found} CROSS JOIN LATERAL unnest("
+        " CASE WHEN e.last = 'D' THEN ARRAY['D'] WHEN e.cut IS NULL THEN ARRAY['U']"
+        f" WHEN e.went AND {is_there} THEN ARRAY['D', 'I'] ELSE ARRAY['I'] END::\"char\"[]) w (op)"
         f" WHERE ({is_there} AND (e.last = 'D' OR s.patch IS NOT NULL))"
         " OR (e.cut IS NOT NULL AND e.last <> 'D')"
     )
@@ -200,7 +202,8 @@ def _written(table: Replayed) -> str:
         f"WITH part AS MATERIALIZED (SELECT * FROM {table.taken}"
         " WHERE seq > $1::numeric AND seq <= $2::numeric),"
         f" ends AS MATERIALIZED (SELECT {', '.join(both)}, max(seq) FILTER (WHERE op = 'I') AS cut,"
-        " (array_agg(op ORDER BY seq))[1] AS first, (array_agg(op ORDER BY seq DESC))[1] AS final,"
+        " bool_or(op = 'D') AS went, (array_agg(op ORDER BY seq))[1] AS first,"
+        " (array_agg(op ORDER BY seq DESC))[1] AS final,"
         " CASE WHEN max(seq) FILTER (WHERE op = 'D')"
         " > COALESCE(max(seq) FILTER (WHERE op = 'I'), 0) THEN 'D'"
         " ELSE (array_agg(op ORDER BY seq DESC))[1] END AS last,"
@@ -254,6 +257,34 @@ def put_rows(table: Replayed) -> str:
     )
 
 
+def patched_columns(table: Replayed) -> str:
+    """Return the question for the columns that row $1 brings, but for the key of an inserted one.
+
+    Without its key there is no such row.
+    """
+    return (
+        f"SELECT f.key FROM {table.patch} p CROSS JOIN LATERAL json_each(p.patch) f"
+        f" WHERE p.place = $1::bigint AND (p.op = 'U' OR f.key <> ALL ({_array(table.key)}))"
+    )
+
+
+def record_misfit(table: Replayed) -> str:
+    """Return the statement that records columns $2 of row $1 as conflicts and leaves them out.
+
+    Without columns the whole row is recorded.
+    """
+    insert = _record(table, "DoesNotFit", "f.key", "f.value", "p")
+    each, all_of_it = "SELECT f.key, f.value FROM json_each(p.patch) f", quote_literal("")
+    return (
+        f"WITH told AS ({insert} FROM {table.patch} p CROSS JOIN LATERAL"
+        f" ({each} WHERE f.key = ANY ($2::text[])"
+        f" UNION ALL SELECT {all_of_it}, p.patch WHERE cardinality($2::text[]) = 0) f"
+        " WHERE p.place = $1::bigint)"
+        f" UPDATE {table.patch} p SET patch = (SELECT json_object_agg(f.key, f.value)"
+        f" FROM ({each}) f WHERE f.key <> ALL ($2::text[])) WHERE p.place = $1::bigint"
+    )
+
+
 def put_back(table: Replayed) -> str:
     """Return the statement that puts row $1 in as it was, because its change does not fit."""
     listed = ", ".join(map(quote_identifier, table.known))
@@ -262,12 +293,6 @@ def put_back(table: Replayed) -> str:
         f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE SELECT {values}"
         f" FROM {table.patch} p WHERE p.place = $1::bigint AND p.op = 'U'"
     )
-
-
-def record_misfit(table: Replayed) -> str:
-    """Return the statement that records row $1 as a conflict."""
-    insert = _record(table, "DoesNotFit", quote_literal(""), "p.patch", "p")
-    return f"{insert} FROM {table.patch} p WHERE p.place = $1::bigint"
 
 
 def last_place(table: Replayed) -> str:

@@ -15,10 +15,10 @@ from whimbrel.runner.sessions import own
 
 _MOST: Final = 10_000  # rows; more are no accident
 
-_MOST_STEPS: Final = 20  # of one key in one round; it may have come back to where it was
-
 # For each foreign key, by number, the keys of rows that seem to refer to none, as JSON.
 Suspects = Mapping[int, frozenset[str]]
+Window = tuple[int, int]  # first and last place in a patch; between two of them a key changed
+_FOLLOWED: Final = (0, 0)  # the place of rows that went because of others
 
 
 def references(checkpoint: Checkpoint, tables: Iterable[Replayed]) -> tuple[Reference, ...]:
@@ -37,21 +37,32 @@ def references(checkpoint: Checkpoint, tables: Iterable[Replayed]) -> tuple[Refe
     return tuple(found)
 
 
-def follow(session: Session, known: Iterable[Reference]) -> None:
-    """Do in the clones what the foreign keys would have done in this round."""
+def follow(
+    session: Session, known: Iterable[Reference], windows: Mapping[int, Iterable[Window]]
+) -> None:
+    """Do in the clones what the foreign keys would have done in this round, change after change."""
     pairs = [(each, each.child, each.parent) for each in known]
     both = [(each, child, parent) for each, child, parent in pairs if child and parent]
-    for reference, child, parent in both:
-        statement = words.follow_update(reference, child, parent)
-        for _ in range(_MOST_STEPS):
-            if not (statement and own(session, statement)):
-                break
-    more = True
-    while more:
-        more = False
-        for reference, child, parent in both:
-            statement = words.follow_delete(reference, child, parent)
-            more = bool(statement and own(session, statement)) or more
+    for number in {parent.number: None for _, _, parent in both}:
+        ours = [each for each in both if each[2].number == number]
+        deletes = _statements(words.follow_delete(*each) for each in ours)
+        changes = _statements(words.follow_update(*each) for each in ours)
+        again = _statements(words.follow_delete(*each) for each in both)
+        for window in windows[number] if deletes or changes else ():
+            more = _run(session, deletes, window)
+            while more:
+                more = _run(session, again, _FOLLOWED)
+            _run(session, changes, window)
+
+
+def _statements(found: Iterable[str | None]) -> list[str]:
+    return [each for each in found if each]
+
+
+def _run(session: Session, statements: Iterable[str], window: Window) -> bool:
+    """Run statements for a part of the patch; tell whether one has returned a row."""
+    found = [own(session, each, *window) for each in statements]
+    return any(found)
 
 
 def new_suspects(session: Session, known: Iterable[Reference], before: Suspects) -> Suspects:

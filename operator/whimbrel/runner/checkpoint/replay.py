@@ -20,6 +20,7 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, set_snapsho
 from whimbrel.runner.checkpoint.prepare import lost_sequences
 from whimbrel.runner.checkpoint.references import (
     Suspects,
+    Window,
     all_suspects,
     follow,
     new_suspects,
@@ -188,22 +189,25 @@ def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
 def _round(session: Session, progress: Progress) -> Iterator[None]:
     """Replay the journal; at the end the tables of the round are gone."""
     session.run("; ".join(map(words.begin_round, progress.tables)))
-    for table in progress.tables:
-        _replay_table(session, table, progress)
-    follow(session, progress.references)
+    windows = {table.number: _replay_table(session, table, progress) for table in progress.tables}
+    follow(session, progress.references, windows)
     yield
     session.run("; ".join(map(words.end_round, progress.tables)))
 
 
-def _replay_table(session: Session, table: Replayed, progress: Progress) -> None:
+def _replay_table(session: Session, table: Replayed, progress: Progress) -> list[Window]:
+    """Replay what was written to a table; return the places of each part, in their order."""
     _take(session, table, progress)
-    done = 0
+    done, found = 0, []
     for first, last in _windows(own(session, words.read_moves(table))):
         own(session, words.make_patch(table), first, last, done)
         ((made,),) = own(session, words.last_place(table))
         own(session, words.remove_rows(table), done)
         _put(session, table, done + 1, made)
+        if made > done:
+            found.append((done + 1, made))
         done = made
+    return found
 
 
 def _take(session: Session, table: Replayed, progress: Progress) -> None:
@@ -247,8 +251,54 @@ def _put(session: Session, table: Replayed, first: int, last: int) -> None:
             _put(session, table, first, middle)
             _put(session, table, middle + 1, last)
             return
-        own(session, words.put_back(table), first)
-        own(session, words.record_misfit(table), first)
+        _put_what_fits(session, table, first)
+
+
+def _put_what_fits(session: Session, table: Replayed, place: int) -> None:
+    """Put a row in without the columns that the old shape refuses; it may refuse all of it."""
+    names = [name for (name,) in own(session, words.patched_columns(table), place)]
+    # Most often it is one of them; else each is tried with those before that fit.
+    for name in names:
+        if _would_fit(session, table, place, {name}):
+            _put_without(session, table, place, {name})
+            return
+    out = set(names)
+    if not _would_fit(session, table, place, out):
+        own(session, words.put_back(table), place)
+        own(session, words.record_misfit(table), place, [])
+        return
+    for name in names:
+        if _would_fit(session, table, place, out - {name}):
+            out.remove(name)
+    _put_without(session, table, place, out)
+
+
+class _OnlyTriedError(Exception):
+    """Takes a row out again that was put in to see whether it fits."""
+
+
+def _would_fit(session: Session, table: Replayed, place: int, out: set[str]) -> bool:
+    """Tell whether a row is accepted without some columns."""
+
+    def attempt() -> None:
+        with session.transaction():
+            _put_without(session, table, place, out)
+            raise _OnlyTriedError
+
+    try:
+        attempt()
+    except _OnlyTriedError:
+        return True
+    except SERVER_ERRORS as error:
+        if not _is_of_row(error):
+            raise
+    return False
+
+
+def _put_without(session: Session, table: Replayed, place: int, out: set[str]) -> None:
+    """Put a row in without some columns, which are recorded."""
+    own(session, words.record_misfit(table), place, sorted(out))
+    own(session, words.put_rows(table), place, place)
 
 
 def _is_of_row(error: ServerError) -> bool:
