@@ -21,10 +21,12 @@ PIN_FORMATS: Final = (
     " ('extra_float_digits', '3'), ('row_security', 'off'), ('jit', 'off'))"
     " AS s (name, setting)"
 )
-# What we see, its bounds, and a number that no later transaction can come below.
+# What we see, the oldest transaction that runs, and ours. Ours begins after what we see, and so
+# after all that have drawn a number which is not above those that we see. (The upper bound of what
+# we see is no such thing: it is one past the last that has ended, and younger ones may run.)
 READ_SNAPSHOT: Final = (
     "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
-    " pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
+    " pg_current_xact_id()::text::bigint"
 )
 _JSON: Final = ("json", "jsonb")
 
