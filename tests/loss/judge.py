@@ -146,6 +146,17 @@ class Bench:
             return True
         return False
 
+    def journal(self, table: Table, key: Key) -> list[tuple]:
+        """Return what was captured of a row, for a report; nothing where it cannot be had."""
+        where = " AND ".join("coalesce(new, old) ->> %s = %s" for _ in key)
+        named = [each for pair in zip(table.key, key, strict=True) for each in pair]
+        try:
+            ((name,),) = self.session.execute("SELECT journal FROM whimbrel.checkpoint").fetchall()
+            asked = f"SELECT seq, xid::text, op::text, old::text, new::text FROM whimbrel.{name}"
+            return self.session.execute(f"{asked} WHERE {where}".encode(), named).fetchall()
+        except psycopg.Error:
+            return []
+
     def is_excused(
         self, table: Table, key: Key, states: tuple[State, State], columns: list[str]
     ) -> bool:
@@ -247,6 +258,7 @@ def unrecorded_values(bench: Bench) -> Iterator[str]:
             said = bench.recorded(table, key, column)
             if not any(_holds(each, value) for each in said for value in values):
                 yield f"conflict of {table.role} {', '.join(key)}: {column} = {values} is in none"
+                yield f"  the journal has {bench.journal(table, key)}"
 
 
 def _holds(said: str, value: str) -> bool:
