@@ -61,10 +61,11 @@ def show_orphans(facts: Mapping[str, Any]) -> str:
     ends = (facts["schema"], facts["table"]), (facts["target"][0], facts["target"][1])
     child, parent = (quote_name(*end) for end in ends)
     reference = Reference(facts, None, None, child, parent, is_checked=True)
-    values = ", ".join(f"c.{here}::text" for here, _ in reference.pairs())
+    values = ", ".join(f"c.{here}" for here, _ in reference.pairs())
     return (
-        f"SELECT count(*) OVER (), concat_ws(', ', {values}) FROM {reference.child_name} c"
-        f" WHERE {reference.is_orphan()} ORDER BY {values} LIMIT 3"
+        "SELECT count(*), array_to_string((array_agg(o.v ORDER BY o.v))[1:3], '; ') FROM"
+        f" (SELECT concat_ws(', ', {values}) AS v FROM {reference.child_name} c"
+        f" WHERE {reference.is_orphan()}) o HAVING count(*) > 0"
     )
 
 

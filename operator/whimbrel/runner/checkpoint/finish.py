@@ -58,16 +58,15 @@ def _check(foreign: Facts, desk: Desk) -> None:
         _alone(desk, validate(foreign))
     except SERVER_ERRORS as error:
         is_told = read_error(error).code == FOREIGN_KEY_VIOLATION
-        found = own(desk.session, show_orphans(foreign)) if is_told else []
-        if not found:
-            raise
-        raise HeldError(
-            "RestoreUnchecked",
-            f"the tables are back and the application works with them, but {found[0][0]} rows of"
-            f" {foreign['schema']}.{foreign['table']} refer to rows of"
-            f" {'.'.join(foreign['target'][:2])} that are not there (foreign key {foreign['name']}: {'; '.join(each for _, each in found)}):"
-            " delete them, or let them refer to others, then retry",
-        ) from error
+        for count, shown in own(desk.session, show_orphans(foreign)) if is_told else ():
+            raise HeldError(
+                "RestoreUnchecked",
+                f"the tables are back and the application works with them, but {count} rows of"
+                f" {foreign['schema']}.{foreign['table']} refer to rows of"
+                f" {'.'.join(foreign['target'][:2])} that are not there (foreign key"
+                f" {foreign['name']}: {shown}): delete them, or let them refer to others, then retry",
+            ) from error
+        raise
 
 
 def _alone(desk: Desk, *statements: str) -> None:
