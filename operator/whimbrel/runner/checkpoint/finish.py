@@ -64,7 +64,7 @@ def _check(foreign: Facts, desk: Desk) -> None:
                 f"the tables are back and the application works with them, but {count} rows of"
                 f" {foreign['schema']}.{foreign['table']} refer to rows of"
                 f" {'.'.join(foreign['target'][:2])} that are not there (foreign key"
-                f" {foreign['name']}: {shown}): delete them, or let them refer to others, then retry",
+                f" {foreign['name']}: {shown}): delete them or change that, then retry",
             ) from error
         raise
 
