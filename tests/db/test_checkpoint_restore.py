@@ -228,6 +228,28 @@ def test_row_of_a_table_that_is_not_restored_and_would_refer_to_none_holds(place
     place.restore()
 
 
+def test_publication_that_the_migration_dropped_is_made_again(place):
+    ask, listed = (
+        place.database.run,
+        "SELECT * FROM pg_publication_tables ORDER BY pubname, tablename",
+    )
+    ask("CREATE TABLE others (id int PRIMARY KEY, word text)")
+    admin = replace(place.database, user="postgres", password="postgres")
+    admin.run(f"GRANT CREATE ON DATABASE {place.database.dbname} TO {place.database.user}")
+    ask(
+        "CREATE PUBLICATION part FOR TABLE orgs (id, name) WHERE (id > 1), users,"
+        " others (id) WHERE (id > 2) WITH (publish = 'insert, update')"
+    )
+    ask("COMMENT ON PUBLICATION part IS 'it''s ours'")
+    facts = "SELECT pubname, pubinsert, pubdelete, obj_description(oid) FROM pg_publication"
+    before = ask(listed), ask(facts)
+    place.open(*COVERED)
+    place.migrate("DROP PUBLICATION part")
+    place.restore()
+    assert (ask(listed), ask(facts)) == before
+    assert len(before[0]) == 3
+
+
 def test_sequence_that_is_gone_is_made_again(place):
     place.open(*COVERED)
     place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")

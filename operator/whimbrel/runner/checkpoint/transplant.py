@@ -39,6 +39,7 @@ _NOT_COMPARED: Final = frozenset(
         "on_delete",
         "on_update",
         "delete_sets",
+        "again",
     }
 )
 
