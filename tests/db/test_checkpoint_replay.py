@@ -107,6 +107,25 @@ def test_documents_come_back_to_the_last_byte(place):
     ]
 
 
+def test_null_in_a_document_is_told_from_none_when_its_row_moves(place):
+    begin(place, "UPDATE people SET doc = '{}', docb = '{}'")
+    run = place.database.run
+    for number in (1, 2, 3):
+        run("UPDATE people SET doc = 'null', docb = 'null' WHERE id = %s", number)
+    run("UPDATE people SET doc = NULL, docb = NULL WHERE id = 4")
+    for old, new in ((1, 101), (101, 102), (2, 103), (4, 104)):
+        run(f"UPDATE people SET id = {new} WHERE id = {old}")
+    run("INSERT INTO people (id, part) VALUES (1, 'a'), (2, 'a')")
+    place.restore()
+    assert rows(place, "id, doc::text, docb::text", "id IN (1, 3) OR id > 100") == [
+        (1, None, None),
+        (3, "null", "null"),
+        (102, "null", "null"),
+        (103, "null", "null"),
+        (104, None, None),
+    ]
+
+
 def test_renamed_column_is_mapped_back(place):
     mappings = (Mapping("public.people", "name", "full_name"),)
     place.open(("public", "people"), mappings=mappings)

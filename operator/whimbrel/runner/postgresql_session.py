@@ -47,6 +47,7 @@ class PostgresSession(psycopg.Connection[TupleRow]):
 
     dialect = POSTGRESQL
     is_pinned = False
+    planned: frozenset[str] = frozenset()
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
@@ -55,7 +56,7 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         Each of our statements takes one round trip then, where others wait for its locks.
         """
         self.execute(words.SET_LOCAL_SEARCH_PATH, [words.PINNED_SEARCH_PATH])
-        self.is_pinned = True
+        self.is_pinned, self.planned = True, frozenset()
         try:
             yield
         finally:
@@ -78,6 +79,19 @@ class PostgresSession(psycopg.Connection[TupleRow]):
         found = self._rows(statement, values)
         self.execute(words.SET_LOCAL_SEARCH_PATH, [before])
         return found
+
+    def ask_planned(self, name: str, question: str, *texts: str) -> list[Row]:
+        """Ask a question that is planned once: in a transaction that is pinned, in one round trip.
+
+        The first time it is prepared; what is prepared outlives the transaction.
+        """
+        if name not in self.planned:
+            if not self._rows(words.IS_PREPARED, [name])[0][0]:
+                self.run(words.prepare(name, question, len(texts)))
+            self.planned |= {name}
+        cursor = self.execute(words.execute_planned(name, texts).encode(self.info.encoding))
+        cursor.nextset()
+        return cursor.fetchall()
 
     def _rows(self, statement: str, values: Sequence[Value]) -> list[Row]:
         cursor = self.execute(statement, values or None)

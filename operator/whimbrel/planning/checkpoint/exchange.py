@@ -73,8 +73,8 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
         found += _put_in_place(side)
     for each in foreign_keys(side.then for side in sides):
         found += _foreign_key(each)
-    for side in sides:
-        found += _publish(side.then)
+    found += [each for side in sides for each in _publish(side.then)]
+    found += [each["again"][1] for side in sides for each in side.then["publications"]]
     gone = {place_of(each) for each in stale}
     there = {place_of(each): each for each in live_views if place_of(each) not in gone}
     for view in views:
@@ -240,17 +240,14 @@ def validate(each: Facts) -> str:
 
 
 def _publish(then: Facts) -> list[str]:
-    """Return the statements that put a table into its publications."""
-    return [
-        fill(
-            words.PUBLISH,
-            name=each["name"],
-            table=place_of(then),
-            columns=Raw(f" ({words.names(each['columns'])})" if each["columns"] else ""),
-            where=Raw(f" WHERE ({each['filter']})" if each["filter"] else ""),
-        )
-        for each in then["publications"]
-    ]
+    """Return the statements that put a table into its publications, made again if need be."""
+    found = []
+    for each in then["publications"]:
+        columns = Raw(f" ({words.names(each['columns'])})" if each["columns"] else "")
+        where = Raw(f" WHERE ({each['filter']})" if each["filter"] else "")
+        parts: dict[str, words.Part] = {"table": place_of(then), "columns": columns, "where": where}
+        found += [each["again"][0], fill(words.PUBLISH, name=each["name"], **parts)]
+    return found
 
 
 def replace_rows_view(view: Facts, now: Facts, fresh: Facts, old: str) -> list[str]:

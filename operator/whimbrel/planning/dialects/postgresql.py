@@ -34,6 +34,9 @@ PIN_SEARCH_PATH: Final = (
 SET_LOCAL_SEARCH_PATH: Final = "SELECT pg_catalog.set_config('search_path', $1, true)"
 # pg_temp last: it is searched first unless it is named.
 PINNED_SEARCH_PATH: Final = "pg_catalog, pg_temp"
+IS_PREPARED: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = $1::text)"
+)
 
 # The server itself refuses whatever in us would write.
 READ_ONLY: Final = "SET default_transaction_read_only = on"
@@ -162,6 +165,21 @@ def quote_literal(text: str) -> str:
     if "\\" not in text:
         return f"'{quoted}'"
     return "E'" + quoted.replace("\\", "\\\\") + "'"
+
+
+def prepare(name: str, question: str, texts: int) -> str:
+    """Return the statement that prepares a question with so many texts in it."""
+    types = ", ".join(["text"] * texts)
+    return f"PREPARE {quote_identifier(name)} ({types}) AS {question}"
+
+
+def execute_planned(name: str, texts: tuple[str, ...]) -> str:
+    """Return the statements that ask it, planned once for all texts; the second returns rows."""
+    values = ", ".join(map(quote_literal, texts))
+    return (
+        "SET LOCAL plan_cache_mode = force_generic_plan;"
+        f" EXECUTE {quote_identifier(name)} ({values}); SET LOCAL plan_cache_mode = auto"
+    )
 
 
 def first_words(query: str, limit: int = 6) -> str:

@@ -6,11 +6,12 @@ referred to went or changed is done by hand, and rows that refer to none are fou
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal
+from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
 from whimbrel.planning.dialects.postgresql_replay import Replayed, key_of_row, record
 
+FOREIGN_KEY_VIOLATION: Final = "23503"  # SQLSTATE
 _CASCADE, _SET_NULL, _SET_DEFAULT = "c", "n", "d"
 
 
@@ -53,6 +54,19 @@ class Reference:
 def count_orphans(reference: Reference) -> str:
     """Return the question how many rows refer to none."""
     return f"SELECT count(*) FROM {reference.child_name} c WHERE {reference.is_orphan()}"
+
+
+def show_orphans(facts: Mapping[str, Any]) -> str:
+    """Return the question for rows that break a foreign key: how many, and what three refer to."""
+    ends = (facts["schema"], facts["table"]), (facts["target"][0], facts["target"][1])
+    child, parent = (quote_name(*end) for end in ends)
+    reference = Reference(facts, None, None, child, parent, is_checked=True)
+    values = ", ".join(f"c.{here}" for here, _ in reference.pairs())
+    return (
+        "SELECT count(*), array_to_string((array_agg(o.v ORDER BY o.v))[1:3], '; ') FROM"
+        f" (SELECT concat_ws(', ', {values}) AS v FROM {reference.child_name} c"
+        f" WHERE {reference.is_orphan()}) o HAVING count(*) > 0"
+    )
 
 
 def find_orphans(reference: Reference, child: Replayed, *, most: int) -> str:

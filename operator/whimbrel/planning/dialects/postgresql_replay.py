@@ -21,9 +21,8 @@ PIN_FORMATS: Final = (
     " ('extra_float_digits', '3'), ('row_security', 'off'), ('jit', 'off'))"
     " AS s (name, setting)"
 )
-# What we see, the oldest transaction that runs, and ours. Ours begins after what we see, and so
-# after all that have drawn a number which is not above those that we see. (The upper bound of what
-# we see is no such thing: it is one past the last that has ended, and younger ones may run.)
+# What we see, the oldest transaction that runs, and ours: it begins after all that have drawn a
+# number not above those that we see. (Not the bound of what we see: younger ones may run.)
 READ_SNAPSHOT: Final = (
     "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
     " pg_current_xact_id()::text::bigint"
@@ -80,44 +79,26 @@ class Replayed:
         """Return the columns that can be written."""
         return [each["name"] for each in self.columns if not each["generated"]]
 
+    def names_of(self, column: str) -> list[str]:
+        """Return the names that a column has had, the old one first."""
+        return [column, *(new for new, old in self.renamed if old == column)]
+
     def type_of(self, column: str) -> str:
         """Return the type of a column as text."""
         (found,) = [each["type"] for each in self.columns if each["name"] == column]
         return str(found)
 
 
-def count_journal(table: Replayed) -> str:
-    """Return the question how many changes $1 (a snapshot) does not show, above $2; and the last.
-
-    The last is asked of the index alone: any number will do that no later write comes below.
-    """
-    journal = quote_name(table.ledger, table.journal)
-    return (
-        f"SELECT count(*), COALESCE((SELECT max(seq) FROM {journal}), 0) FROM {journal} j"
-        " WHERE j.seq > $2::bigint AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot)"
-    )
-
-
-def furthest_written(table: Replayed, column: str, *, up: bool) -> str:
-    """Return the question for the furthest value of a column in the journal, above number $1."""
-    word = "max" if up else "min"
-    names = [f"j.new ->> {quote_literal(name)}" for name in _names_of(table, column)]
-    return (
-        f"SELECT {word}(COALESCE({', '.join(names)})::numeric)::bigint"
-        f" FROM {quote_name(table.ledger, table.journal)} j WHERE j.number = {table.number}"
-        " AND j.seq > $1::bigint"
-    )
-
-
 def begin_round(table: Replayed) -> str:
     """Return the statements that make the two tables of a round; they go with `end_round`."""
     keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
     news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
+    lasts = [f"{last} {table.type_of(name)}" for last, name in _places("l", table.key)]
     typed = ", ".join([*keys, *news])
     return (
         f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed});'
         f' CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
-        f" patch json, base {table.target});"
+        f" patch json, base {table.target}, {', '.join(lasts)});"
         f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
     )
 
@@ -227,6 +208,34 @@ def _match(table: Replayed, letter: str, row: str) -> str:
     )
 
 
+def _match_live(table: Replayed) -> str:
+    """Return the condition that a row `c` of the failed table is that of a patch `p`."""
+    numbers = range(1, len(table.key) + 1)
+    pairs = zip(table.key, (f"COALESCE(p.l{n}, p.n{n})" for n in numbers), strict=True)
+    return " AND ".join(f"c.{quote_identifier(name)} = {place}" for name, place in pairs)
+
+
+def follow_key(table: Replayed) -> str:
+    """Return the statement that says under which key rows are now that moved after number $1.
+
+    Of the places after $2.
+    """
+    k, n, last = (_columns(letter, table.key) for letter in "knl")
+    now, then = _listed(n, "t."), _listed(k, "t.")
+    return (
+        f"WITH RECURSIVE moves AS MATERIALIZED (SELECT * FROM {table.taken}"
+        f" WHERE seq > $1::numeric AND {_moved(table)}),"
+        f" way (place, at, {', '.join(n)}) AS (SELECT p.place, $1::numeric, {_listed(n, 'p.')}"
+        f" FROM {table.patch} p WHERE p.place > $2::bigint"
+        f" UNION ALL SELECT w.place, t.seq, {now} FROM way w CROSS JOIN LATERAL"
+        f" (SELECT * FROM moves t WHERE ({then}) = ({_listed(n, 'w.')}) AND t.seq > w.at"
+        " ORDER BY t.seq LIMIT 1) t)"
+        f" UPDATE {table.patch} p SET ({', '.join(last)}) = ROW({_listed(n, 'w.')})"
+        " FROM (SELECT DISTINCT ON (place) * FROM way ORDER BY place, at DESC) w"
+        " WHERE w.place = p.place AND w.at > $1::numeric"
+    )
+
+
 def remove_rows(table: Replayed) -> str:
     """Return the statement that takes every row out that comes back changed, or not at all.
 
@@ -248,7 +257,7 @@ def put_rows(table: Replayed) -> str:
     columns = [each for each in table.columns if not each["generated"]]
     listed = ", ".join(quote_identifier(each["name"]) for each in columns)
     values = ", ".join(_value(each, table) for each in columns)
-    live = f" LEFT JOIN {table.live} c ON {_match(table, 'n', 'p')}" if table.live else ""
+    live = f" LEFT JOIN {table.live} c ON {_match_live(table)}" if table.live else ""
     return (
         f"INSERT INTO {table.target} ({listed}) OVERRIDING SYSTEM VALUE"
         f" SELECT {values} FROM {table.patch} p"
@@ -365,22 +374,17 @@ def _moved(table: Replayed, prefix: str = "") -> str:
     return "(" + " OR ".join(f"{prefix}{old} <> {prefix}{new}" for old, new in pairs) + ")"
 
 
-def _names_of(table: Replayed, column: str) -> list[str]:
-    """Return the names that a column has had, the old one first."""
-    return [column, *(new for new, old in table.renamed if old == column)]
-
-
 def _key_record(table: Replayed) -> str:
     return ", ".join(
         f"{quote_identifier(name)} {table.type_of(column)}"
         for column in table.key
-        for name in _names_of(table, column)
+        for name in table.names_of(column)
     )
 
 
 def _key_of(table: Replayed, row: str) -> list[str]:
     found = [
-        [f"{row}.{quote_identifier(name)}" for name in _names_of(table, column)]
+        [f"{row}.{quote_identifier(name)}" for name in table.names_of(column)]
         for column in table.key
     ]
     return [f"COALESCE({', '.join(names)})" for names in found]

@@ -128,7 +128,22 @@ FROM relation c JOIN pg_statistic_ext x ON x.stxrelid = c.oid
 JOIN pg_namespace n ON n.oid = x.stxnamespace""",
     """
 SELECT 'publication', c.oid, p.pubname::text, jsonb_build_object('filter', {filter},
-    'columns', {columns})
+    'columns', {columns}, 'again', jsonb_build_array(
+    format('DO %L', format('BEGIN IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = %1$L)'
+        ' THEN CREATE PUBLICATION %1$I WITH (publish = %2$L, publish_via_partition_root = %3$s);'
+        ' ALTER PUBLICATION %1$I OWNER TO %4$I; COMMENT ON PUBLICATION %1$I IS %5$L; END IF; END',
+        p.pubname, concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END,
+            CASE WHEN p.pubupdate THEN 'update' END, CASE WHEN p.pubdelete THEN 'delete' END,
+            CASE WHEN p.pubtruncate THEN 'truncate' END),
+        p.pubviaroot::text, pg_get_userbyid(p.pubowner), obj_description(p.oid, 'pg_publication'))),
+    format('DO %L', format('BEGIN IF EXISTS (SELECT FROM pg_publication WHERE pubname = %L'
+        ' AND oid <> %s) THEN %s END IF; END', p.pubname, p.oid, (
+        SELECT string_agg(format('IF to_regclass(%1$L) IS NOT NULL AND NOT EXISTS (SELECT FROM'
+            ' pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid'
+            ' WHERE p.pubname = %2$L AND r.prrelid = to_regclass(%1$L)) THEN'
+            ' ALTER PUBLICATION %2$I ADD TABLE %1$s%3$s;'
+            ' END IF;', o.prrelid::regclass, p.pubname, {others}), ' ')
+        FROM pg_publication_rel o WHERE o.prpubid = p.oid AND o.prrelid <> c.oid)))))
 FROM relation c JOIN pg_publication_rel r ON r.prrelid = c.oid
 JOIN pg_publication p ON p.oid = r.prpubid""",
     f"""
@@ -209,8 +224,16 @@ _FILTERS: Final = {
     "columns": "(SELECT jsonb_agg(a.attname ORDER BY a.attnum) FROM pg_attribute a"
     " WHERE a.attrelid = c.oid AND a.attnum = ANY (r.prattrs))",
     "delete_sets": "k.confdelsetcols",
+    "others": "COALESCE((SELECT ' (' || string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)"
+    " || ')' FROM pg_attribute a WHERE a.attrelid = o.prrelid AND a.attnum = ANY (o.prattrs)), '')"
+    " || COALESCE(' WHERE (' || pg_get_expr(o.prqual, o.prrelid) || ')', '')",
 }
-_NO_FILTERS: Final = {"filter": "NULL", "columns": "NULL", "delete_sets": "NULL::int2[]"}
+_NO_FILTERS: Final = {
+    "filter": "NULL",
+    "columns": "NULL",
+    "delete_sets": "NULL::int2[]",
+    "others": "''",
+}
 
 
 def describe_table(version: int) -> str:

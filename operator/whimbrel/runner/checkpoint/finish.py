@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from whimbrel.model.errors import HeldError
 from whimbrel.planning.checkpoint.clone import missing
 from whimbrel.planning.checkpoint.dress import create_view, dress, drop_view, just_made
 from whimbrel.planning.checkpoint.exchange import replace_rows_view, validate
@@ -17,10 +18,13 @@ from whimbrel.planning.checkpoint.facts import (
 from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.postgresql_catalog import drop_table
 from whimbrel.planning.dialects.postgresql_dependents import fill
+from whimbrel.planning.dialects.postgresql_references import FOREIGN_KEY_VIOLATION, show_orphans
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint
 from whimbrel.runner.checkpoint.swap import default_grantees, expect_equal, lines_about
 from whimbrel.runner.checkpoint.transplant import describe_again, lines_of
+from whimbrel.runner.postgresql_session import postgres
+from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
 from whimbrel.runner.sessions import own
 
 
@@ -28,12 +32,12 @@ def finish(checkpoint: Checkpoint, desk: Desk) -> None:
     """Do what is left to do; what was done before is seen and left alone.
 
     Raises:
-        HeldError: In the end something is not what it was.
+        HeldError: In the end something is not what it was, or rows break a foreign key.
         ServerError: As the server says; it is tried again.
     """
     manifests = [each.manifest for each in checkpoint.tables]
     for each in filter(is_checked, foreign_keys(manifests)):
-        _alone(desk, validate(each))
+        _check(each, desk)
     views = merged_views(each["views"] for each in manifests)
     late = [each for each in views if is_late(each, views)]
     names = [f"{checkpoint.tables[0].kept}_v{number}" for number, _ in enumerate(late)]
@@ -44,7 +48,25 @@ def finish(checkpoint: Checkpoint, desk: Desk) -> None:
         _drop_old(desk, name)
     for covered in checkpoint.tables:
         _alone(desk, fill(words.ANALYZE, table=(covered.schema, covered.table)))
-    expect_equal(desk.session, checkpoint, frozenset())
+    with desk.session.transaction(), postgres(desk.session).pinned():
+        expect_equal(desk.session, checkpoint, frozenset())
+
+
+def _check(foreign: Facts, desk: Desk) -> None:
+    """Look at every row under a foreign key."""
+    try:
+        _alone(desk, validate(foreign))
+    except SERVER_ERRORS as error:
+        is_told = read_error(error).code == FOREIGN_KEY_VIOLATION
+        for count, shown in own(desk.session, show_orphans(foreign)) if is_told else ():
+            raise HeldError(
+                "RestoreUnchecked",
+                f"the tables are back and the application works with them, but {count} rows of"
+                f" {foreign['schema']}.{foreign['table']} refer to rows of"
+                f" {'.'.join(foreign['target'][:2])} that are not there (foreign key"
+                f" {foreign['name']}: {shown}): delete them or change that, then retry",
+            ) from error
+        raise
 
 
 def _alone(desk: Desk, *statements: str) -> None:

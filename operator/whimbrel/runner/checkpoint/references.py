@@ -45,9 +45,9 @@ def follow(
     both = [(each, child, parent) for each, child, parent in pairs if child and parent]
     for number in {parent.number: None for _, _, parent in both}:
         ours = [each for each in both if each[2].number == number]
-        deletes = _statements(words.follow_delete(*each) for each in ours)
-        changes = _statements(words.follow_update(*each) for each in ours)
-        again = _statements(words.follow_delete(*each) for each in both)
+        deletes = list(filter(None, (words.follow_delete(*each) for each in ours)))
+        changes = list(filter(None, (words.follow_update(*each) for each in ours)))
+        again = list(filter(None, (words.follow_delete(*each) for each in both)))
         for window in windows[number] if deletes or changes else ():
             more = _run(session, deletes, window)
             while more:
@@ -55,14 +55,9 @@ def follow(
             _run(session, changes, window)
 
 
-def _statements(found: Iterable[str | None]) -> list[str]:
-    return [each for each in found if each]
-
-
 def _run(session: Session, statements: Iterable[str], window: Window) -> bool:
     """Run statements for a part of the patch; tell whether one has returned a row."""
-    found = [own(session, each, *window) for each in statements]
-    return any(found)
+    return bool([row for each in statements for row in own(session, each, *window)])
 
 
 def new_suspects(session: Session, known: Iterable[Reference], before: Suspects) -> Suspects:

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,6 +11,7 @@ from whimbrel.planning.checkpoint.facts import by_name
 from whimbrel.planning.dialects import postgresql_replay as words
 from whimbrel.planning.dialects.postgresql import quote_name
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
+from whimbrel.planning.dialects.postgresql_journal import count_journal
 from whimbrel.planning.dialects.postgresql_references import Reference
 from whimbrel.planning.dialects.postgresql_replay import Replayed
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
@@ -33,12 +33,15 @@ from whimbrel.runner.server_errors import SERVER_ERRORS, ServerError, read_error
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
-_FEW: Final = 200  # changes; so many take a few milliseconds under the lock
+_FEW: Final = 200  # changes; what is left then is replayed in no time
+_LAST: Final = 50  # changes; so many take a few milliseconds under the lock
+_LAST_ROUNDS: Final = 5  # to come there; who writes faster than that writes a few more
 _LONGEST: Final = (
     1.0  # seconds of a round, where no round brings us nearer: what is left takes less
 )
 _FEWER: Final = 0.8  # of those of the round before
 _STUCK: Final = 4  # rounds that have brought us no nearer
+_END: Final = "infinity"  # of the journal
 _ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
 
 
@@ -138,6 +141,15 @@ def replay_round(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tupl
             return replay_journal(checkpoint, desk, progress)
 
 
+def come_close(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
+    """Replay right before the exchange, so that next to nothing is left for it."""
+    for _ in range(_LAST_ROUNDS):
+        progress, changes = replay_round(checkpoint, desk, progress)
+        if changes < _LAST:
+            break
+    return progress
+
+
 def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
     """Replay once more and look at every reference: the clones and all else are of one time then.
 
@@ -161,11 +173,13 @@ def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tu
     session, suspects = desk.session, progress.suspects
     own(session, words.PIN_FORMATS)
     snapshot, oldest, horizon = own(session, words.READ_SNAPSHOT)[0]
-    question = words.count_journal(progress.tables[0])
+    question = count_journal(progress.tables[0])
     changes, seen = own(session, question, progress.snapshot, progress.above)[0]
     if changes:
-        with _round(session, progress):
-            suspects = new_suspects(session, progress.references, suspects)
+        begin_round(session, progress)
+        _replay(session, progress)
+        suspects = new_suspects(session, progress.references, suspects)
+        end_round(session, progress)
     set_snapshot(desk.ledger, checkpoint.id, snapshot)
     # Whoever had a number up to `seen` then has ended by now, and what he wrote is in the clones.
     above = progress.seen if oldest >= progress.horizon else progress.above
@@ -176,23 +190,29 @@ def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tu
 def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
     """Replay the rest, when nobody writes any more, and take out the rows that refer to none.
 
-    The session is pinned, formats too.
+    The session is pinned, formats too, and `begin_round` was called: nobody waits for that.
     """
-    question = words.count_journal(progress.tables[0])
+    question = count_journal(progress.tables[0])
     changes, _ = own(desk.session, question, progress.snapshot, progress.above)[0]
     if changes or any(progress.suspects.values()):
-        with _round(desk.session, progress):
-            record_orphans(desk.session, progress.references, progress.suspects)
+        _replay(desk.session, progress)
+        record_orphans(desk.session, progress.references, progress.suspects)
+    end_round(desk.session, progress)
 
 
-@contextmanager
-def _round(session: Session, progress: Progress) -> Iterator[None]:
-    """Replay the journal; at the end the tables of the round are gone."""
+def begin_round(session: Session, progress: Progress) -> None:
+    """Make the tables of a round."""
     session.run("; ".join(map(words.begin_round, progress.tables)))
+
+
+def end_round(session: Session, progress: Progress) -> None:
+    """Take them away."""
+    session.run("; ".join(map(words.end_round, progress.tables)))
+
+
+def _replay(session: Session, progress: Progress) -> None:
     windows = {table.number: _replay_table(session, table, progress) for table in progress.tables}
     follow(session, progress.references, windows)
-    yield
-    session.run("; ".join(map(words.end_round, progress.tables)))
 
 
 def _replay_table(session: Session, table: Replayed, progress: Progress) -> list[Window]:
@@ -201,6 +221,8 @@ def _replay_table(session: Session, table: Replayed, progress: Progress) -> list
     done, found = 0, []
     for first, last in _windows(own(session, words.read_moves(table))):
         own(session, words.make_patch(table), first, last, done)
+        if last != _END:
+            own(session, words.follow_key(table), last, done)
         ((made,),) = own(session, words.last_place(table))
         own(session, words.remove_rows(table), done)
         _put(session, table, done + 1, made)
@@ -233,7 +255,7 @@ def _windows(moves: list[Row]) -> Iterator[tuple[str, str]]:
             yield first, before
         yield before, seq
         first = seq
-    yield first, "infinity"
+    yield first, _END
 
 
 def _put(session: Session, table: Replayed, first: int, last: int) -> None:
@@ -273,26 +295,16 @@ def _put_what_fits(session: Session, table: Replayed, place: int) -> None:
     _put_without(session, table, place, out)
 
 
-class _OnlyTriedError(Exception):
-    """Takes a row out again that was put in to see whether it fits."""
-
-
 def _would_fit(session: Session, table: Replayed, place: int, out: set[str]) -> bool:
     """Tell whether a row is accepted without some columns."""
-
-    def attempt() -> None:
-        with session.transaction():
-            _put_without(session, table, place, out)
-            raise _OnlyTriedError
-
     try:
-        attempt()
-    except _OnlyTriedError:
-        return True
+        with postgres(session).transaction(force_rollback=True):
+            _put_without(session, table, place, out)
     except SERVER_ERRORS as error:
         if not _is_of_row(error):
             raise
-    return False
+        return False
+    return True
 
 
 def _put_without(session: Session, table: Replayed, place: int, out: set[str]) -> None:

@@ -19,12 +19,13 @@ from whimbrel.planning.checkpoint.facts import (
 )
 from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
-from whimbrel.planning.dialects.postgresql_replay import PIN_FORMATS, Replayed, furthest_written
+from whimbrel.planning.dialects.postgresql_journal import furthest_written
+from whimbrel.planning.dialects.postgresql_replay import PIN_FORMATS, Replayed
+from whimbrel.runner.checkpoint import transplant
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
-from whimbrel.runner.checkpoint.replay import Progress, replay_rest, replay_round
-from whimbrel.runner.checkpoint.transplant import describe_again, differences
+from whimbrel.runner.checkpoint.replay import Progress, begin_round, come_close, replay_rest
 from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
@@ -83,12 +84,15 @@ def _known(covered: Covered, desk: Desk) -> Known:
             f"another table is called {covered} now: what was written to it was not captured; the "
             "way back cannot be proven",
         )
-    live = describe_again(session, *found[0]) if found else None
+    live = transplant.describe_again(session, *found[0]) if found else None
     sequences: dict[int, tuple[str, str]] = {}
     for each in then["sequences"]:
         for row in own(session, words.FIND_BY_OID, each["oid"]):
             sequences[each["oid"]] = (row[0], row[1])
-    clone, views = describe_again(session, schema, covered.clone), _views(session, then, live)
+    clone, views = (
+        transplant.describe_again(session, schema, covered.clone),
+        _views(session, then, live),
+    )
     who = default_grantees(session)
     side = Side(then, live, clone, (schema, covered.kept), sequences, views, who)
     return Known(covered, side, _furthest(session, then, (clone, live)))
@@ -104,7 +108,7 @@ def _views(session: Session, then: Facts, live: Facts | None) -> tuple[Facts, ..
     known = {place_of(each) for each in views}
     for each in then["views"]:
         if place_of(each) not in known and own(session, words.FIND_BY_NAME, *place_of(each)):
-            other = describe_again(session, *place_of(each))
+            other = transplant.describe_again(session, *place_of(each))
             views.append({**other, "table": other["table"] | {"is_other": True}})
     return tuple(views)
 
@@ -137,7 +141,7 @@ def swap(
     end = time.monotonic() + _PATIENCE
     while True:
         known = look(checkpoint, desk, progress)
-        progress, _ = replay_round(checkpoint, desk, progress)
+        progress = come_close(checkpoint, desk, progress)
         try:
             _exchange(known, checkpoint, desk, progress, extra)
         except SERVER_ERRORS as error:
@@ -172,6 +176,9 @@ def _exchange(
     with session.transaction(), postgres(session).pinned():
         desk.guard(session)
         own(session, PIN_FORMATS)
+        for each in sides:
+            transplant.describe_planned(session, *place_of(each.clone))  # plans it
+        begin_round(session, progress)
         own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
         session.run(lock(tables))
         locked = time.monotonic()
@@ -266,14 +273,14 @@ def lines_about(view: Facts) -> set[str]:
 
 
 def expect_equal(session: Session, checkpoint: Checkpoint, later: frozenset[str]) -> None:
-    """Compare what the covered tables are with what they were.
+    """Compare what the covered tables are with what they were, in a transaction that is pinned.
 
     Raises:
         HeldError: They differ; the sentence says in what.
     """
     for covered in checkpoint.tables:
-        now = describe_again(session, covered.schema, covered.table)
-        if found := differences(covered.manifest, now, later):
+        now = transplant.describe_planned(session, covered.schema, covered.table)
+        if found := transplant.differences(covered.manifest, now, later):
             shown = "; ".join(found[:3])
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise HeldError(

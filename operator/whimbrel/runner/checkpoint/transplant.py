@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.planning.dialects import postgresql_transplant as words
+from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
@@ -38,6 +39,7 @@ _NOT_COMPARED: Final = frozenset(
         "on_delete",
         "on_update",
         "delete_sets",
+        "again",
     }
 )
 
@@ -67,8 +69,21 @@ def describe_again(session: Session, schema: str, table: str) -> dict[str, Any]:
     return _described(session, question, schema, table)
 
 
+def describe_planned(session: Session, schema: str, table: str) -> dict[str, Any]:
+    """Return the same as `describe_again`, sooner: half of what that takes is its plan.
+
+    In a transaction whose search path is pinned.
+    """
+    question = words.describe_again(session.version())
+    rows = postgres(session).ask_planned("whimbrel_describe", question, schema, table)
+    return _read(rows, schema, table)
+
+
 def _described(session: Session, question: str, schema: str, table: str) -> dict[str, Any]:
-    rows = own(session, question, schema, table)
+    return _read(own(session, question, schema, table), schema, table)
+
+
+def _read(rows: list[Row], schema: str, table: str) -> dict[str, Any]:
     relations = _relations(rows)
     if not relations:
         raise RefusedError("TableMissing", f"there is no table {schema}.{table} in this database")
