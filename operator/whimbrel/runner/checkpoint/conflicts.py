@@ -27,8 +27,7 @@ def held_by_conflicts(count: int) -> HeldError:
     """Return the sentence for `onConflict: Hold`."""
     return HeldError(
         "CheckpointConflicts",
-        f"{count} values that the application has written have no place in the tables as they were "
-        "(`whimbrel conflicts` lists them); nothing has been changed back: set "
-        "spec.checkpoint.onConflict to Record to restore without them, they stay recorded",
-        command="whimbrel conflicts",
+        f"{count} value(s) that the application has written have no place in the tables as they "
+        "were; nothing has been changed back: set spec.checkpoint.onConflict to Record to restore "
+        "without them, they stay recorded",
     )

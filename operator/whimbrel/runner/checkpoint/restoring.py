@@ -210,6 +210,8 @@ def _stuck(before: str, held: HeldError, checkpoint: Checkpoint, bench: Bench) -
     if held.reason in _USELESS:
         set_reason(bench.holding.ledger, checkpoint.id, held.message)
         told += f"; to go back without it: whimbrel rollback {order.name} -n {order.namespace}"
+    if held.reason == "CheckpointConflicts":
+        told += f"; to list them: whimbrel conflicts {order.name} -n {order.namespace}"
     return HeldError(
         held.reason,
         f"{before}the restore of the checkpoint did not come to its end: {told}",

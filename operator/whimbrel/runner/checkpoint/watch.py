@@ -33,8 +33,8 @@ def expect_capture(
         raise HeldError(
             "CheckpointExpired",
             f"the checkpoint of run {checkpoint.id} was kept until {checkpoint.kept_until:%F %T %Z}"
-            " and captures nothing since then: going back by it would lose writes; write a longer "
-            "spec.checkpoint.keepFor",
+            " and captures nothing since then: going back by it would lose writes; for the "
+            "next one, write a longer spec.checkpoint.keepFor",
         )
     _expect_triggers(checkpoint, session)
     _expect_room(checkpoint, session)
@@ -77,7 +77,7 @@ def _expect_room(checkpoint: Checkpoint, session: Session) -> None:
             "JournalFull",
             f"the journal of the checkpoint reached its {checkpoint.max_journal} bytes, and what "
             "applications have written since is not in it: going back by it would lose writes; "
-            "write a larger spec.checkpoint.maxJournal",
+            "for the next one, write a larger spec.checkpoint.maxJournal",
         )
 
 
