@@ -29,13 +29,8 @@ NOT_OBEYED_YET: Final = [
     "CheckpointGone",
     "CheckpointMoved",
     "CheckpointNotReady",
-    "CheckpointPartial",
     "CheckpointUsed",
     "JournalFull",
-    "LoginShared",
-    "NotAsBefore",
-    "RestoreBlocked",
-    "RestoreDiffers",
     "RestoreUnchecked",
 ]
 CHECKS: Final = {"held", "held_in_cluster"}
