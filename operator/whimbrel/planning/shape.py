@@ -92,7 +92,8 @@ def named(were: Parts, now: Parts) -> str:
 
 
 def _kinds(before: Mapping[str, str], after: Mapping[str, str]) -> str:
-    if not before or not after:
-        return "gone" if before else "new"
     kinds = before.keys() | after.keys()
+    # A comment is described beside what it is on, which may be neither new nor gone.
+    if kinds != {"comment"} and not (before and after):
+        return "gone" if before else "new"
     return ", ".join(sorted(each for each in kinds if before.get(each) != after.get(each)))

@@ -25,12 +25,7 @@ NOT_OBEYED_YET: Final = [
     "CheckpointGone",
     "CheckpointMoved",
     "CheckpointNotReady",
-    "CheckpointPartial",
     "CheckpointUsed",
-    "LoginShared",
-    "NotAsBefore",
-    "RestoreBlocked",
-    "RestoreDiffers",
     "RestoreUnchecked",
 ]
 CHECKS: Final = {"held", "held_in_cluster"}

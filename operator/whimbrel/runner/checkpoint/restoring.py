@@ -23,12 +23,13 @@ from whimbrel.runner.checkpoint.restore import restore
 from whimbrel.runner.checkpoint.shown import why_not
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note
-from whimbrel.runner.runs import Run, read_run, same_object, set_run_target
+from whimbrel.runner.runs import Run, read_run, read_runs, same_object, set_run_target
 from whimbrel.runner.session import Session
 from whimbrel.runner.unchanged import distrust_image
 from whimbrel.runner.verify import verify
 
 TARGET: Final = "checkpoint:"  # in front of its id, where a run keeps where its way back leads
+_ENDED: Final = frozenset({"done", "failed", "rolled_back"})  # states of runs
 _HEAD, _BASE = "head", "base"
 # A person would have to undo these by hand; a restore does.
 _HALF: Final = frozenset({"HalfDone"})
@@ -96,9 +97,16 @@ def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
     for each in open_checkpoints(ledger):
         run, before = read_run(ledger, each.id), read_before(ledger, each.id)
         ours = run is not None and same_object(order, run) and before is not None
-        if ours and before and to in (None, before.revision) and not why_not(each):
+        leads = ours and before is not None and to in (None, before.revision)
+        if leads and (not why_not(each) or _is_stuck(each, ledger)):
             return each
     return None
+
+
+def _is_stuck(checkpoint: Checkpoint, ledger: Ledger) -> bool:
+    """Tell whether the tables are back and no run has ended what follows: the next one does."""
+    led = {run.state for run in read_runs(ledger) if run.target == f"{TARGET}{checkpoint.id}"}
+    return checkpoint.state is State.RESTORED and not led & _ENDED
 
 
 def restore_lower(bench: Bench) -> str:

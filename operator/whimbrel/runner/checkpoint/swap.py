@@ -286,5 +286,6 @@ def expect_equal(session: Session, checkpoint: Checkpoint, later: frozenset[str]
             raise HeldError(
                 "RestoreDiffers",
                 f"{covered} would not be what it was ({shown}{more}), so everything was rolled "
-                "back: the application goes on with the migrated table",
+                "back: the application goes on with the migrated table; stop what makes that so, "
+                "such as an event trigger, then retry",
             )

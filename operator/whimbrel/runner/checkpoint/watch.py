@@ -114,7 +114,8 @@ def _shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:
         return HeldError(
             "LoginShared",
             f"{what}: what they wrote since the checkpoint was taken cannot be told from the "
-            "migration's own writes, so going back by it is left to a person",
+            "migration's own writes, so going back by it is left to a person; give them a login of "
+            "their own, then retry",
         )
     return RefusedError(
         "LoginShared",
