@@ -27,6 +27,10 @@ MORE = {
     "003_more.up.sql": "ALTER TABLE users ADD COLUMN more int;",
     "003_more.down.sql": "ALTER TABLE users DROP COLUMN more;",
 }
+OFF = {
+    "002_off.up.sql": "ALTER TABLE users DISABLE TRIGGER USER;",
+    "002_off.down.sql": "SELECT 1;",
+}
 COLUMNS = """
 SELECT attname::text FROM pg_attribute
 WHERE attrelid = 'users'::regclass AND attnum > 4 AND NOT attisdropped ORDER BY attnum
@@ -115,17 +119,25 @@ def test_triggers_that_are_off(terminal: Terminal, database: Postgres):
 
 
 def test_triggers_that_the_migration_itself_took_off(terminal: Terminal, database: Postgres):
-    off = {
-        "002_off.up.sql": "ALTER TABLE users DISABLE TRIGGER USER;",
-        "002_off.down.sql": "SELECT 1;",
-    }
-    said = terminal.type(f"whimbrel run {manifest(terminal, MOOD | off | MORE)}")
+    said = terminal.type(f"whimbrel run {manifest(terminal, MOOD | OFF | MORE)}")
     held(said, "CaptureBroken")
     assert database.run(COLUMNS) == [("mood",)]
     done = obey(terminal, said)
     assert done.code == 0, done
     assert database.run(COLUMNS) == [("mood",), ("more",)]
     assert database.run(STATES)[1:] == [("Ready", "")], "the rest has a checkpoint of its own"
+
+
+def test_a_run_without_its_checkpoint_goes_back_where_a_person_wants_that(
+    terminal: Terminal, database: Postgres
+):
+    said = terminal.type(f"whimbrel run {manifest(terminal, MOOD | OFF | MORE)}")
+    told = "to go back by down migrations: whimbrel rollback shop -n team\n"
+    assert ("Held (CaptureBroken): " in said.err, told in said.err) == (True, True), said
+    done = terminal.type("whimbrel rollback shop -n team --state-dir 'kept here/state'")
+    assert done.code == 0, done
+    assert "2 taken back by down migrations" in done.out
+    assert database.run(COLUMNS) == []
 
 
 def test_a_journal_that_is_full(terminal: Terminal, database: Postgres):

@@ -17,6 +17,8 @@ PASSED_ON: Final = {
     "settled.py: last.reason": set(),
     # A restore that did not come to its end: the reason of what stopped it.
     "restoring.py: held.reason": set(),
+    # A checkpoint that lost its worth meanwhile: the reasons of watch.py, with the ways on.
+    "protect.py: error.reason": set(),
 }
 # Reached in tests/db/test_checkpoint_*.py and tests/scenarios/test_checkpoint_*.py; that what they
 # print leads on is not shown yet. This list only gets shorter.

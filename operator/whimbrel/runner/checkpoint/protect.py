@@ -54,10 +54,8 @@ def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
 
 
 def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
-    asked, known = (
-        bench.order.spec.checkpoint,
-        read_checkpoint(bench.holding.ledger, bench.order.run),
-    )
+    asked = bench.order.spec.checkpoint
+    known = read_checkpoint(bench.holding.ledger, bench.order.run)
     if known is not None and known.state is not State.CAPTURING:
         return known  # an earlier attempt of this run opened it
     if asked is None or not plan.covered:
@@ -99,7 +97,9 @@ def _expect(checkpoint: Checkpoint, bench: Bench) -> None:
         expect_capture(checkpoint, ledger.session, our_pids=ours)
     except HeldError as error:
         set_reason(ledger, checkpoint.id, error.message)
-        raise
+        back = f"whimbrel rollback {bench.order.name} -n {bench.order.namespace}"
+        told = f"a retry goes on without this checkpoint; to go back by down migrations: {back}"
+        raise HeldError(error.reason, f"{error.message}; {told}") from error
 
 
 def _warn_of_uncovered(checkpoint: Checkpoint, bench: Bench) -> None:
