@@ -68,9 +68,6 @@ ALTER TABLE <A> ALTER "exact" TYPE text;
 -- move: amount as text
 ALTER TABLE <P> ALTER amount DROP DEFAULT, ALTER amount TYPE text;
 
--- move: time as date
-ALTER TABLE <A> ALTER at TYPE date;
-
 -- move: json as jsonb
 ALTER TABLE <A> ALTER doc TYPE jsonb;
 ALTER TABLE <P> ALTER doc TYPE jsonb;
