@@ -68,6 +68,9 @@ ALTER TABLE <A> ALTER "exact" TYPE text;
 -- move: amount as text
 ALTER TABLE <P> ALTER amount DROP DEFAULT, ALTER amount TYPE text;
 
+-- move: time measured
+ALTER TABLE <A> ALTER at SET STATISTICS 7;
+
 -- move: json as jsonb
 ALTER TABLE <A> ALTER doc TYPE jsonb;
 ALTER TABLE <P> ALTER doc TYPE jsonb;
