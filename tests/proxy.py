@@ -69,6 +69,10 @@ class Proxy:
             except OSError:
                 return
             server = socket.create_connection(("127.0.0.1", self.server_port))
+            for each in (client, server):
+                # As the server and every client have it: an error and what follows it are two
+                # packets, and the second one would wait 40 ms for the first to be acknowledged.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             pair = Pair(self, client, server)
             self.start(pair.forward_requests)
             self.start(pair.forward_answers)
