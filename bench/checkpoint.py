@@ -244,13 +244,17 @@ def writing(place: Place, load: Load) -> Iterator["Writes"]:
 def feel(place: Place, load: Load, rounds: int) -> None:
     """Measure writes with and without a journal, and while a checkpoint is opened and dropped."""
     usual, opened, changing = [], [], []
+
+    def let_them_write() -> None:
+        time.sleep(SECONDS)  # the measure itself: what the writers write in this time is counted
+
     with place.desk() as desk, writing(place, load) as (writes, errors):
         for number in range(rounds):
-            usual.append(timed(lambda: time.sleep(SECONDS)))
+            usual.append(timed(let_them_write))
             taken: list[Checkpoint] = []
             take = partial(_take, place, desk, f"{load.name} {number}", taken)
             changing.append(timed(take))
-            opened.append(timed(lambda: time.sleep(SECONDS)))
+            opened.append(timed(let_them_write))
             changing.append(timed(partial(discard, taken[0], desk)))
     with_journal, without = (count(writes, opened, covered=each) for each in (True, False))
     same, other = (count(writes, usual, covered=each) for each in (True, False))

@@ -2,11 +2,11 @@
 
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from tests.checkpoint_shop import migrator
 from tests.db.orders import target_of
 from tests.postgres import Postgres
-from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import read_checkpoint, read_conflicts
 from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
@@ -59,19 +59,10 @@ class Station:
         ]
 
 
-def make_deploy(database: Postgres) -> Postgres:
-    """Make the login of the migration, who acts as the owner."""
-    deploy = replace(database, user=f"{database.dbname}_deploy", password="secret")
-    admin = replace(database, user="postgres", password="postgres")
-    for statement in grant_role_making(database.user, database.user):
-        admin.run(statement.replace("choose-one", "secret"))
-    return deploy
-
-
 @contextmanager
 def station(database: Postgres, **options):
     """Install a ledger and give a desk."""
-    place = Station(database, make_deploy(database), None)
+    place = Station(database, migrator(database), None)
     with again(place, **options) as opened:
         install_ledger(opened.desk.ledger)
         yield opened

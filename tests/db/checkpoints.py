@@ -3,13 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 
+from tests.checkpoint_shop import admin, application, migrator
 from tests.db.orders import a_session, manners, target_of
 from tests.postgres import Postgres
-from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.open import Wanted
 from whimbrel.runner.ledger import Ledger, install_ledger
@@ -61,7 +61,7 @@ class Shop:
 
     def admin(self) -> Postgres:
         """Return the database as the superuser reaches it."""
-        return replace(self.owner, user="postgres", password="postgres")
+        return admin(self.owner)
 
     def traces(self) -> list[tuple]:
         """Return whatever could be left of a checkpoint."""
@@ -70,22 +70,15 @@ class Shop:
 
 def a_shop(database: Postgres) -> Shop:
     """Make the shop in a fresh database, with a ledger."""
-    name = database.dbname
-    app = replace(database, user=f"{name}_app", password="app")
-    deploy = replace(database, user=f"{name}_deploy", password="secret")
-    shop = Shop(database, deploy, app)
-    with shop.admin().connect() as admin:
-        for statement in grant_role_making(name, name):
-            admin.execute(statement.replace("choose-one", "secret"))
-        admin.execute(f"create role {app.user} login password 'app'")
+    shop = Shop(database, migrator(database), application(database))
     with database.connect() as owner:
         owner.execute(SHOP)
-        owner.execute(f"grant usage on schema app to {app.user}")
+        owner.execute(f"grant usage on schema app to {shop.app.user}")
         owner.execute(
             f"grant select, insert, update, delete, truncate on all tables in schema app"
-            f" to {app.user}"
+            f" to {shop.app.user}"
         )
-    with a_session(deploy) as session:
+    with a_session(shop.deploy) as session:
         install_ledger(Ledger(session, "whimbrel"))
     return shop
 

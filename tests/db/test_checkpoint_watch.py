@@ -62,7 +62,7 @@ def test_what_a_migration_may_do_is_no_harm(shop, how):
     before = shop.traces()
     with a_desk(shop.deploy) as desk:
         ready = open_checkpoint(wanted(shop), desk)
-        shop.deploy.run(HARMLESS[how])
+        desk.session.run(HARMLESS[how])
         expect_capture(ready, desk.session)
         discard(ready, desk)
     left = set(shop.traces()) - set(before)

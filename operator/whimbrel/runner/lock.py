@@ -4,10 +4,10 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from whimbrel.model.errors import RefusedError, TransientError
+from whimbrel.runner.beside import Beside
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
@@ -72,7 +72,7 @@ def assert_step_may_run(ledger: Ledger, epoch: int) -> None:
         )
 
 
-class Heartbeat:
+class Heartbeat(Beside):
     """Asks every few seconds, over the session that holds the lock, whether it still does.
 
     While a statement runs there, that statement is the heartbeat: a lost session ends it, at the
@@ -85,29 +85,16 @@ class Heartbeat:
     def __init__(
         self, session: Session, on_loss: Callable[[], None], *, interval: float = HEARTBEAT_SECONDS
     ) -> None:
+        super().__init__("heartbeat", patience=interval)
         self.lost = threading.Event()
         self._session = session
         self._on_loss = on_loss
         self._interval = interval
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join(timeout=self._interval)
-
-    def _beat(self) -> None:
-        while not self._stopped.wait(self._interval):
-            if self._session.still_holds_lock() or self._stopped.is_set():
+    def work(self) -> None:
+        """Ask until it is lost."""
+        while not self.over.wait(self._interval):
+            if self._session.still_holds_lock() or self.over.is_set():
                 continue
             self.lost.set()
             self._on_loss()

@@ -2,15 +2,15 @@
 
 import contextlib
 import math
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from whimbrel.model.errors import TransientError
 from whimbrel.planning.dialects.dialect import Dialect
+from whimbrel.runner.beside import Beside
 from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Row, Session, Watched
 
@@ -83,30 +83,25 @@ class Sighting:
         return f"made others wait {self.seconds:.2f} s: {names}"
 
 
-class Watchdog:
+class Watchdog(Beside):
     """Watches in a thread with a connection of its own, and cancels what exceeds the limits.
 
     It must log in as a role that may cancel the watched sessions: the same login, or the tool's.
     """
 
     def __init__(self, connect: Callable[[], Session], watched: Watched, limits: Limits) -> None:
+        super().__init__("watchdog")
         self._connect = connect
         self._watched = watched
         self._limits = limits
         self._session, self._pid = self._connected()
-        self._stopped = threading.Event()
         self._seen: dict[int, Sighting] = {}
         self._first_stop: dict[int, float] = {}
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
 
     @property
     def backend_pid(self) -> int:
         """Return the watchdog's own backend, which a fence must spare."""
         return self._pid
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
 
     def __exit__(
         self,
@@ -114,8 +109,8 @@ class Watchdog:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stopped.set()
-        self._thread.join()
+        """Let its session go with it."""
+        super().__exit__(kind, error, trace)
         self._session.close()
 
     @contextlib.contextmanager
@@ -141,9 +136,10 @@ class Watchdog:
         """Return the newest sighting of every backend of ours."""
         return tuple(self._seen.values())
 
-    def _watch(self) -> None:
+    def work(self) -> None:
+        """Look until it is over."""
         pause = 0.0
-        while not self._stopped.wait(pause):
+        while not self.over.wait(pause):
             try:
                 pause = self._look()
             except SERVER_ERRORS:

@@ -4,11 +4,12 @@ import contextlib
 import signal
 import threading
 from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from whimbrel.model.checkpoint import format_bytes
 from whimbrel.model.errors import FailedError, WhimbrelError
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.beside import Beside
 from whimbrel.runner.checkpoint.manifest import Checkpoint
 from whimbrel.runner.checkpoint.watch import is_nearly_full
 from whimbrel.runner.server_errors import SERVER_ERRORS
@@ -19,20 +20,15 @@ _CANCEL_AGAIN: Final = 0.5
 _TOOL_GRACE: Final = 10  # cancels; then the tool is killed
 
 
-class Quota:
+class Quota(Beside):
     """Stops what the migration does once the journal is nearly full."""
 
     def __init__(self, checkpoint: Checkpoint, bench: Bench) -> None:
+        super().__init__("journal")
         self._checkpoint, self._bench = checkpoint, bench
         self._session = bench.holding.another_session()
         bench.spare.append(self._session.backend())
-        self._over, self._full = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="journal", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Begin to watch."""
-        self._thread.start()
-        return self
+        self._full = threading.Event()
 
     def __exit__(
         self,
@@ -40,9 +36,8 @@ class Quota:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Watch no longer."""
-        self._over.set()
-        self._thread.join()
+        """Let its session go with it."""
+        super().__exit__(kind, error, trace)
         self._session.close()
 
     def meaning(self, error: WhimbrelError) -> WhimbrelError:
@@ -56,9 +51,10 @@ class Quota:
             "the migration was stopped while it can be taken back",
         )
 
-    def _watch(self) -> None:
+    def work(self) -> None:
+        """Look at the journal until it is over; stop the migration where it is nearly full."""
         with contextlib.suppress(*SERVER_ERRORS):
-            while not self._over.wait(_POLL_SECONDS):
+            while not self.over.wait(_POLL_SECONDS):
                 if is_nearly_full(self._checkpoint, self._session):
                     self._full.set()
                     break
@@ -67,10 +63,10 @@ class Quota:
 
     def _stop(self) -> None:
         tool, cancels = self._bench.place.tool, 0
-        while not self._over.is_set():
+        while not self.over.is_set():
             with contextlib.suppress(*SERVER_ERRORS):
                 self._bench.holding.session.cancel_safe(timeout=_CANCEL_AGAIN)
             if tool is not None:
                 tool.signal(signal.SIGKILL if cancels > _TOOL_GRACE else signal.SIGTERM)
             cancels += 1
-            self._over.wait(_CANCEL_AGAIN)
+            self.over.wait(_CANCEL_AGAIN)
