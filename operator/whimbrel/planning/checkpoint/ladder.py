@@ -159,7 +159,8 @@ def _rung_after(asked: CheckpointOptions, costs: Sequence[Cost]) -> Iterator[str
     yield (
         f"way back afterwards, for {format_duration(asked.keep_for)}: rung 3, a copy of "
         f"{len(costs)} table(s), about {rows} rows and {_size(size)}, with a journal of at most "
-        f"{format_bytes(asked.max_journal)} of the application's writes"
+        f"{format_bytes(asked.max_journal)} of the application's writes; at half of that a "
+        "migration that still runs is stopped and taken back"
     )
     yield (
         f"its cost: about {_seconds(size / _OPENED)} before the first step, {_size(size)} of disk "

@@ -12,7 +12,8 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
-_NEARLY_FULL: Final = 0.8
+# A migration may fill so much of its journal: the rest is for what is written on the way back.
+_MIGRATIONS_SHARE: Final = 0.5
 
 
 def expect_capture(
@@ -87,10 +88,10 @@ def journal_bytes(checkpoint: Checkpoint, session: Session) -> int | None:
     return int(found[0][0]) if found else None
 
 
-def is_nearly_full(checkpoint: Checkpoint, session: Session) -> bool:
-    """Tell whether it is time to stop the migration, while it can be taken back."""
+def is_used_up(checkpoint: Checkpoint, session: Session) -> bool:
+    """Tell whether it is time to stop the migration, while its way back has room."""
     size = journal_bytes(checkpoint, session)
-    return size is None or size >= _NEARLY_FULL * checkpoint.max_journal
+    return size is None or size >= _MIGRATIONS_SHARE * checkpoint.max_journal
 
 
 def expect_login(
