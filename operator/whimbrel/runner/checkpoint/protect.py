@@ -12,7 +12,7 @@ from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
-from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint, used
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older
 from whimbrel.runner.checkpoint.watch import expect_capture
@@ -57,6 +57,8 @@ def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
     asked = bench.order.spec.checkpoint
     known = read_checkpoint(bench.holding.ledger, bench.order.run)
     if known is not None and known.state is not State.CAPTURING:
+        if known.state is not State.READY:
+            raise used(known)
         return known  # an earlier attempt of this run opened it
     if asked is None or not plan.covered:
         return None
