@@ -20,7 +20,7 @@ from whimbrel.runner.checkpoint.manifest import (
     set_reason,
 )
 from whimbrel.runner.checkpoint.restore import restore
-from whimbrel.runner.checkpoint.shown import why_not
+from whimbrel.runner.checkpoint.shown import OVER, why_not
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note
 from whimbrel.runner.runs import Run, read_run, read_runs, same_object, set_run_target
@@ -106,6 +106,11 @@ def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
         leads = ours and before is not None and to in (None, before.revision)
         if leads and (not why_not(each) or _is_stuck(each, ledger)):
             return each
+        if leads and why_not(each) == OVER:
+            bench.findings.warnings.append(
+                f"CheckpointExpired: the checkpoint of run {each.id} was kept until "
+                f"{each.kept_until:%F %T}Z: the way back is not by it, but by down migrations"
+            )
     return None
 
 
