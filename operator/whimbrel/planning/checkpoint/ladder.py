@@ -117,9 +117,9 @@ def _statements(steps: Iterable[Step]) -> Iterator[Statement]:
 def _replaced(table: Name, where: str) -> RefusedError:
     return RefusedError(
         "CheckpointNotPossible",
-        f"{where} gives the name {_dotted(table)} to another table, and what the application writes "
-        "to that one could not be taken back: change the table that is there (ALTER TABLE, or "
-        "DELETE and INSERT for its rows), or leave spec.checkpoint out",
+        f"{where} gives the name {_dotted(table)} to another table, and what the application "
+        "writes to that one could not be taken back: change the table that is there (ALTER TABLE, "
+        "or DELETE and INSERT for its rows), or leave spec.checkpoint out",
     )
 
 
