@@ -87,7 +87,7 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
     closure = find_closure(desk.session, wanted.tables, desk.ledger.schema)
     for note in closure.notes:
         desk.tell(f"checkpoint: {note}")
-    manifests = [_described(desk.session, each) for each in closure.tables]
+    manifests = [_described(desk.session, each, closure) for each in closure.tables]
     begin = partial(_begin, wanted, desk, closure, manifests)
     begun = until_unlocked(desk, "opening the checkpoint", begin)
     try:
@@ -135,9 +135,11 @@ def used(found: Checkpoint) -> HeldError:
     )
 
 
-def _described(session: Session, table: Table) -> dict[str, object]:
+def _described(session: Session, table: Table, closure: Closure) -> dict[str, object]:
     manifest = describe_table(session, table.schema, table.name)
-    for sentence in manifest["unsupported"]:
+    covered = {each.oid for each in closure.tables}
+    asked = [sentence for sentence, by in manifest["asked"] if by not in covered]
+    for sentence in (*manifest["unsupported"], *asked):
         raise RefusedError(
             "TableNotCovered",
             f"{table} cannot be covered by a checkpoint: {sentence}; nothing was changed",
