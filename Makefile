@@ -127,11 +127,12 @@ test-fast: venv system launcher ## What needs no cluster
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
-soak: venv system launcher cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4 too (long)
+soak: venv system launcher cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4, Django 6 too (long)
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
 	@$(BIN)/python -m tests.maven_postgres
 	@$(BIN)/python -m tests.maven_mariadb
+	@$(BIN)/python -m tests.django_six
 	@WHIMBREL_SOAK=1 $(PYTEST) tests/matrix # in one process: it writes the table
 	@WHIMBREL_SOAK=1 $(PYTEST) $(IN_PARALLEL) -m '($(LEFT_OUT)) and not cluster' \
 		--ignore=tests/matrix --ignore=tests/cluster
