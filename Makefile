@@ -115,7 +115,8 @@ ON_MARIADB := $(wildcard tests/db/test_mariadb*.py tests/scenarios/test_*mariadb
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
 .PHONY: test
-test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
+test: venv system launcher ## Everything, with a seeded sample of the faults (cluster included)
+	@$(MAKE) --jobs 2 --output-sync=target check cluster-up # the cluster mostly waits
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 	@$(KUBECONFIG_OF_TESTS) $(PYTEST) $(STORIES) -m 'cluster and not soak and not alone' tests/cluster

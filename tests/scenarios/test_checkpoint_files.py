@@ -10,6 +10,8 @@ from tests.checkpoint_runs import DAMAGE, DAMAGED, EACH_FILE, FAILS, Shop, files
 from tests.checkpoint_shop import expect_nothing_lost, shape
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.sampled("a checkpoint of files")
+
 
 @pytest.fixture
 def any_shop(any_database: Postgres, tmp_path: Path) -> Iterator[Shop]:
@@ -21,6 +23,7 @@ def shop(database: Postgres, tmp_path: Path) -> Iterator[Shop]:
     yield from opened(database, tmp_path)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_run_that_fails_after_its_first_transaction_is_restored(any_shop: Shop):
     shop = any_shop
     failed = shop.run(files=files(FAILS), spec=(EACH_FILE,))
@@ -132,6 +135,7 @@ def test_what_is_changed_besides_is_found_named_and_not_half_restored(shop: Shop
     expect_nothing_lost(shop.database, shop.writer)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_journal_that_fills_stops_the_migration_and_never_the_application(shop: Shop):
     """The second file waits long enough; the first one is committed by then."""
     slow = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests import django_six
+from tests.django_six import HOME as DJANGO_SIX
 from tests.matrix.project import Project
 from tests.matrix.projects.alembic import AlembicProject
 from tests.matrix.projects.django import DjangoProject
@@ -24,4 +24,4 @@ PROJECTS: dict[str, Callable[[Path, Server], Project]] = {
     "typeorm": TypeormProject,
 }
 # Folders that come first on PATH; what is not there is not run.
-PROGRAMS: dict[str, Path] = {"django 6": django_six.HOME / "bin"}
+PROGRAMS: dict[str, Path] = {"django 6": DJANGO_SIX / "bin"}

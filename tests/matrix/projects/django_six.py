@@ -2,7 +2,7 @@
 
 import subprocess
 
-from tests import django_six
+from tests.django_six import HOME
 from tests.matrix.projects.django import DjangoProject
 
 
@@ -11,7 +11,7 @@ class DjangoSixProject(DjangoProject):
 
     def version(self) -> str:
         """Ask the interpreter that runs it."""
-        python = django_six.HOME / "bin/python"
+        python = HOME / "bin/python"
         said = subprocess.run(
             [python, "-m", "django", "--version"], capture_output=True, check=True
         )
