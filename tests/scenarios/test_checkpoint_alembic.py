@@ -25,6 +25,8 @@ from tests.processes import ROOT, is_dead_within
 from tests.runner_process import Attempt
 from whimbrel.planning.dialects.postgresql_capture import prepare_role
 
+pytestmark = pytest.mark.sampled("a checkpoint of Alembic")
+
 HEAD = '''"""{0}"""
 from alembic import op
 revision = "{0}"
@@ -90,6 +92,7 @@ def expect_as_before(shop: Shop) -> None:
     assert shop.writer.errors == []
 
 
+@pytest.mark.sampled("the main path")
 def test_a_migration_that_commits_a_part_and_fails_is_restored(shop: Shop):
     write(shop, "0002", "0001", FAILS)
     failed = shop.run(2)

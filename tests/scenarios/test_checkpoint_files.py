@@ -21,6 +21,8 @@ DO $$ BEGIN
 END $$
 """
 
+pytestmark = pytest.mark.sampled("a checkpoint of files")
+
 
 @pytest.fixture
 def any_shop(any_database: Postgres, tmp_path: Path) -> Iterator[Shop]:
@@ -32,6 +34,7 @@ def shop(database: Postgres, tmp_path: Path) -> Iterator[Shop]:
     yield from opened(database, tmp_path)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_run_that_fails_after_its_first_transaction_is_restored(any_shop: Shop):
     shop = any_shop
     failed = shop.run(files=files(FAILS), spec=(EACH_FILE,))
@@ -143,6 +146,7 @@ def test_what_is_changed_besides_is_found_named_and_not_half_restored(shop: Shop
     expect_nothing_lost(shop.database, shop.writer)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_journal_that_fills_stops_the_migration_and_never_the_application(shop: Shop):
     """The migration's half is filled at once; its writers alone do not fill the other one."""
     slow = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}

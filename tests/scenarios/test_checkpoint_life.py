@@ -12,6 +12,8 @@ from tests.mariadb import MariaDB
 from tests.postgres import Postgres
 from tests.runner_process import Attempt
 
+pytestmark = pytest.mark.sampled("the life of a checkpoint")
+
 LATER = DAMAGED | {"002_later.up.sql": "ALTER TABLE users ADD COLUMN later int"}
 MILD = {
     "001_mild.up.sql": "ALTER TABLE users ADD COLUMN mild int",
@@ -30,6 +32,7 @@ def states(shop: Shop) -> list[tuple[str, str]]:
     return [(name.removeprefix(shop.id(0)[:-1]), state) for name, state in found]
 
 
+@pytest.mark.sampled("the main path")
 def test_when_its_time_is_over_it_goes_and_nothing_is_left(shop: Shop):
     shop.run()
     assert left_over(shop.database) != []
