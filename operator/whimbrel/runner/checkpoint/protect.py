@@ -9,13 +9,14 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Direction
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
-from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
+from whimbrel.runner.checkpoint.before import Before, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
+from whimbrel.runner.checkpoint.changes import note_changes
+from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
-from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.open import Wanted
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older
-from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.facts import revision_of
 
 
@@ -62,7 +63,8 @@ def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
         return None
     if known is None:
         _keep_before(asked, bench)
-    return open_checkpoint(_wanted(asked, plan, bench), desk_of(bench))
+    engine = engine_of(bench.holding.session)
+    return engine.open(_wanted(asked, plan, bench), desk_of(bench))
 
 
 def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
@@ -94,7 +96,7 @@ def _expect(checkpoint: Checkpoint, bench: Bench) -> None:
     ledger, holding = bench.holding.ledger, bench.holding
     ours = (holding.attempt.backend_pid, holding.watchdog.backend_pid)
     try:
-        expect_capture(checkpoint, ledger.session, our_pids=ours)
+        engine_of(ledger.session).expect_capture(checkpoint, ledger.session, our_pids=ours)
     except HeldError as error:
         set_reason(ledger, checkpoint.id, error.message)
         back = f"whimbrel rollback {bench.order.name} -n {bench.order.namespace}"
