@@ -13,8 +13,8 @@ from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
-_GENTLE: Final = 3.0  # seconds of tries that nobody waits behind
-_PAUSE: Final = (0.001, 0.02)  # seconds between two of them
+_GENTLE: Final = 5.0  # seconds of tries that nobody waits behind
+_PAUSE: Final = (0.0002, 0.004)  # seconds between two of them
 _WAIT: Final = 1  # second that others may wait behind us, once they leave no gap
 
 

@@ -105,18 +105,22 @@ def _capture(begun: Checkpoint, desk: Desk, session: Session) -> None:
     for covered in begun.tables:
         subject = subject_of(begun, covered)
         _run(session, capture.make_journal(subject), covered)
-        for event in EVENTS:
-            statement = capture.make_trigger(subject, event, limits)
-            attach = partial(_attach, session, statement, covered, desk)
-            until_unlocked(desk, f"the capture of {covered}", attach)
+        statements = [capture.make_trigger(subject, event, limits) for event in EVENTS]
+        attach = partial(_attach, session, statements, covered, desk)
+        until_unlocked(desk, f"the capture of {covered}", attach)
 
 
-def _attach(session: Session, statement: str, covered: Covered, desk: Desk) -> None:
+def _attach(session: Session, statements: list[str], covered: Covered, desk: Desk) -> None:
+    """Make all triggers of a table at once.
+
+    One that is there before the others would tell of a row's beginning and not of what followed.
+    """
+    alone_with(session, words.hold(covered.table), desk)
     try:
-        alone_with(session, statement, desk)
-    except SERVER_ERRORS as error:
-        _refuse(error, covered)
-        raise
+        for statement in statements:
+            _run(session, statement, covered)
+    finally:
+        session.run(words.GIVE_BACK)
 
 
 def _run(session: Session, statement: str, covered: Covered) -> None:
