@@ -1,10 +1,8 @@
 """A checkpoint on MariaDB: taken, used, taken away; what it keeps and what it refuses."""
 
-import pytest
 
 from tests.db.mariadb_checkpoint_desk import station
 from tests.mariadb import MariaDB
-from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.runner.checkpoint.manifest import State
 
 USERS = """
@@ -91,12 +89,16 @@ def test_every_type_comes_back_as_it_was_written(mariadb: MariaDB):
             place.open("things")
             for number in range(3, 6):
                 cursor.execute(WIDE, (number, f"key {number}"))
-            cursor.execute("UPDATE things SET bits = b'1', f = 0.3, vb = x'ff00', js = '[]' WHERE a = 1")
+            cursor.execute(
+                "UPDATE things SET bits = b'1', f = 0.3, vb = x'ff00', js = '[]' WHERE a = 1"
+            )
             cursor.execute("UPDATE things SET v = 'KEY 2', c = 'x' WHERE a = 2")
             cursor.execute("UPDATE things SET d = '0000-00-00', at = NULL, latin = 'A' WHERE a = 4")
             expected = everything(place.deploy)
             before = place.definition("things")
-            place.migrate("UPDATE things SET js = '{}', bits = 0", "ALTER TABLE things DROP COLUMN f")
+            place.migrate(
+                "UPDATE things SET js = '{}', bits = 0", "ALTER TABLE things DROP COLUMN f"
+            )
             place.restore()
             assert place.conflicts() == []
             assert place.definition("things") == before

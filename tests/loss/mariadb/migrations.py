@@ -32,7 +32,7 @@ _PARTS = (
     ("notes column", "ALTER TABLE notes DROP COLUMN js, ADD COLUMN more int DEFAULT 1", ""),
     ("rename table", "RENAME TABLE notes TO remarks", ""),
     ("drop table", "DROP TABLE notes", ""),
-    ("trigger", "CREATE TRIGGER theirs BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.flag = 'c'", ""),
+    ("trigger", "CREATE TRIGGER theirs BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.touched = NOW()", ""),
 )  # fmt: skip
 _ONLY_ONE = ({"add column", "add first"}, {"lossy type", "wider type"}, {"rename table", "drop table"},
              {"add column", "rename column"}, {"add first", "rename column"},

@@ -121,7 +121,9 @@ class Application:
         self._thread.join()
 
     def _disturb(self) -> None:
-        asked = "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s ORDER BY RAND() LIMIT 1"
+        asked = (
+            "SELECT ID FROM information_schema.PROCESSLIST WHERE USER = %s ORDER BY RAND() LIMIT 1"
+        )
         while not self._over.wait(self.draw.uniform(0.1, 0.6)):
             with contextlib.suppress(pymysql.MySQLError):
                 for (number,) in self.shop.admin.run(asked, self.shop.app.user):
@@ -172,7 +174,11 @@ def play(shop: Shop, engine: Driven, migration: Migration, seed: int) -> Round:
     errors: Counter = sum((each.errors for each in application.writers), Counter())
     faults = list(judge(shop, application.writers, base, conflicts))
     after = definitions(shop)
-    faults += [f"defined: {after[each]} and not {before[each]}" for each in TABLES if after[each] != before[each]]
+    faults += [
+        f"defined: {after[each]} and not {before[each]}"
+        for each in TABLES
+        if after[each] != before[each]
+    ]
     tables_gone = {"rename table", "drop table"} & set(migration.labels)
     for (phase, code, said), count in errors.items():
         if code in _NEVER or (code == 1146 and not tables_gone):
@@ -182,7 +188,7 @@ def play(shop: Shop, engine: Driven, migration: Migration, seed: int) -> Round:
     return Round(migration, faults, told, errors, engine.said)
 
 
-def judge(shop: Shop, writers: list[Writer], base: dict, conflicts: list):  # noqa: ANN201
+def judge(shop: Shop, writers: list[Writer], base: dict, conflicts: list):
     """Yield what is lost, too much, or different."""
     known: dict[Key, Known] = {}
     maybe: set = set()
@@ -216,7 +222,7 @@ def judge(shop: Shop, writers: list[Writer], base: dict, conflicts: list):  # no
                         yield f"{table} {key}: {column} = {value} is recorded nowhere"
 
 
-def _numbers(shop: Shop, writers: list[Writer]):  # noqa: ANN202
+def _numbers(shop: Shop, writers: list[Writer]):
     given = [number for each in writers for number in each.numbers]
     if len(given) != len(set(given)):
         yield "a number was given twice"

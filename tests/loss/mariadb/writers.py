@@ -161,13 +161,13 @@ class Writer:
             found[self.extra] = f"extra {token}"
         return found
 
-    def _run(self, cursor, note: list, statement: str, *values: object) -> int:  # noqa: ANN001
+    def _run(self, cursor, note: list, statement: str, *values: object) -> int:
         self.trying = note
         done: int = cursor.execute(statement, values)
         self.trying = []
         return done
 
-    def update(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def update(self, cursor, table: str, token: int) -> list:
         """Set some columns of a row."""
         key = self._some(table)
         if key is None:
@@ -177,9 +177,13 @@ class Writer:
         note = [((table, key), values)]
         where = "id = %s" if table == "accounts" else "kind = %s AND n = %s"
         given = (*values.values(), *key)
-        return note if self._run(cursor, note, f"UPDATE {table} SET {sets} WHERE {where}", *given) else []
+        return (
+            note
+            if self._run(cursor, note, f"UPDATE {table} SET {sets} WHERE {where}", *given)
+            else []
+        )
 
-    def delete(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def delete(self, cursor, table: str, token: int) -> list:
         """Delete a row."""
         del token
         key = self._some(table)
@@ -189,7 +193,7 @@ class Writer:
         where = "id = %s" if table == "accounts" else "kind = %s AND n = %s"
         return note if self._run(cursor, note, f"DELETE FROM {table} WHERE {where}", *key) else []
 
-    def insert(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def insert(self, cursor, table: str, token: int) -> list:
         """Add a row, with a number of the server's."""
         values = {"owner": value("owner", token, self.draw), **self._values(table, token)}
         names = ", ".join(values)
@@ -202,7 +206,7 @@ class Writer:
         plain = {name: DEFAULTS.get(name) for name in COLUMNS[table]}
         return [((table, (cursor.lastrowid,)), {**plain, **values})]
 
-    def put(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def put(self, cursor, table: str, token: int) -> list:
         """Add a row, or put it in another's place."""
         key = self._note_key()
         if key is None:
@@ -215,21 +219,19 @@ class Writer:
         )  # fmt: skip
         return note
 
-    def upsert(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def upsert(self, cursor, table: str, token: int) -> list:
         """Add a row, or set one column of it."""
         key = self._note_key()
         if key is None:
             return []
         body = value("body", token, self.draw)
         was = {"body": body}
-        statement = (
-            "INSERT INTO notes (kind, n, body) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE body = %s"
-        )
+        statement = "INSERT INTO notes (kind, n, body) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE body = %s"
         done = self._run(cursor, [((table, key), was)], statement, *key, body, body)
-        plain = {name: None for name in COLUMNS[table]}
+        plain = dict.fromkeys(COLUMNS[table])
         return [((table, key), {**plain, **was} if done == 1 else was)]
 
-    def move(self, cursor, table: str, token: int) -> list:  # noqa: ANN001
+    def move(self, cursor, table: str, token: int) -> list:
         """Give a row another key."""
         key = self._some(table)
         states = self.known[table, key].states if key else [None]

@@ -83,6 +83,7 @@ class Engine:
         known_names: What names in a plan's statements mean.
         labels: The relations that a restore brings back, as the catalogue's shape calls them.
         kinds: Kinds of things that a restore can take away, in the order in which they may go.
+        label: What the catalogue's shape calls the relation that one is, or is of.
         take_away: Takes them away, but no rows.
     """
 
@@ -95,6 +96,7 @@ class Engine:
     known_names: Callable[[Session, Iterable[CatalogObject]], Known]
     labels: Callable[[Session, Checkpoint], set[str]]
     kinds: tuple[str, ...]
+    label: Callable[[CatalogObject], str]
     take_away: Callable[[Ledger, Checkpoint, tuple[CatalogObject, ...]], None]
 
 
@@ -109,6 +111,7 @@ ENGINES: Final[dict[str, Engine]] = {
         named.known_names,
         named.labels,
         tuple(DROPPABLE),
+        added.label,
         added.take_away,
     ),
     "mariadb": Engine(
@@ -121,6 +124,7 @@ ENGINES: Final[dict[str, Engine]] = {
         mariadb_names.known_names,
         mariadb_names.labels,
         mariadb_added.KINDS,
+        mariadb_added.label,
         mariadb_added.take_away,
     ),
 }

@@ -156,7 +156,7 @@ def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
         forget_note(ledger, Kind.SHAPE)
         _hear_person(checkpoint, bench)
     engine = engine_of(ledger.session)
-    added = added_by_run(checkpoint, bench, engine.kinds)
+    added = added_by_run(checkpoint, bench, engine.kinds, engine.label)
 
     def extra(session: Session) -> None:
         seen = Ledger(session, ledger.schema)
@@ -200,7 +200,10 @@ def _expect_as_before(checkpoint: Checkpoint, bench: Bench) -> None:
 
 def _told(checkpoint: Checkpoint, bench: Bench) -> str:
     conflicts = len(read_conflicts(bench.holding.ledger, checkpoint.id))
-    kept = ", ".join(f"{bench.holding.ledger.schema}.{each.kept}" for each in checkpoint.tables)
+    ledger = bench.holding.ledger
+    place = ledger.session.dialect.catalog.ledger_table
+    names = (place(ledger.schema, each.kept) for each in checkpoint.tables)
+    kept = ", ".join(".".join(filter(None, name)) for name in names)
     told = (
         f"{len(checkpoint.tables)} table(s) were restored from the checkpoint of run "
         f"{checkpoint.id}, with every write of the application since; what stood there is kept as "

@@ -12,6 +12,11 @@ from whimbrel.runner.sessions import own
 KINDS: Final = ("event", "trigger", "view", "table", "sequence", "function")
 
 
+def label(each: CatalogObject) -> str:
+    """Return what the catalogue's shape calls the relation that something is, or is of."""
+    return each.name
+
+
 def take_away(ledger: Ledger, checkpoint: Checkpoint, added: tuple[CatalogObject, ...]) -> None:
     """Drop what was added; what holds rows is renamed, and goes with the failed tables.
 

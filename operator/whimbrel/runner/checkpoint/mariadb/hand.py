@@ -16,6 +16,7 @@ from whimbrel.runner.sessions import own
 _GENTLE: Final = 5.0  # seconds of tries that nobody waits behind
 _PAUSE: Final = (0.0002, 0.004)  # seconds between two of them
 _WAIT: Final = 1  # second that others may wait behind us, once they leave no gap
+PATIENT: Final = 10  # seconds to wait for who only looks at a table that we hold already
 
 
 @contextmanager

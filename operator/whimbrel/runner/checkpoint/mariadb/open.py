@@ -10,6 +10,7 @@ from whimbrel.planning.dialects import (
 )
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import EVENTS
+from whimbrel.planning.dialects.postgresql_checkpoint import clone_name, kept_name
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -20,7 +21,7 @@ from whimbrel.runner.checkpoint.manifest import (
     words_of,
 )
 from whimbrel.runner.checkpoint.mariadb.discard import discard
-from whimbrel.runner.checkpoint.mariadb.hand import alone_with, first, hand
+from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, alone_with, first, hand
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.mariadb.tables import Table, find_closure, subject_of
 from whimbrel.runner.checkpoint.mariadb.watch import expect_login, read_triggers
@@ -91,8 +92,8 @@ def _begin(wanted: Wanted, desk: Desk, tables: tuple[Table, ...]) -> Checkpoint:
                 table.name,
                 number,
                 list(table.key),
-                names.clone(number),
-                names.kept(number),
+                clone_name(names.short, number),
+                kept_name(names.short, number),
                 as_json(table.manifest()),
             )
         return begun_checkpoint(wanted, desk.ledger)
@@ -106,19 +107,27 @@ def _capture(begun: Checkpoint, desk: Desk, session: Session) -> None:
         subject = subject_of(begun, covered)
         _run(session, capture.make_journal(subject), covered)
         statements = [capture.make_trigger(subject, event, limits) for event in EVENTS]
-        attach = partial(_attach, session, statements, covered, desk)
+        attach = partial(_attach, session, statements, begun.id, covered, desk)
         until_unlocked(desk, f"the capture of {covered}", attach)
 
 
-def _attach(session: Session, statements: list[str], covered: Covered, desk: Desk) -> None:
+def _attach(
+    session: Session, statements: list[str], checkpoint: str, covered: Covered, desk: Desk
+) -> None:
     """Make all triggers of a table at once.
 
     One that is there before the others would tell of a row's beginning and not of what followed.
     """
+    names = names_of(desk.ledger.schema, checkpoint)
     alone_with(session, words.hold(covered.table), desk)
+    session.run(words.wait_at_most(PATIENT))
     try:
         for statement in statements:
             _run(session, statement, covered)
+    except BaseException:
+        for event in EVENTS:
+            session.run(capture.drop_trigger(names.trigger(covered.number, event)))
+        raise
     finally:
         session.run(words.GIVE_BACK)
 
@@ -155,7 +164,7 @@ def _copy(begun: Checkpoint, covered: Covered, desk: Desk, session: Session) -> 
         raise TransientError("Stopped", "told to stop while the checkpoint was taken")
     desk.tell(f"checkpoint: copying {covered}")
     subject = subject_of(begun, covered)
-    _run(session, words.make_clone(covered.clone, covered.table), covered)
+    _run(session, words.make_clone(subject.clone, covered.table), covered)
     session.run(words.copy_rows(subject))
     session.run(words.ONE_MOMENT)
     with session.transaction():
@@ -168,8 +177,8 @@ def _copy(begun: Checkpoint, covered: Covered, desk: Desk, session: Session) -> 
             "meanwhile: the server has not copied what is there; look for damaged data or indexes; "
             "the migration was not started",
         )
-    rows, total = sum_of(session, covered.clone)
-    ((size,),) = own(session, words.SIZE, covered.clone)
+    rows, total = sum_of(session, subject.clone)
+    ((size,),) = own(session, words.SIZE, subject.clone)
     keep = words_of(desk.ledger).SET_COPIED
     desk.ledger.rows(keep, begun.id, covered.number, rows, int(size), total)
 

@@ -85,6 +85,7 @@ def record_unmapped(checkpoint: Checkpoint, session: Session) -> None:
     with session.transaction():
         forget = session.dialect.ledger.in_schema(words.FORGET_UNMAPPED, checkpoint.schema)
         own(session, forget, checkpoint.id)
+        names = names_of(checkpoint.schema, checkpoint.id)
         for covered in checkpoint.tables:
-            for query in unmapped(checkpoint, covered, covered.kept, session):
+            for query in unmapped(checkpoint, covered, names.kept(covered.number), session):
                 session.run(words.record(checkpoint.schema, query))

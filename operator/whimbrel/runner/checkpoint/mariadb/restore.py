@@ -64,9 +64,15 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
     return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
 
 
+def _copy_of(checkpoint: Checkpoint, covered: Covered) -> str:
+    return names_of(checkpoint.schema, checkpoint.id).clone(covered.number)
+
+
 def _is_exchanged(checkpoint: Checkpoint, session: Session) -> bool:
     """Tell whether the tables are back: all are, or none is."""
-    clones = [each for each in checkpoint.tables if own(session, words.SIZE, each.clone)]
+    clones = [
+        each for each in checkpoint.tables if own(session, words.SIZE, _copy_of(checkpoint, each))
+    ]
     if checkpoint.state is State.RESTORING and not clones:
         return True
     if len(clones) != len(checkpoint.tables):
@@ -130,17 +136,18 @@ def _count_on(checkpoint: Checkpoint, covered: Covered, live: str | None, sessio
             continue
         furthest = first(session, mariadb_checkpoint_replay.furthest(subject.journal, place))[0]
         values = [int(covered.manifest["counter"]), int(str(furthest)) + 1]
-        for table in filter(None, (covered.clone, live)):
+        for table in filter(None, (subject.clone, live)):
             values += [int(row[0]) for row in own(session, words.AUTO_INCREMENT, table)]
-        session.run(words.count_on(covered.clone, max(values)))
+        session.run(words.count_on(subject.clone, max(values)))
 
 
 def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:
     for covered in checkpoint.tables:
-        if sum_of(session, covered.clone) != (covered.rows, covered.checksum):
+        clone = _copy_of(checkpoint, covered)
+        if sum_of(session, clone) != (covered.rows, covered.checksum):
             raise HeldError(
                 "CheckpointDamaged",
-                f"the copy of {covered} ({covered.clone}) is not what it was when the checkpoint "
+                f"the copy of {covered} ({clone}) is not what it was when the checkpoint "
                 "was taken: somebody has changed it, and nothing is restored from it; the tables "
                 "stay as the migration left them",
             )
@@ -148,8 +155,9 @@ def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:
 
 def _expect_shapes(checkpoint: Checkpoint, session: Session) -> None:
     for covered in checkpoint.tables:
-        told = str(own(session, show_create("TABLE", covered.clone))[0][1])
-        if words.definition(told, covered.clone) != covered.manifest["definition"]:
+        clone = _copy_of(checkpoint, covered)
+        told = str(own(session, show_create("TABLE", clone))[0][1])
+        if words.definition(told, clone) != covered.manifest["definition"]:
             raise HeldError(
                 "RestoreDiffers",
                 f"{covered} would not be what it was: its copy has another definition; nothing has "
@@ -166,8 +174,8 @@ def _expect_nothing_slipped(checkpoint: Checkpoint, session: Session) -> None:
             raise HeldError(
                 "RestoreDiffers",
                 f"the tables are exchanged, but {count} write(s) to {covered} came in between and "
-                f"stand in {names.journal(covered.number)} and {covered.kept} alone: carry them "
-                "over by hand",
+                f"stand in {names.journal(covered.number)} and {names.kept(covered.number)} "
+                "alone: carry them over by hand",
             )
 
 
