@@ -1,7 +1,6 @@
 """A checkpoint on MariaDB: taken, used, taken away; what it keeps and what it refuses."""
 
-
-from tests.db.mariadb_checkpoint_desk import station
+from tests.db.mariadb_checkpoint_desk import Station, station
 from tests.mariadb import MariaDB
 from whimbrel.runner.checkpoint.manifest import State
 
@@ -36,10 +35,14 @@ WIDE = (
 )
 
 
-def test_all_that_was_written_is_there_after_a_restore(mariadb: MariaDB):
-    mariadb.run(USERS)
+def make_users(database: MariaDB) -> None:
+    database.run(USERS)
     for number in range(20):
-        mariadb.run("INSERT INTO users (name, mail) VALUES (%s, %s)", f"n{number}", f"{number}@x")
+        database.run("INSERT INTO users (name, mail) VALUES (%s, %s)", f"n{number}", f"{number}@x")
+
+
+def test_all_that_was_written_is_there_after_a_restore(mariadb: MariaDB):
+    make_users(mariadb)
     with station(mariadb) as place:
         before = place.definition("users")
         place.app.run("UPDATE users SET credits = 1 WHERE id = 1")
@@ -72,11 +75,15 @@ def test_all_that_was_written_is_there_after_a_restore(mariadb: MariaDB):
             ("UnknownColumn", {"id": "4"}, "mood", "sad"),
             ("UnknownColumn", {"id": "100"}, "mood", "new"),
         ]  # fmt: skip
-        place.app.run("INSERT INTO users (name) VALUES ('next')")
-        assert mariadb.run("SELECT max(id) FROM users") == [(101,)]
-        assert place.now().state is State.RESTORED
-        place.discard()
-        assert place.left() == []
+        expect_it_goes_on_and_can_go(place)
+
+
+def expect_it_goes_on_and_can_go(place: Station) -> None:
+    place.app.run("INSERT INTO users (name) VALUES ('next')")
+    assert place.deploy.run("SELECT max(id) FROM users") == [(101,)]
+    assert place.now().state is State.RESTORED
+    place.discard()
+    assert place.left() == []
 
 
 def test_every_type_comes_back_as_it_was_written(mariadb: MariaDB):
@@ -106,7 +113,7 @@ def test_every_type_comes_back_as_it_was_written(mariadb: MariaDB):
 
 
 def everything(database: MariaDB) -> list[tuple]:
-    with database.connect(init_command="SET time_zone = '+00:00'") as session:
-        with session.cursor() as cursor:
-            cursor.execute("SELECT things.*, db + 0, f + 0e0 FROM things ORDER BY a")
-            return list(cursor.fetchall())
+    utc = "SET time_zone = '+00:00'"
+    with database.connect(init_command=utc) as session, session.cursor() as cursor:
+        cursor.execute("SELECT things.*, db + 0, f + 0e0 FROM things ORDER BY a")
+        return list(cursor.fetchall())

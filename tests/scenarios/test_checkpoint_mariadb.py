@@ -224,7 +224,8 @@ def test_the_plan_says_it_all_before_anything_starts(shop: Shop):
         ("CREATE TABLE log (n int PRIMARY KEY) ENGINE=MyISAM", "DELETE FROM log", "MyISAM"),
         ("CREATE TABLE log (n int PRIMARY KEY)", "CALL nothing()", "is a CALL"),
         (
-            "CREATE TABLE log (n int PRIMARY KEY, u bigint REFERENCES users (id) ON DELETE CASCADE)",
+            "CREATE TABLE log (n int PRIMARY KEY, u bigint,"
+            " FOREIGN KEY (u) REFERENCES users (id) ON DELETE CASCADE)",
             "UPDATE users SET credits = 1",
             "the foreign key log_ibfk_1 links log to users",
         ),

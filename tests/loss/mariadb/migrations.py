@@ -9,13 +9,14 @@ from tests.loss.mariadb.shop import Shop
 
 # Label, statement, and the column that only the new shape has.
 _PARTS = (
-    ("wrong update", "UPDATE accounts SET owner = CONCAT('wrong ', id), amount = amount + 7000", ""),
-    ("wrong some", "UPDATE accounts SET mail = CONCAT('bad', id), seen = NULL WHERE id % 3 = 0", ""),
+    ("wrong update", "UPDATE accounts SET owner = CONCAT('no ', id), amount = amount + 7000", ""),
+    ("wrong some", "UPDATE accounts SET mail = CONCAT('b', id), seen = NULL WHERE id % 3 = 0", ""),
     ("delete", "DELETE FROM accounts WHERE id % 5 = 0", ""),
     ("insert", "INSERT INTO accounts (owner) SELECT CONCAT('made ', n) FROM notes LIMIT 20", ""),
     ("drop column", "ALTER TABLE accounts DROP COLUMN note", ""),
     ("add column", "ALTER TABLE accounts ADD COLUMN extra varchar(60) DEFAULT 'x'", "extra"),
-    ("add first", "ALTER TABLE accounts ADD COLUMN extra varchar(60) FIRST, ADD KEY (extra)", "extra"),
+    ("add first", "ALTER TABLE accounts ADD COLUMN extra varchar(60) FIRST, ADD KEY (extra)",
+     "extra"),
     ("rename column", "ALTER TABLE accounts CHANGE mail email varchar(70)", "email"),
     ("lossy type", "ALTER TABLE accounts DROP COLUMN doubled,"
      " MODIFY amount int NOT NULL DEFAULT 5", ""),
@@ -32,10 +33,12 @@ _PARTS = (
     ("notes column", "ALTER TABLE notes DROP COLUMN js, ADD COLUMN more int DEFAULT 1", ""),
     ("rename table", "RENAME TABLE notes TO remarks", ""),
     ("drop table", "DROP TABLE notes", ""),
-    ("trigger", "CREATE TRIGGER theirs BEFORE UPDATE ON accounts FOR EACH ROW SET NEW.touched = NOW()", ""),
+    ("trigger", "CREATE TRIGGER theirs BEFORE UPDATE ON accounts FOR EACH ROW"
+     " SET NEW.touched = NOW()", ""),
 )  # fmt: skip
-_ONLY_ONE = ({"add column", "add first"}, {"lossy type", "wider type"}, {"rename table", "drop table"},
-             {"add column", "rename column"}, {"add first", "rename column"},
+_ONLY_ONE = ({"add column", "add first"}, {"lossy type", "wider type"},
+             {"rename table", "drop table"}, {"add column", "rename column"},
+             {"add first", "rename column"},
              {"notes column", "charset"})  # fmt: skip
 
 

@@ -16,16 +16,16 @@ from typing import Any, Self
 import pymysql
 
 from tests.loss.mariadb.engine import Assignment
+from tests.loss.mariadb.judge import judge, judge_errors
 from tests.loss.mariadb.migrations import Migration
-from tests.loss.mariadb.shop import COLUMNS, TABLES, WRITERS, Shop, definitions, read
-from tests.loss.mariadb.writers import Key, Known, Writer
+from tests.loss.mariadb.shop import TABLES, WRITERS, Shop, definitions, read
+from tests.loss.mariadb.writers import Writer
 from tests.proxy import Moment, Proxy, Strike
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 120.0
 WRITES = 30  # of each writer in each phase
 _GUESS = {"open": 110, "restore": 160, "discard": 40}  # requests of a part, until counted
-_NEVER = {1412, 1449, 1442, 1100, 1099, 1192, 1305, 1356}
 
 
 class EngineError(Exception):
@@ -179,60 +179,10 @@ def play(shop: Shop, engine: Driven, migration: Migration, seed: int) -> Round:
         for each in TABLES
         if after[each] != before[each]
     ]
-    tables_gone = {"rename table", "drop table"} & set(migration.labels)
-    for (phase, code, said), count in errors.items():
-        if code in _NEVER or (code == 1146 and not tables_gone):
-            faults.append(f"the application saw {code} {count} times, {phase}: {said}")
+    faults += judge_errors(errors, set(migration.labels))
     engine.part("discard", shop)
     faults += [f"left: {each}" for each in traces(shop)]
     return Round(migration, faults, told, errors, engine.said)
-
-
-def judge(shop: Shop, writers: list[Writer], base: dict, conflicts: list):
-    """Yield what is lost, too much, or different."""
-    known: dict[Key, Known] = {}
-    maybe: set = set()
-    for each in writers:
-        known |= each.known
-        maybe |= set(each.maybe)
-    for table in TABLES:
-        now = read(shop, table)
-        for (name, key), each in known.items():
-            if name != table:
-                continue
-            found = now.pop(key, None)
-            plain = None if found is None else {c: found[c] for c in COLUMNS[table]}
-            if plain not in each.states:
-                yield f"{table} {key} is {plain} and not one of {each.states[-3:]}"
-            elif found is not None and table == "accounts":
-                was = base[table].get(key, {}).get("flag", "b")
-                if found["flag"] != was or float(found["doubled"]) != 2 * float(found["amount"]):
-                    yield f"{table} {key}: an untouched column differs: {found}"
-        for key, row in now.items():
-            if row.get("owner") not in maybe or table == "notes":
-                yield f"{table} {key} is too much: {row}"
-    yield from _numbers(shop, writers)
-    recorded = {(table, str(key["id"]), column, value) for table, key, kind, column, value in conflicts
-                if kind == "UnknownColumn"}  # fmt: skip
-    for each in writers:
-        for (table, key), values in each.new.items():
-            for column, value in values.items():
-                if len(each.known[table, key].states) == 1:
-                    if (table, str(key[0]), column, str(value)) not in recorded:
-                        yield f"{table} {key}: {column} = {value} is recorded nowhere"
-
-
-def _numbers(shop: Shop, writers: list[Writer]):
-    given = [number for each in writers for number in each.numbers]
-    if len(given) != len(set(given)):
-        yield "a number was given twice"
-    asked = (
-        "SELECT AUTO_INCREMENT FROM information_schema.TABLES"
-        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'accounts'"
-    )
-    ((following,),) = shop.deploy.run(asked)
-    if following <= max(given, default=0):
-        yield f"the next number {following} was given before ({max(given)})"
 
 
 def traces(shop: Shop) -> list[str]:

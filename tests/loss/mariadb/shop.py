@@ -80,7 +80,8 @@ def value(column: str, token: int, draw: random.Random) -> object:
         case "amount":
             return f"{token}.000"
         case "seen":
-            return f"2025-{1 + token % 12:02d}-{1 + token % 28:02d} {token % 24:02d}:00:00.{token % 1000:03d}"
+            month, day, hour = 1 + token % 12, 1 + token % 28, token % 24
+            return f"2025-{month:02d}-{day:02d} {hour:02d}:00:00.{token % 1000:03d}"
         case "data":
             return f"{token}".encode() + draw.randbytes(5) + b"\\\0'"
         case "num":
@@ -98,10 +99,10 @@ def read(shop: Shop, table: str) -> dict[tuple, dict[str, object]]:
     listed = ", ".join(
         f"CAST({each} AS CHAR)" if each in {"amount", "seen", "doubled"} else each for each in names
     )
-    with shop.deploy.connect(init_command="SET time_zone = '+00:00'") as session:
-        with session.cursor() as cursor:
-            cursor.execute(f"SELECT {listed} FROM {table}")
-            rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    utc = "SET time_zone = '+00:00'"
+    with shop.deploy.connect(init_command=utc) as session, session.cursor() as cursor:
+        cursor.execute(f"SELECT {listed} FROM {table}")
+        rows = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
     return {tuple(row[each] for each in key): row for row in rows}
 
 

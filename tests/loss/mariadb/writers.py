@@ -80,36 +80,37 @@ class Writer:
 
     def _transaction(self, session: pymysql.Connection) -> None:
         several = self.draw.random() < 0.25
-        notes: list[tuple[Key, dict | None]] = []
-        sure, self.busy = False, set()
+        self.busy, self.trying, self.notes = set(), [], []
         try:
             with session.cursor() as cursor:
-                if several:
-                    cursor.execute("BEGIN")
-                    if self.draw.random() < 0.5:
-                        cursor.execute("SELECT COUNT(*) FROM accounts WHERE id < 5")
-                for _ in range(self.draw.randint(2, 4) if several else 1):
-                    notes += self._write(cursor)
-                if several and self.draw.random() < 0.2:
-                    cursor.execute("ROLLBACK")
-                    notes = []
-                elif several:
-                    cursor.execute("COMMIT")
-                sure = True
+                self._work_in(cursor, several=several)
         except pymysql.MySQLError as error:
             code = error.args[0] if error.args else 0
-            if code not in LOST:
-                self._refused(code, str(error))
-                if several:
-                    with session.cursor() as cursor:
-                        cursor.execute("ROLLBACK")
-                return
-            self._note([*notes, *self.trying], sure=False)
-            raise
-        finally:
-            self.trying: list[tuple[Key, dict | None]] = []
-        self._note(notes, sure=sure)
-        self.told[self.phase] += len(notes) or 1
+            if code in LOST:
+                self._note([*self.notes, *self.trying], sure=False)
+                raise
+            self._refused(code, str(error))
+            if several:
+                with session.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
+            return
+        self._note(self.notes, sure=True)
+        self.told[self.phase] += len(self.notes) or 1
+
+    def _work_in(self, cursor: pymysql.cursors.Cursor, *, several: bool) -> None:
+        if not several:
+            self.notes += self._write(cursor)
+            return
+        cursor.execute("BEGIN")
+        if self.draw.random() < 0.5:
+            cursor.execute("SELECT COUNT(*) FROM accounts WHERE id < 5")
+        for _ in range(self.draw.randint(2, 4)):
+            self.notes += self._write(cursor)
+        if self.draw.random() < 0.2:
+            cursor.execute("ROLLBACK")
+            self.notes = []
+        else:
+            cursor.execute("COMMIT")
 
     def _refused(self, code: int, said: str) -> None:
         self.errors[self.phase, code, said[:90]] += 1
@@ -226,7 +227,10 @@ class Writer:
             return []
         body = value("body", token, self.draw)
         was = {"body": body}
-        statement = "INSERT INTO notes (kind, n, body) VALUES (%s, %s, %s) ON DUPLICATE KEY UPDATE body = %s"
+        statement = (
+            "INSERT INTO notes (kind, n, body) VALUES (%s, %s, %s)"
+            " ON DUPLICATE KEY UPDATE body = %s"
+        )
         done = self._run(cursor, [((table, key), was)], statement, *key, body, body)
         plain = dict.fromkeys(COLUMNS[table])
         return [((table, key), {**plain, **was} if done == 1 else was)]
@@ -244,6 +248,7 @@ class Writer:
 
     maybe: list = field(default_factory=list)
     trying: list = field(default_factory=list)
+    notes: list = field(default_factory=list)
 
 
 _WAYS = {

@@ -45,7 +45,8 @@ def make_journal(subject: Subject) -> str:
     """Return the statement that makes the journal of a table.
 
     o1.. is the key that a row had, k1.. the key that it has, n1.. its values and c1.. whether they
-    are of this write; `bad` what no column of before can hold, as text.
+    are of this write; `bad` what no column of before can hold, as text. Its size is kept up to
+    date by whoever writes: statistics that persist lag behind by seconds.
     """
     lines = ["seq BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY", "op CHAR(1) NOT NULL"]
     for place, column in enumerate(subject.key, start=1):
@@ -60,7 +61,7 @@ def make_journal(subject: Subject) -> str:
     listed = ",\n  ".join(lines)
     return (
         f"CREATE TABLE {quote_identifier(subject.journal)} (\n  {listed}\n)"
-        " ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARSET=utf8mb4"
+        " ENGINE=InnoDB ROW_FORMAT=DYNAMIC STATS_PERSISTENT=0 DEFAULT CHARSET=utf8mb4"
     )
 
 
