@@ -17,9 +17,11 @@ from whimbrel.runner.mariadb_session import mariadb
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
-_NEARLY_FULL: Final = 0.8
+# A migration may fill so much of its journal: the rest is for what is written on the way back.
+_MIGRATIONS_SHARE: Final = 0.5
 _LOOKS: Final = 5  # at who uses the login of the migration
 _LOOK_AGAIN: Final = 0.2  # seconds
+_PATIENCE: Final = 5.0  # seconds for the server to see that a client is gone
 
 
 def expect_capture(
@@ -106,9 +108,9 @@ def journal_bytes(checkpoint: Checkpoint, session: Session) -> int:
     return sum(int(rows[0][0]) for rows in sizes if rows)
 
 
-def is_nearly_full(checkpoint: Checkpoint, session: Session) -> bool:
-    """Tell whether it is time to stop the migration, while it can be taken back."""
-    return journal_bytes(checkpoint, session) >= _NEARLY_FULL * checkpoint.max_journal
+def is_used_up(checkpoint: Checkpoint, session: Session) -> bool:
+    """Tell whether it is time to stop the migration, while its way back has room."""
+    return journal_bytes(checkpoint, session) >= _MIGRATIONS_SHARE * checkpoint.max_journal
 
 
 def expect_login(
@@ -120,12 +122,23 @@ def expect_login(
         RefusedError: Somebody has, and no checkpoint is open.
         HeldError: Somebody has, `while_open`.
     """
-    asked = (mariadb(session).name, login, sorted(our_pids))
-    others = own(session, words.SHARED_LOGIN, *asked)
     for _ in range(_LOOKS):
-        if not others:
+        if not _others(session, login, our_pids):
             return
         # A session of ours that begins or ends has no name for a moment.
         time.sleep(_LOOK_AGAIN)
-        others = own(session, words.SHARED_LOGIN, *asked)
-    raise login_shared(login, len(others), while_open=while_open)
+    if others := _others(session, login, our_pids):
+        raise login_shared(login, len(others), while_open=while_open)
+
+
+def _others(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+    asked = (mariadb(session).name, login, sorted(our_pids))
+    return {int(pid) for (pid,) in own(session, words.SHARED_LOGIN, *asked)}
+
+
+def await_tool_sessions(session: Session, login: str, our_pids: Collection[int]) -> None:
+    """Wait for the sessions of a tool that has ended, which are gone in a moment."""
+    end, left = time.monotonic() + _PATIENCE, _others(session, login, our_pids)
+    while left and time.monotonic() < end:
+        time.sleep(_LOOK_AGAIN)  # between two looks at the list of sessions
+        left &= _others(session, login, our_pids)
