@@ -7,6 +7,7 @@ from typing import Any
 from whimbrel.planning.dialects import (
     mariadb_checkpoint as words,
     mariadb_checkpoint_capture as capture,
+    mariadb_checkpoint_copy as copying,
     mariadb_checkpoint_replay as replaying,
 )
 from whimbrel.runner.checkpoint.mariadb import exchange, open as opening, restore
@@ -58,8 +59,11 @@ def _copy_first() -> None:
     done: list[int] = []
 
     def copy(begun: Any, covered: Any, desk: Any, session: Any) -> None:
-        session.run(words.make_clone(covered.clone, covered.table))
-        session.run(words.copy_rows(opening.subject_of(begun, covered)))
+        subject = opening.subject_of(begun, covered)
+        session.run(copying.make_clone(subject.clone, covered.table))
+        session.run(capture.make_journal(subject))
+        session.run(copying.copy_rows(subject))
+        session.run(words.drop_tables([subject.journal]))
         done.append(covered.number)
         if len(done) == len(begun.tables):
             plain_capture(begun, desk, session)
@@ -70,9 +74,9 @@ def _copy_first() -> None:
 
 MUTANTS: dict[str, Callable[[], None]] = {
     "the copy comes before the capture": _copy_first,
-    "deletes are not replayed": text(replaying, "replay", "r.op = 'D'", "r.op = 'no'"),
-    "inserts are not replayed": text(replaying, "replay", "r.op = 'I'", "r.op = 'no'"),
-    "updates are not replayed": text(replaying, "replay", "r.op = 'U'", "r.op = 'no'"),
+    "deletes are not replayed": text(replaying, "replay", ".op = 'D'", ".op = 'no'"),
+    "inserts are not replayed": text(replaying, "replay", ".op = 'I'", ".op = 'no'"),
+    "updates are not replayed": text(replaying, "replay", ".op = 'U'", ".op = 'no'"),
     "the first writer wins": text(replaying, "replay", "ORDER BY seq", "ORDER BY seq DESC"),
     "the whole row is put back": text(
         capture, "make_trigger", "<=> BINARY NEW.`owner`", "<=> CONCAT('x', NEW.`owner`)"

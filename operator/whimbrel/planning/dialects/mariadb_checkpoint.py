@@ -12,13 +12,15 @@ from typing import Final
 from whimbrel.planning.dialects.mariadb import HAS_NAME, quote_identifier
 
 # What a session of ours is while it captures, copies, replays and exchanges. Whoever copies reads
-# without locks, and what does not fit is an error.
+# without locks, and what does not fit is an error. Triggers run without the roles of their account,
+# so what it may do by a role alone has to fail here and not in the application.
 PIN: Final = (
+    "SET ROLE NONE",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION',"
-    " time_zone = '+00:00', foreign_key_checks = 1,"
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION,"
+    "ALLOW_INVALID_DATES', time_zone = '+00:00', foreign_key_checks = 1,"
     " unique_checks = 1, check_constraint_checks = 1, sql_safe_updates = 0,"
-    " sql_select_limit = DEFAULT, group_concat_max_len = 1048576",
+    " sql_select_limit = DEFAULT, group_concat_max_len = 1048576, innodb_lock_wait_timeout = 5",
 )
 EVENTS: Final = ("INSERT", "UPDATE", "DELETE")
 
@@ -170,6 +172,15 @@ class Column:
         """Return its name, quoted."""
         return quote_identifier(self.name)
 
+    def taken(self, row: str) -> str:
+        """Return a row's value as a journal keeps it."""
+        value = f"{row}.{self.quoted}"
+        if self.type != "timestamp":
+            return value
+        # The zero of a lenient application, of which UNIX_TIMESTAMP knows nothing.
+        is_zero = f"CAST({value} AS CHAR) LIKE '0000-00-00%'"
+        return f"IF({is_zero}, 0, UNIX_TIMESTAMP({value}))"
+
     @property
     def is_text(self) -> bool:
         """Tell whether it has characters."""
@@ -239,53 +250,6 @@ def clash(names: Iterable[str]) -> str:
     return next((name for name in names if _NO_NAME.search(name)), "")
 
 
-def make_clone(clone: str, table: str) -> str:
-    """Return the statement that makes an empty copy with indexes, defaults and checks."""
-    return f"CREATE TABLE {quote_identifier(clone)} LIKE {quote_identifier(table)}"
-
-
-def copy_rows(subject: Subject) -> str:
-    """Return the statement that copies all rows, without a lock on any."""
-    listed = ", ".join(each.quoted for each in subject.columns)
-    return (
-        f"INSERT INTO {quote_identifier(subject.clone)} ({listed}) SELECT {listed}"
-        f" FROM {quote_identifier(subject.table)}"
-    )
-
-
-def differing(subject: Subject) -> str:
-    """Return the question in how many rows a copy and its table differ.
-
-    Rows that the application has written meanwhile are left out: the replay makes them equal.
-    """
-    equal = (_equal(f"a.{each.quoted}", f"b.{each.quoted}") for each in subject.columns)
-    joined = " AND ".join(f"a.{each.quoted} = b.{each.quoted}" for each in subject.key)
-    a, b = quote_identifier(subject.table), quote_identifier(subject.clone)
-    unwritten, first = _unwritten(subject), subject.key[0].quoted
-    return (
-        f"SELECT (SELECT COUNT(*) FROM {a} a LEFT JOIN {b} b ON {joined}"
-        f" WHERE (b.{first} IS NULL OR NOT ({' AND '.join(equal)})){unwritten})"
-        f" + (SELECT COUNT(*) FROM {b} a WHERE NOT EXISTS"
-        f" (SELECT 1 FROM {a} b WHERE {joined}){unwritten})"
-    )
-
-
-def _unwritten(subject: Subject) -> str:
-    parts = []
-    for letter in "ok":
-        same = " AND ".join(
-            f"j.{letter}{place} = a.{each.quoted}"
-            for place, each in enumerate(subject.key, start=1)
-        )
-        journal = quote_identifier(subject.journal)
-        parts.append(f" AND NOT EXISTS (SELECT 1 FROM {journal} j WHERE {same})")
-    return "".join(parts)
-
-
-def _equal(left: str, right: str) -> str:
-    return f"({left} <=> {right} AND BINARY {left} <=> BINARY {right})"
-
-
 def checksum(table: str) -> str:
     """Return the question for a number that tells the content of a table."""
     return f"CHECKSUM TABLE {quote_identifier(table)} EXTENDED"
@@ -334,6 +298,11 @@ def hold(table: str) -> str:
     return f"LOCK TABLES {quote_identifier(table)} WRITE"
 
 
+# Of who has to wait while others look for a gap, and holds nothing: ours are ended when idle.
+STAY: Final = "SET SESSION wait_timeout = 300"
+# Around `hold`: then it also waits for transactions that have left their session (XA PREPARE).
+STRICTLY: Final = "SET SESSION autocommit = 0, innodb_lock_wait_timeout = 0"
+NOT_STRICTLY: Final = "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 5"
 GIVE_BACK: Final = "UNLOCK TABLES"
 
 

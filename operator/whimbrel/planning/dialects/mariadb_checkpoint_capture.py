@@ -33,11 +33,15 @@ class Limits:
     Attributes:
         login: Of the migration: what it writes is none of the application's.
         until: Time in UTC, as text.
+        until_second: The same, in seconds since 1970: `SET timestamp` changes what
+            `UTC_TIMESTAMP()` says, and no change of clocks is seen by it; with `SYSDATE()` it is
+            the other way round.
         most: Bytes of the journal.
     """
 
     login: str
     until: str
+    until_second: int
     most: int
 
 
@@ -74,7 +78,8 @@ def make_trigger(subject: Subject, event: str, limits: Limits) -> str:
         f"AFTER {event} ON {quote_identifier(subject.table)} FOR EACH ROW",
         "BEGIN",
         *declared,
-        f"IF {_LOGIN} <> {_text(limits.login)} AND UTC_TIMESTAMP() < {_text(limits.until)} THEN",
+        f"IF {_LOGIN} <> {_text(limits.login)} AND (UTC_TIMESTAMP() < {_text(limits.until)}",
+        f"OR UNIX_TIMESTAMP(SYSDATE()) < {limits.until_second:d}) THEN",
         "BEGIN",
         # Whatever else is wrong: the row says that a write is missing, and no restore is proven.
         f"DECLARE EXIT HANDLER FOR SQLEXCEPTION INSERT INTO {journal} (op) VALUES ('?');",
@@ -101,7 +106,7 @@ def _row(subject: Subject, event: str) -> tuple[list[str], list[str]]:
     for place, column in enumerate(subject.key, start=1):
         for letter, row in (("o", "OLD"), ("k", "NEW")):
             if row != _ABSENT.get(event):
-                given[f"{letter}{place}"] = f"{row}.{column.quoted}"
+                given[f"{letter}{place}"] = column.taken(row)
     if event != "DELETE":
         for place, column in enumerate(subject.columns, start=1):
             declared.append(f"DECLARE n{place} {column.variable} DEFAULT NULL;")
@@ -119,12 +124,12 @@ def _column(place: int, column: Column, event: str) -> list[str]:
     """Return the block that takes one column's value, where there is one and it fits."""
     new, old = f"NEW.{column.quoted}", f"OLD.{column.quoted}"
     take = [
-        f"SET n{place} = {_taken(column, new)};",
-        f"IF NOT ({_same(column, f'n{place}', new)}) THEN SIGNAL SQLSTATE '45000'; END IF;",
+        f"SET n{place} = {column.taken('NEW')};",
+        f"IF NOT ({_same(column, f'n{place}')}) THEN SIGNAL SQLSTATE '45000'; END IF;",
         f"SET c{place} = 1;",
     ]
     if event == "UPDATE":
-        changed = f"NOT ({_taken(column, old)} <=> {_taken(column, new)}"
+        changed = f"NOT ({column.taken('OLD')} <=> {column.taken('NEW')}"
         take = [f"IF {changed} AND BINARY {old} <=> BINARY {new}) THEN", *take, "END IF;"]
     told = f"JSON_SET(COALESCE(bad, '{{}}'), '$.c{place}', CONVERT({new} USING utf8mb4))"
     return [
@@ -136,15 +141,12 @@ def _column(place: int, column: Column, event: str) -> list[str]:
     ]
 
 
-def _taken(column: Column, value: str) -> str:
-    return f"UNIX_TIMESTAMP({value})" if column.type == "timestamp" else value
-
-
-def _same(column: Column, kept: str, value: str) -> str:
+def _same(column: Column, kept: str) -> str:
     """Return the condition that nothing was lost on the way into the variable."""
+    value = column.taken("NEW")
     if column.is_text:
         return f"BINARY CONVERT({kept} USING utf8mb4) <=> BINARY CONVERT({value} USING utf8mb4)"
-    return f"{kept} <=> {_taken(column, value)}"
+    return f"{kept} <=> {value}"
 
 
 def _bounded(journal: str, most: int) -> list[str]:
@@ -161,7 +163,8 @@ def _bounded(journal: str, most: int) -> list[str]:
     return [
         f"IF LAST_INSERT_ID() > {FULL} THEN",
         f"DELETE FROM {quoted} WHERE seq = LAST_INSERT_ID();",
-        f"ELSEIF LAST_INSERT_ID() MOD {_LOOK_AT_SIZE} = 0 AND {size} >= {most:d} THEN",
+        f"ELSEIF LAST_INSERT_ID() MOD {_LOOK_AT_SIZE} < @@auto_increment_increment",
+        f"AND {size} >= {most:d} THEN",
         f"INSERT INTO {quoted} (seq, op, done) VALUES ({FULL} + LAST_INSERT_ID(), 'F', 9);",
         "END IF;",
     ]

@@ -16,6 +16,8 @@ NO_PLACE: Final = "DoesNotFit"  # a value that no column of before can hold
 NO_COLUMN: Final = "UnknownColumn"  # a value in a column that only the new shape has
 NO_ROW: Final = "MigrationRow"  # a change of a row that the migration made
 
+_ROW: Final = "`whimbrel row`"  # of the loop; a column of this name could not be set
+
 
 def replay(subject: Subject, most: int) -> str:
     """Return the statement that carries out the next rows of a journal, in one transaction."""
@@ -25,24 +27,24 @@ def replay(subject: Subject, most: int) -> str:
     stranger = _conflict(subject, "o", NO_ROW, "''", _changed(subject.columns))
     lines = [
         "BEGIN NOT ATOMIC",
-        f"FOR r IN (SELECT * FROM {journal} WHERE done = 0 ORDER BY seq LIMIT {most:d}) DO",
-        "IF r.op = 'D' THEN",
+        f"FOR {_ROW} IN (SELECT * FROM {journal} WHERE done = 0 ORDER BY seq LIMIT {most:d}) DO",
+        f"IF {_ROW}.op = 'D' THEN",
         f"DELETE FROM {clone} WHERE {old};",
-        "ELSEIF r.op = 'I' THEN",
+        f"ELSEIF {_ROW}.op = 'I' THEN",
         f"DELETE FROM {clone} WHERE {new};",
         f"INSERT INTO {clone} ({', '.join(each.quoted for each in subject.columns)})",
         f"VALUES ({', '.join(_inserted(place, each) for place, each in places)});",
-        "ELSEIF r.op = 'U' THEN",
+        f"ELSEIF {_ROW}.op = 'U' THEN",
         f"IF EXISTS (SELECT 1 FROM {clone} WHERE {old}) THEN",
         f"UPDATE {clone} SET {', '.join(_updated(place, each) for place, each in places)}",
         f"WHERE {old};",
         f"ELSE {stranger}",
         "END IF;",
         "END IF;",
-        "IF r.bad IS NOT NULL THEN",
+        f"IF {_ROW}.bad IS NOT NULL THEN",
         *(_bad(subject, place, each) for place, each in places),
         "END IF;",
-        f"UPDATE {journal} SET done = 1 WHERE seq = r.seq;",
+        f"UPDATE {journal} SET done = 1 WHERE seq = {_ROW}.seq;",
         "END FOR;",
         "END",
     ]
@@ -51,24 +53,25 @@ def replay(subject: Subject, most: int) -> str:
 
 def _where(subject: Subject, letter: str) -> str:
     return " AND ".join(
-        f"{each.quoted} = r.{letter}{place}" for place, each in enumerate(subject.key, start=1)
+        f"{each.quoted} = {_kept(letter, place, each)}"
+        for place, each in enumerate(subject.key, start=1)
     )
 
 
 def _inserted(place: int, column: Column) -> str:
     default = "NULL" if column.is_needed else f"DEFAULT({column.quoted})"
-    return f"IF(r.c{place}, {_kept(place, column)}, {default})"
+    return f"IF({_ROW}.c{place}, {_kept('n', place, column)}, {default})"
 
 
 def _updated(place: int, column: Column) -> str:
-    return f"{column.quoted} = IF(r.c{place}, {_kept(place, column)}, {column.quoted})"
+    return f"{column.quoted} = IF({_ROW}.c{place}, {_kept('n', place, column)}, {column.quoted})"
 
 
-def _kept(place: int, column: Column) -> str:
+def _kept(letter: str, place: int, column: Column) -> str:
+    value = f"{_ROW}.{letter}{place}"
     if column.type != "timestamp":
-        return f"r.n{place}"
-    zero = "'0000-00-00 00:00:00'"
-    return f"IF(r.n{place} = 0, {zero}, FROM_UNIXTIME(r.n{place}))"
+        return value
+    return f"IF({value} = 0, '0000-00-00 00:00:00', FROM_UNIXTIME({value}))"
 
 
 def _text(value: str) -> str:
@@ -84,7 +87,7 @@ def _shown(column: Column, value: str) -> str:
 
 def _key(subject: Subject, letter: str) -> str:
     parts = (
-        f"{_text(each.name)}, {_shown(each, f'r.{letter}{place}')}"
+        f"{_text(each.name)}, {_shown(each, _kept(letter, place, each))}"
         for place, each in enumerate(subject.key, start=1)
     )
     return f"JSON_OBJECT({', '.join(parts)})"
@@ -93,7 +96,7 @@ def _key(subject: Subject, letter: str) -> str:
 def _changed(columns: Sequence[Column]) -> str:
     """Return what a write changed, as text; what it did not change is NULL."""
     parts = (
-        f"{_text(each.name)}, IF(r.c{place}, {_shown(each, f'r.n{place}')}, NULL)"
+        f"{_text(each.name)}, IF({_ROW}.c{place}, {_shown(each, _kept('n', place, each))}, NULL)"
         for place, each in enumerate(columns, start=1)
     )
     return f"JSON_OBJECT({', '.join(parts)})"
@@ -109,9 +112,9 @@ def _conflict(subject: Subject, letter: str, kind: str, column: str, value: str)
 
 
 def _bad(subject: Subject, place: int, column: Column) -> str:
-    value = f"JSON_VALUE(r.bad, '$.c{place}')"
+    value = f"JSON_VALUE({_ROW}.bad, '$.c{place}')"
     insert = _conflict(subject, "k", NO_PLACE, _text(column.name), value)
-    return f"IF JSON_EXISTS(r.bad, '$.c{place}') THEN {insert} END IF;"
+    return f"IF JSON_EXISTS({_ROW}.bad, '$.c{place}') THEN {insert} END IF;"
 
 
 def waiting(journal: str) -> str:
@@ -133,7 +136,7 @@ def unmapped(subject: Subject, table: str, column: str, *, has_default: bool) ->
     value = f"l.{quote_identifier(column)}"
     default = f" AND NOT ({value} <=> DEFAULT({value}))" if has_default else ""
     key = list(enumerate(subject.key, start=1))
-    same = " AND ".join(f"j.k{place} = l.{each.quoted}" for place, each in key)
+    same = " AND ".join(f"j.k{place} = {each.taken('l')}" for place, each in key)
     parts = (f"{_text(each.name)}, {_shown(each, f'l.{each.quoted}')}" for _, each in key)
     return (
         f"SELECT {_text(subject.checkpoint)}, {subject.number}, JSON_OBJECT({', '.join(parts)}),"

@@ -19,7 +19,7 @@ from whimbrel.planning.dialects import mariadb_checkpoint as words
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import Names
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.mariadb.hand import alone_with, hand
+from whimbrel.runner.checkpoint.mariadb.hand import hand, hold
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import sorted_error
@@ -49,8 +49,9 @@ def held(tables: list[str], desk: Desk) -> Iterator[dict[str, Session]]:
 
 def _all_held(sessions: dict[str, Session], desk: Desk) -> bool:
     try:
-        for table, session in sessions.items():
-            alone_with(session, words.hold(table), desk)
+        for number, (table, session) in enumerate(sessions.items()):
+            # Who looks for a gap in one table must not keep another one meanwhile.
+            hold(session, table, desk, **({"gentle": 0.0} if number else {}))
     except SERVER_ERRORS as error:
         for session in sessions.values():
             session.run(words.GIVE_BACK)

@@ -33,7 +33,20 @@ def pin(session: Session) -> None:
         session.run(statement)
 
 
-def alone_with(session: Session, statement: str, desk: Desk) -> None:
+def hold(session: Session, table: str, desk: Desk, *, gentle: float = _GENTLE) -> None:
+    """Keep everybody away from a table, once no transaction that used it is open.
+
+    Raises:
+        ServerError: `Trouble.LOCK`: it was not to be had.
+    """
+    session.run(words.STRICTLY)
+    try:
+        alone_with(session, words.hold(table), desk, gentle=gentle)
+    finally:
+        session.run(words.NOT_STRICTLY)
+
+
+def alone_with(session: Session, statement: str, desk: Desk, *, gentle: float = _GENTLE) -> None:
     """Run a statement that needs a table for itself, in a gap that others leave if there is one.
 
     Whoever waits for a table stands in the way of all who come later, and the server ends
@@ -42,7 +55,7 @@ def alone_with(session: Session, statement: str, desk: Desk) -> None:
     Raises:
         ServerError: `Trouble.LOCK`: it was not to be had.
     """
-    end = time.monotonic() + _GENTLE
+    end = time.monotonic() + gentle
     session.run(words.wait_at_most(0))
     while time.monotonic() < end and not desk.stopping.is_set():
         try:

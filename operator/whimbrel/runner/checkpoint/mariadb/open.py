@@ -7,6 +7,7 @@ from whimbrel.model.errors import FailedError, RefusedError, TransientError
 from whimbrel.planning.dialects import (
     mariadb_checkpoint as words,
     mariadb_checkpoint_capture as capture,
+    mariadb_checkpoint_copy as copying,
 )
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import EVENTS
@@ -21,7 +22,7 @@ from whimbrel.runner.checkpoint.manifest import (
     words_of,
 )
 from whimbrel.runner.checkpoint.mariadb.discard import discard
-from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, alone_with, first, hand
+from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, first, hand, hold
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.mariadb.tables import Table, find_closure, subject_of
 from whimbrel.runner.checkpoint.mariadb.watch import expect_login, read_triggers
@@ -74,7 +75,10 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
         discard(begun, desk)
         raise
     except SERVER_ERRORS as error:
-        raise sorted_error(error, "opening the checkpoint") from error
+        failed = sorted_error(error, "opening the checkpoint")
+        if isinstance(failed, FailedError):
+            discard(begun, desk)
+        raise failed from error
     return ready_checkpoint(begun, desk)
 
 
@@ -102,7 +106,8 @@ def _begin(wanted: Wanted, desk: Desk, tables: tuple[Table, ...]) -> Checkpoint:
 def _capture(begun: Checkpoint, desk: Desk, session: Session) -> None:
     """Make journals and triggers: from then on no write of an application is missed."""
     until = begun.kept_until.strftime("%Y-%m-%d %H:%M:%S")
-    limits = capture.Limits(begun.login, until, begun.max_journal // len(begun.tables))
+    second, most = int(begun.kept_until.timestamp()), begun.max_journal // len(begun.tables)
+    limits = capture.Limits(begun.login, until, second, most)
     for covered in begun.tables:
         subject = subject_of(begun, covered)
         _run(session, capture.make_journal(subject), covered)
@@ -119,7 +124,7 @@ def _attach(
     One that is there before the others would tell of a row's beginning and not of what followed.
     """
     names = names_of(desk.ledger.schema, checkpoint)
-    alone_with(session, words.hold(covered.table), desk)
+    hold(session, covered.table, desk)
     session.run(words.wait_at_most(PATIENT))
     try:
         for statement in statements:
@@ -164,12 +169,16 @@ def _copy(begun: Checkpoint, covered: Covered, desk: Desk, session: Session) -> 
         raise TransientError("Stopped", "told to stop while the checkpoint was taken")
     desk.tell(f"checkpoint: copying {covered}")
     subject = subject_of(begun, covered)
-    _run(session, words.make_clone(subject.clone, covered.table), covered)
-    session.run(words.copy_rows(subject))
+    _run(session, copying.make_clone(subject.clone, covered.table), covered)
+    with session.transaction():
+        session.run(copying.pass_over(subject, seen=False))
+    session.run(copying.copy_rows(subject))
+    with session.transaction():
+        session.run(copying.pass_over(subject, seen=True))
     session.run(words.ONE_MOMENT)
     with session.transaction():
         session.run(words.SNAPSHOT)
-        ((wrong,),) = own(session, words.differing(subject))
+        ((wrong,),) = own(session, copying.differing(subject))
     if wrong:
         raise FailedError(
             "CopyDiffers",

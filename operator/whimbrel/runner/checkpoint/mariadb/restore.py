@@ -109,6 +109,7 @@ def _exchange(
     """Hold the tables, replay the rest, look at everything again, and exchange them."""
     names = names_of(checkpoint.schema, checkpoint.id)
     tables = [name for name in live.values() if name is not None]
+    session.run(words.STAY)
     with held(tables, desk) as sessions:
         start = time.monotonic()
         catch_up(checkpoint, desk, session, until=0)

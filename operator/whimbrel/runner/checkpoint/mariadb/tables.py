@@ -13,6 +13,8 @@ from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
+_MOST_COLUMNS: Final = 500  # InnoDB: 1017 in one table
+
 
 @dataclass(frozen=True)
 class Table:
@@ -208,6 +210,12 @@ def has_triggers(table: Table) -> None:
         raise _refused(table, f"it has the trigger {name}")
 
 
+def has_too_many_columns(table: Table) -> None:
+    """Refuse what a journal has no room for: it has two columns for each."""
+    if len(table.columns) + len(table.key) > _MOST_COLUMNS:
+        raise _refused(table, f"it has too many columns (at most {_MOST_COLUMNS} with its key)")
+
+
 def has_odd_parts(table: Table) -> None:
     """Refuse what we have not proven: types, indexes and names."""
     for name, kind in table.odd_indexes[:1]:
@@ -230,5 +238,6 @@ _REFUSALS: Final[tuple[Callable[[Table], None], ...]] = (
     has_no_key,
     has_foreign_keys,
     has_triggers,
+    has_too_many_columns,
     has_odd_parts,
 )
