@@ -157,7 +157,8 @@ def _begin(
             zip(closure.tables, manifests, strict=True), start=1
         ):
             _cover(wanted, desk, number, table, manifest)
-        role = make_capture(desk.session, names, wanted.max_journal)
+        oids = [each.oid for each in closure.tables]
+        role = make_capture(desk.session, names, wanted.max_journal, oids)
         ledger.rows(words.SET_CAPTURE_ROLE, wanted.id, role)
         begun = read_checkpoint(ledger, wanted.id)
     if begun is None:

@@ -2,16 +2,17 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.planning.checkpoint.facts import by_name
+from whimbrel.planning.checkpoint.facts import Facts, by_name
 from whimbrel.planning.dialects import postgresql_replay as words
 from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.planning.dialects.postgresql_capture import HAS_IMAGES
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
-from whimbrel.planning.dialects.postgresql_journal import count_journal
+from whimbrel.planning.dialects.postgresql_journal import count_journal, take_journal
 from whimbrel.planning.dialects.postgresql_references import Reference
 from whimbrel.planning.dialects.postgresql_replay import Replayed
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
@@ -70,7 +71,9 @@ class Progress:
 
 def begin_replay(checkpoint: Checkpoint, desk: Desk) -> Progress:
     """Return where a replay begins, or goes on."""
-    tables = tuple(_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
+    ((has_images,),) = own(desk.session, HAS_IMAGES, checkpoint.names.journal)
+    found = (_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
+    tables = tuple(replace(each, has_images=has_images) for each in found)
     return Progress(tables, references(checkpoint, tables), checkpoint.snapshot)
 
 
@@ -79,6 +82,9 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
     now = by_name(describe_again(session, *found[0])["columns"]) if found else {}
     then = covered.manifest["columns"]
     same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
+    renamed = tuple(
+        (each.new, each.old) for each in checkpoint.mappings if each.table == str(covered)
+    )
     gone = lost_sequences(covered, session)
     lost = {each["column"] for each in covered.manifest["sequences"] if each["oid"] in gone}
     return Replayed(
@@ -90,14 +96,22 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
         clone=covered.clone,
         key=covered.key,
         columns=tuple(then),
-        renamed=tuple(
-            (each.new, each.old) for each in checkpoint.mappings if each.table == str(covered)
-        ),
+        renamed=renamed,
         live=quote_name(*found[0]) if found and same.issuperset(covered.key) else "",
         same=frozenset(same),
         # The default of one whose sequence is gone too cannot be had.
         missing=frozenset({each["name"] for each in then} - now.keys() - lost),
+        unlike=frozenset(_unlike(then, now | {o: now[n] for n, o in renamed if n in now})),
     )
+
+
+def _unlike(then: Iterable[Facts], now: Mapping[str, Facts]) -> Iterator[str]:
+    """Yield the columns that have another type now; the text of a json is one of a jsonb too."""
+    for each in then:
+        found = now.get(each["name"], each)
+        is_json = each["base"] in words.JSON and found["base"] in words.JSON
+        if found["type"] != each["type"] and not is_json:
+            yield each["name"]
 
 
 def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
@@ -234,7 +248,7 @@ def _replay_table(session: Session, table: Replayed, progress: Progress) -> list
 
 def _take(session: Session, table: Replayed, progress: Progress) -> None:
     try:
-        own(session, words.take_journal(table), progress.snapshot, progress.above)
+        own(session, take_journal(table), progress.snapshot, progress.above)
     except SERVER_ERRORS as error:
         if not _is_of_row(error):
             raise

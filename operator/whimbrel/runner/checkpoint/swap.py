@@ -179,8 +179,9 @@ def _exchange(
         for each in sides:
             transplant.describe_planned(session, *place_of(each.clone))  # plans it
         begin_round(session, progress)
-        own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
-        session.run(lock(tables))
+        if tables:  # else the migration has dropped them all
+            own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
+            session.run(lock(tables))
         locked = time.monotonic()
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
