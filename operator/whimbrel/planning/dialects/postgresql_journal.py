@@ -55,7 +55,7 @@ def _take_images(table: Replayed, rows: str) -> str:
         f"SELECT j.place, j.op, j.image, f.olds, f.news, {', '.join(_key_of(table, 'o'))}, {new}"
         f" FROM ({rows}) j"
         " CROSS JOIN LATERAL (SELECT ARRAY(SELECT json_object_keys(j.image)) AS names,"
-        f" {_fields('j.old')} AS olds, {_fields('j.new')} AS news) f"
+        f" {_fields('j.old')} AS olds, {_fields('j.new')} AS news OFFSET 0) f"
         f" CROSS JOIN LATERAL json_to_record(j.image) AS w ({_key_record(table)})"
         f" CROSS JOIN LATERAL (SELECT {', '.join(before)} WHERE j.op = 'U'"
         f" UNION ALL SELECT w.* WHERE j.op <> 'U') AS o ({_key_names(table)})"

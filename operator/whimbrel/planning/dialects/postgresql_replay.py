@@ -26,6 +26,10 @@ READ_SNAPSHOT: Final = (
     "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
     " pg_current_xact_id()::text::bigint"
 )
+# Around rows that the old shape may refuse.
+SAVEPOINT: Final = "SAVEPOINT whimbrel_rows"
+RELEASE: Final = "RELEASE SAVEPOINT whimbrel_rows"
+ROLLBACK_TO: Final = f"ROLLBACK TO SAVEPOINT whimbrel_rows; {RELEASE}"
 JSON: Final = ("json", "jsonb")
 
 
