@@ -8,6 +8,7 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoi
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.runs import read_run, same_object
 
+OVER = "its time is over"
 _RESTORABLE = frozenset({State.READY, State.RESTORING})
 
 
@@ -19,7 +20,7 @@ def why_not(checkpoint: Checkpoint) -> str:
         return "it was restored; what stood in its place is kept beside it"
     if checkpoint.state not in _RESTORABLE:
         return f"it is {checkpoint.state}"
-    return "its time is over" if checkpoint.is_expired else ""
+    return OVER if checkpoint.is_expired else ""
 
 
 def as_status(checkpoint: Checkpoint) -> CheckpointStatus:
@@ -40,6 +41,13 @@ def checkpoint_status(ledger: Ledger, checkpoint: str) -> CheckpointStatus | Non
     """Return what is shown of the checkpoint with an id; None where there never was one."""
     found = read_checkpoint(ledger, checkpoint)
     return as_status(found) if found else None
+
+
+def unprovable(ledger: Ledger, order: Order) -> str:
+    """Return what to add where nothing is done and the last run's checkpoint is worth nothing."""
+    found = kept_for(ledger, order)
+    is_told = found is not None and found.state == State.READY and found.reason not in {"", OVER}
+    return f"; the last run cannot be restored: {found.reason}" if found and is_told else ""
 
 
 def kept_for(ledger: Ledger, order: Order) -> CheckpointStatus | None:
