@@ -34,7 +34,8 @@ NEEDS_SETTINGS: Final = """
 WITH RECURSIVE used (id, is_text) AS (
     SELECT a.atttypid, EXISTS (SELECT FROM pg_catalog.pg_index i
         WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY (i.indkey))
-    FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+    FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
     UNION
     SELECT next.id, used.is_text OR t.typtype <> 'd' FROM used
     JOIN pg_catalog.pg_type t ON t.oid = used.id
