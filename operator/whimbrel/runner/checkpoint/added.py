@@ -7,7 +7,7 @@ from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.checkpoint.removal import DEPENDENT, DROPPABLE, MOVABLE, drop, move
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_identities
-from whimbrel.runner.checkpoint.before import read_before, write_before
+from whimbrel.runner.checkpoint.before import read_before, restored_names, write_before
 from whimbrel.runner.checkpoint.manifest import Checkpoint, short_id
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import read_applied, read_tool_runs
@@ -37,8 +37,13 @@ def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, .
     before = read_before(ledger, checkpoint.id)
     new = {name for name, kinds in (before.changed or {}).items() if not kinds} if before else set()
     found |= {each for each in now if ".".join(filter(None, (each.schema, each.name))) in new}
-    order = list(DROPPABLE)
-    there = [each for each in found if each in now and each.kind in order]
+    order, ours = list(DROPPABLE), restored_names(checkpoint)
+    there = [
+        each
+        for each in found
+        # What has taken the name of a view is gone with the exchange, and the view is there again.
+        if each in now and each.kind in order and f"{each.schema}.{each.name}" not in ours
+    ]
     return tuple(sorted(there, key=lambda each: (order.index(each.kind), each)))
 
 

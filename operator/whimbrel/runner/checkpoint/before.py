@@ -94,7 +94,12 @@ def _labels(ledger: Ledger, checkpoint: Checkpoint) -> set[str]:
     """Return the relations that a restore brings back, under their names of then and of now."""
     oids = [each.oid for each in checkpoint.tables]
     found = own(ledger.session, words.READ_NAMES, oids)
-    labels = {f"{schema}.{name}" for schema, name in found}
+    return {f"{schema}.{name}" for schema, name in found} | restored_names(checkpoint)
+
+
+def restored_names(checkpoint: Checkpoint) -> set[str]:
+    """Return the relations that a restore brings back, under their names of then."""
+    labels: set[str] = set()
     for each in checkpoint.tables:
         labels.add(str(each))
         for view in each.manifest["views"]:
