@@ -31,6 +31,9 @@ RELEASE_MOST = 2_200
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
 CHECKPOINT_MOST = 3_900
+# docs/adr/0010: its engine on MariaDB: a folder of that name in it, and statements of that name.
+MARIADB_CHECKPOINT = ("mariadb", "mariadb_checkpoint")
+MARIADB_CHECKPOINT_MOST = 1_600
 # docs/adr/0004: what has one name in these folders has a budget of its own.
 TOOL_FOLDERS = {("planning", "tools"), ("runner", "wrappers")}
 TOOL_MOST = 350
@@ -113,7 +116,9 @@ def too_large(modules: list[Module], scripts: list[Path]) -> Iterator[str]:
     yield from _over("code of the release", _code(release), RELEASE_MOST)
     checkpoint = [module for module in modules if is_of_checkpoint(module.path)]
     yield from _over("code of the checkpoint", _code(checkpoint), CHECKPOINT_MOST)
-    families = [*tools, *dialects, *release, *checkpoint]
+    engine = [module for module in modules if is_of_mariadb_checkpoint(module.path)]
+    yield from _over("code of checkpoints on MariaDB", _code(engine), MARIADB_CHECKPOINT_MOST)
+    families = [*tools, *dialects, *release, *checkpoint, *engine]
     for layer, most in LAYERS_MOST.items():
         mine = [each for each in modules if layer in each.path.parts and each not in families]
         yield from _over(f"code of {layer}", _code(mine), most)
@@ -141,12 +146,20 @@ def is_of_tools(path: Path) -> bool:
 
 def is_of_checkpoint(path: Path) -> bool:
     """Tell whether a file is about checkpoints alone."""
-    return CHECKPOINT in {*path.parts[:-1], path.stem}
+    named = CHECKPOINT in {*path.parts[:-1], path.stem}
+    return named and not is_of_mariadb_checkpoint(path)
+
+
+def is_of_mariadb_checkpoint(path: Path) -> bool:
+    """Tell whether a file is about checkpoints on MariaDB alone."""
+    folder, beginning = MARIADB_CHECKPOINT
+    is_engine = {CHECKPOINT, folder} <= set(path.parts[:-1])
+    return is_engine or path.stem.startswith(beginning)
 
 
 def dialect_of(path: Path) -> str:
     """Return the kind of server that a file is about, or ""."""
-    if path.parts[-3:-1] not in DIALECT_FOLDERS:
+    if path.parts[-3:-1] not in DIALECT_FOLDERS or is_of_mariadb_checkpoint(path):
         return ""
     return next((name for name in DIALECTS if path.stem.split("_")[0] == name), "")
 

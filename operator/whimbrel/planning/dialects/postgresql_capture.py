@@ -29,13 +29,15 @@ _SOMETIMES: Final = (
 )
 # Whether a column of tables ($1), or a part of one, is of a type whose text depends on settings of
 # the session; any that we do not know might. JSON writes dates its own way, where they are no part
-# of another value.
+# of another value; those of a key before a change are read from the row's text.
 NEEDS_SETTINGS: Final = """
-WITH RECURSIVE used (id, is_part) AS (
-    SELECT a.atttypid, false FROM pg_catalog.pg_attribute a
+WITH RECURSIVE used (id, is_text) AS (
+    SELECT a.atttypid, EXISTS (SELECT FROM pg_catalog.pg_index i
+        WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY (i.indkey))
+    FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
     UNION
-    SELECT next.id, used.is_part OR t.typtype <> 'd' FROM used
+    SELECT next.id, used.is_text OR t.typtype <> 'd' FROM used
     JOIN pg_catalog.pg_type t ON t.oid = used.id
     CROSS JOIN LATERAL (
         SELECT t.typelem WHERE t.typcategory = 'A'
@@ -48,7 +50,7 @@ SELECT EXISTS (SELECT FROM used JOIN pg_catalog.pg_type t ON t.oid = used.id
     AND t.oid <> ALL (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'oid', 'text', 'varchar',
         'bpchar', 'name', '"char"', 'uuid', 'json', 'jsonb', 'inet', 'cidr', 'macaddr', 'time',
         'tsvector', 'bit', 'varbit', 'bytea']::regtype[])
-    AND (used.is_part OR t.oid <> ALL (ARRAY['date', 'timestamp', 'timestamptz']::regtype[])))
+    AND (used.is_text OR t.oid <> ALL (ARRAY['date', 'timestamp', 'timestamptz']::regtype[])))
 """
 
 FIND_TOAST: Final = (
