@@ -82,7 +82,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
         capture, "make_trigger", "<=> BINARY NEW.`owner`", "<=> CONCAT('x', NEW.`owner`)"
     ),
     "the migration is taken for the application": text(
-        capture, "make_trigger", "END)) <> '", "END)) <> 'x"
+        capture, "make_trigger", "(USER()))) <> '", "(USER()))) <> 'x"
     ),
     "nobody holds the tables": _nobody_waits,
     "the last replay is left out": _not_last,
