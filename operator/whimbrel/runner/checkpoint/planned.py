@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Final
 
+from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
@@ -14,15 +15,19 @@ from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bookkeeping import find_table
 from whimbrel.runner.checkpoint.closure import find_closure
+from whimbrel.runner.checkpoint.dump.planned import Choice, with_dump
 from whimbrel.runner.kept_table import find_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
+from whimbrel.runner.surroundings import Surroundings
 
 _ENGINE: Final = "postgresql"  # the only dialect that has one yet
 
 
-def planned(ledger: Ledger, order: Order, facts: Facts, source: Source) -> RunnerPlan:
+def planned(
+    ledger: Ledger, order: Order, facts: Facts, source: Source, place: Surroundings
+) -> RunnerPlan:
     """Return what leads to `spec.migrations.to`, after the checkpoint that the spec asks for.
 
     Raises:
@@ -39,6 +44,19 @@ def planned(ledger: Ledger, order: Order, facts: Facts, source: Source) -> Runne
             f"a checkpoint needs PostgreSQL, and this is {session.dialect.title}: leave "
             "spec.checkpoint out (and strategy Checkpoint), and the way back is that of the tool",
         )
+
+    def copied() -> RunnerPlan:
+        return _copied(plan, asked, ledger, order, facts)
+
+    if asked.dump is None:
+        return copied()
+    return with_dump(Choice(asked, plan, ledger, order, place), copied)
+
+
+def _copied(
+    plan: RunnerPlan, asked: CheckpointOptions, ledger: Ledger, order: Order, facts: Facts
+) -> RunnerPlan:
+    session = ledger.session
     names = _names(session, facts)
     anew = not facts.applied and not facts.revisions
     told = wanted(asked, plan, names, _books(session, order), anew=anew)

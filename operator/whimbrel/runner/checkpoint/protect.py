@@ -11,6 +11,7 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
+from whimbrel.runner.checkpoint.dump.make import dump_first, freeze_new_tables
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
 from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
 from whimbrel.runner.checkpoint.quota import Quota
@@ -19,13 +20,11 @@ from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.facts import revision_of
 
 
-def _expect_nothing() -> None:
-    pass
-
-
 @contextmanager
 def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
-    """Open the checkpoint of a plan that has one; give what is called before each step.
+    """Open the checkpoint of a plan that has one, and make its dump first.
+
+    What is given is called before each step.
 
     A checkpoint of an earlier run is settled first, whatever this plan does.
 
@@ -36,9 +35,12 @@ def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
         TransientError: Another object keeps a checkpoint and wants later runs to wait.
     """
     settle_older(plan, bench)
+    expect_frozen = dump_first(plan, bench)
     checkpoint = _opened(plan, bench) if plan.direction is Direction.UP else None
     if checkpoint is None:
-        yield _expect_nothing
+        yield expect_frozen
+        freeze_new_tables(bench)
+        expect_frozen()
         return
 
     def expect() -> None:
