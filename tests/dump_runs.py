@@ -76,9 +76,7 @@ def content(database: Postgres) -> dict[str, Any]:
         " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm')"
         " AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'whimbrel')"
     )
-    rows = {
-        name: sorted(owner.run(f"SELECT t::text FROM {name} t")) for (name,) in sorted(tables)
-    }
+    rows = {name: sorted(owner.run(f"SELECT t::text FROM {name} t")) for (name,) in sorted(tables)}
     return {"rows": rows, "shape": sorted(owner.run(SHAPE), key=str)}
 
 
@@ -150,7 +148,8 @@ class Shop:
         now = content(self.database)
         new = [each for each in now["shape"] if each not in self.before["shape"]]
         gone = [each for each in self.before["shape"] if each not in now["shape"]]
-        assert not (new or gone), f"new: {new}; gone: {gone}"
+        assert new == [], new
+        assert gone == [], gone
         for name in {*now["rows"], *self.before["rows"]}:
             assert now["rows"].get(name) == self.before["rows"].get(name), name
 

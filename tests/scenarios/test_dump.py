@@ -153,5 +153,3 @@ def test_without_a_copy_a_backup_alone_is_no_way_back(database: Postgres, tmp_pa
     assert "or let the dump be the way back: checkpoint.writeFreeze true" in refused["message"]
     assert database.run("SELECT to_regnamespace('whimbrel')") == [(None,)]
     shop.expect_as_before()
-
-

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whimbrel.cli.checkpoint.kept import can_go, drop, kept_in
+from whimbrel.cli.checkpoint.kept import can_go, can_thaw, drop, kept_in
 from whimbrel.cli.dump import about, dumps_over, remove_over
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
@@ -24,7 +24,7 @@ class Leftover:
     """One thing that can go.
 
     Attributes:
-        kind: salvage, login, checkpoint or dump.
+        kind: salvage, login, checkpoint, dump or freeze.
         about: What it is, for a person.
     """
 
@@ -49,6 +49,7 @@ def find_leftovers(ledger: Ledger) -> tuple[Leftover, ...]:
         for each in can_go(ledger)
     ]
     dumps = [Leftover("dump", each.run, about(each)) for each in dumps_over(ledger)]
+    dumps += [Leftover("freeze", each, "triggers that stopped writes") for each in can_thaw(ledger)]
     return (*salvage, *logins, *copies, *dumps)
 
 

@@ -179,8 +179,7 @@ def _closed(result: Result, bench: Bench) -> Result:
     try:
         if give_back(result, bench):
             return closed
-        if state not in (None, "held"):
-            end_freeze(bench)
+        end_freeze(bench, state)
         seen = {"checkpoint": kept_for(ledger, order), "epoch": epoch_since_dump(bench)}
         closed = closed.model_copy(update=seen)
         shape = None if state in (None, "held") else new_shape(bench)

@@ -61,9 +61,14 @@ class FreezeNames:
     short: str
 
     @property
+    def name(self) -> str:
+        """Return the name of the function."""
+        return f"{_NAME}{self.short}"
+
+    @property
     def function(self) -> str:
-        """Return the quoted name of the function, with its parentheses."""
-        return quote_name(self.schema, f"{_NAME}{self.short}") + "()"
+        """Return its quoted name with its schema and parentheses."""
+        return quote_name(self.schema, self.name) + "()"
 
     @property
     def trigger(self) -> str:

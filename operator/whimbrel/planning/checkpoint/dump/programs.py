@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from whimbrel.planning.dialects.postgresql_checkpoint import CAPTURE_TRIGGERS
+
 _VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
 _ERROR: Final = re.compile(r"ERROR:\s+([0-9A-Z]{5}): (.*)")
 _LOCK_WAIT: Final = 10_000  # milliseconds for which pg_dump waits for whoever changes a table
@@ -19,6 +21,9 @@ _BEYOND: Final = re.compile(
 _ABOUT_EXTENSION: Final = re.compile(_LINE + r"(?:COMMENT|SECURITY LABEL) - EXTENSION ")
 _EXTENSION: Final = re.compile(r"^\d+; 3079 \d+ EXTENSION - (\S+)")
 _SCHEMA: Final = re.compile(r"^\d+; 2615 \d+ SCHEMA - (.+) \S+\s*$")
+# Those that stopped writes, or captured them: what they call may be gone, and so is their time.
+_OURS: Final = re.compile(rf"^\d+; 2620 \d+ TRIGGER .* {CAPTURE_TRIGGERS}")
+_LEFT_OUT: Final = (_BEYOND, _ABOUT_EXTENSION, _OURS)
 # Names of libpq's variables; what has none (keepalives) is our own
 # sessions' matter, and the encoding of a dump is the database's.
 _VARIABLES: Final = {
@@ -97,7 +102,7 @@ class Contents:
 
 
 def contents(listed: Iterable[str], cannot_go: Iterable[str]) -> Contents:
-    """Return a list of contents without what stays: some schemas, and what is beyond schemas.
+    """Return a list of contents without what stays: some schemas, what is beyond them, our own.
 
     Args:
         listed: Lines of `list_contents`.
@@ -111,7 +116,7 @@ def contents(listed: Iterable[str], cannot_go: Iterable[str]) -> Contents:
         schema = _SCHEMA.match(line)
         if schema is not None and schema[1] in there:
             staying.add(schema[1])
-        elif not (_BEYOND.match(line) or _ABOUT_EXTENSION.match(line)):
+        elif not any(each.match(line) for each in _LEFT_OUT):
             kept.append(line)
     return Contents(tuple(kept), tuple(extensions), tuple(sorted(staying)))
 

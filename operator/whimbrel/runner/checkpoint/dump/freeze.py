@@ -2,6 +2,7 @@
 
 import hashlib
 from functools import partial
+from typing import Final
 
 from whimbrel.model.errors import HeldError, WhimbrelError
 from whimbrel.planning.dialects import postgresql_freeze as words
@@ -18,6 +19,7 @@ from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
+ENGINE: Final = "postgresql"  # the only one whose dumps we know
 Digests = dict[str, str]
 
 
@@ -96,26 +98,42 @@ def expect_frozen(dump: Dumped, bench: Bench) -> None:
         )
 
 
-def thaw(desk: Desk) -> None:
-    """Let applications write again: nothing of any freeze stays. Again is safe.
+def thaw(desk: Desk, *, besides: str = "") -> None:
+    """Let applications write again: nothing of any freeze stays, but for one run's.
+
+    Again is safe.
 
     Raises:
         TransientError: A table is busy.
     """
-    functions = own(desk.session, words.FREEZE_FUNCTIONS, desk.ledger.schema)
+    schema_of_ours = desk.ledger.schema
+    kept = FreezeNames(schema_of_ours, short_id(besides))
+    functions = [name for name in frozen_by(desk.session, schema_of_ours) if name != kept.name]
     if not functions:
         return
     for schema, table, trigger in own(desk.session, words.FROZEN_TABLES):
+        if trigger == kept.trigger:
+            continue
         statements = (words.thaw_table((schema, table), trigger),)
         what = f"letting writes to {schema}.{table} go on"
         until_unlocked(desk, what, partial(_in_transaction, desk, statements))
-    drops = tuple(words.drop_function(desk.ledger.schema, name) for (name,) in functions)
+    drops = tuple(words.drop_function(schema_of_ours, name) for name in functions)
     until_unlocked(desk, "letting writes go on", partial(_in_transaction, desk, drops))
 
 
-def end_freeze(bench: Bench) -> None:
-    """Let applications write again at the end of a run; what stops that is a warning."""
-    if bench.holding.session.dialect.name != "postgresql":
+def frozen_by(session: Session, schema: str) -> list[str]:
+    """Return the names of the functions of all freezes that something is left of."""
+    return [name for (name,) in own(session, words.FREEZE_FUNCTIONS, schema)]
+
+
+def end_freeze(bench: Bench, state: str | None) -> None:
+    """Let applications write again at the end of a run; what stops that is a warning.
+
+    Args:
+        bench: The attempt.
+        state: How the run ends in the ledger; None and held ones go on, as far as anybody knows.
+    """
+    if state in (None, "held") or bench.holding.session.dialect.name != ENGINE:
         return
     try:
         thaw(desk_of(bench))

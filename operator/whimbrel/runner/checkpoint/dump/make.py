@@ -16,7 +16,7 @@ from whimbrel.planning.dialects import postgresql_dump as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.bench_desk import desk_of
-from whimbrel.runner.checkpoint.dump.freeze import expect_frozen, freeze
+from whimbrel.runner.checkpoint.dump.freeze import ENGINE, expect_frozen, freeze, thaw
 from whimbrel.runner.checkpoint.dump.gone import remove_expired
 from whimbrel.runner.checkpoint.dump.planned import programs_of
 from whimbrel.runner.checkpoint.dump.programs import Programs, Said, read_file
@@ -49,6 +49,9 @@ def dump_first(plan: RunnerPlan, bench: Bench) -> Expect:
         TransientError: The server is busy, the claim is full, or we are told to stop.
     """
     ledger, planned = bench.holding.ledger, plan.dump
+    if ledger.session.dialect.name != ENGINE:
+        return _expect_nothing
+    thaw(desk_of(bench), besides=bench.order.run)
     remove_expired(ledger, bench.place.dumps)
     known = read_dump(ledger, bench.order.run) if plan.direction is Direction.UP else None
     if known is None or not known.is_whole:
