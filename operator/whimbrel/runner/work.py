@@ -202,8 +202,11 @@ def _closed(result: Result, bench: Bench) -> Result:
 _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "LedgerDamaged"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset(
-    {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
-)
+    {
+        "NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration",
+        "DumpLosesWrites",
+    }
+)  # fmt: skip
 
 
 def _state(result: Result, state: str, bench: Bench) -> str:

@@ -94,7 +94,8 @@ def expect_frozen(dump: Dumped, bench: Bench) -> None:
         raise HeldError(
             "FreezeBroken",
             f"the application's writes are not stopped for certain: {reason}; going back by the "
-            "dump would lose them, and is left to a person: a retry goes on without that way back",
+            "dump may lose some, and is left to a person: a retry makes a new dump of what is there "
+            f"now; to go back: whimbrel rollback {bench.order.name} -n {bench.order.namespace}",
         )
 
 
