@@ -115,7 +115,8 @@ ON_MARIADB := $(wildcard tests/db/test_mariadb*.py tests/scenarios/test_*mariadb
 KUBECONFIG_OF_TESTS = WHIMBREL_TEST_KUBECONFIG="$$($(BIN)/python tests/cluster/up.py kubeconfig)"
 
 .PHONY: test
-test: venv system launcher check cluster-up ## Everything, with a seeded sample of the faults (cluster included)
+test: venv system launcher ## Everything, with a seeded sample of the faults (cluster included)
+	@$(MAKE) --jobs 2 --output-sync=target check cluster-up # the cluster mostly waits
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 	@$(KUBECONFIG_OF_TESTS) $(PYTEST) $(STORIES) -m 'cluster and not soak and not alone' tests/cluster
@@ -127,11 +128,12 @@ test-fast: venv system launcher ## What needs no cluster
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
 
 .PHONY: soak
-soak: venv system launcher cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4 too (long)
+soak: venv system launcher cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4, Django 6 too (long)
 	@echo "seed $(WHIMBREL_SEED)"
 	@bash tests/system_packages.sh soak
 	@$(BIN)/python -m tests.maven_postgres
 	@$(BIN)/python -m tests.maven_mariadb
+	@$(BIN)/python -m tests.django_six
 	@WHIMBREL_SOAK=1 $(PYTEST) tests/matrix # in one process: it writes the table
 	@WHIMBREL_SOAK=1 $(PYTEST) $(IN_PARALLEL) -m '($(LEFT_OUT)) and not cluster' \
 		--ignore=tests/matrix --ignore=tests/cluster

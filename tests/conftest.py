@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -54,7 +55,16 @@ def database(postgres_server: Callable[[int], Postgres]) -> Iterator[Postgres]:
     yield from _fresh(postgres_server(16))
 
 
-@pytest.fixture(params=sorted(BINARIES), ids=lambda version: f"postgresql {version}")
+def _each_postgres() -> list[Any]:
+    """Return the versions that we promise; `make test` chooses one for each test."""
+    mark = pytest.mark.sampled("each PostgreSQL")
+    return [
+        pytest.param(version, id=f"postgresql {version}", marks=mark)
+        for version in sorted(BINARIES)
+    ]
+
+
+@pytest.fixture(params=_each_postgres())
 def any_database(request, postgres_server: Callable[[int], Postgres]) -> Iterator[Postgres]:
     """Give a fresh database on each PostgreSQL version that we promise."""
     yield from _fresh(postgres_server(request.param))

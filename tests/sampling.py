@@ -3,11 +3,13 @@
 `@pytest.mark.sampled("class")` puts a test into a class of the table below. WHIMBREL_SEED decides
 which of a class run, the same ones in each worker; the rest is left out, and counted at the end.
 With WHIMBREL_SOAK, with a test that is named (`file.py::test`) and with `-k` everything runs.
-What is cheap, and the main path of each tool and each strategy, is in no class.
+What is cheap, and the main path of each tool and each strategy, always runs. A test on each
+PostgreSQL that we promise runs on one of them: the fixture puts it into a class of its own.
 """
 
 import os
 import random
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+MAIN_PATH = "the main path"  # of a module whose other tests are in a class
 SEED = int(os.environ.get("WHIMBREL_SEED", "1"))
 
 
@@ -29,7 +32,11 @@ class Sample:
     by: tuple[str, ...] = ()
 
 
+EACH_POSTGRES = "each PostgreSQL"
+VERSION = re.compile(r"postgresql \d+")
+ALL = 1_000
 CLASSES = {
+    MAIN_PATH: Sample(ALL),
     # Against real servers, without a cluster.
     "the matrix": Sample(8, ("cell", "server", "case")),
     "a killed runner": Sample(12, ("moment",)),
@@ -39,7 +46,7 @@ CLASSES = {
     "a killed rollback that salvages": Sample(3, ("moment",)),
     "a killed rollback": Sample(2),
     "a release on each server": Sample(8, ("test", "shop")),
-    "a restored dump": Sample(5, ("any_database",)),
+    "a restored dump": Sample(3),
     "a question about a tool": Sample(3),
     "a question about a plan": Sample(5, ("test",)),
     "what a way back leaves": Sample(2),
@@ -52,11 +59,33 @@ CLASSES = {
     "half done by Django": Sample(4),
     "Django beside its main path": Sample(4),
     "a driver of Django on MariaDB": Sample(5, ("test", "place")),
-    "Sequelize beside its main path": Sample(2),
-    "TypeORM beside its main path": Sample(2),
+    "Sequelize beside its main path": Sample(3),
+    "TypeORM beside its main path": Sample(3),
     "half a transaction of a Node tool": Sample(1),
     "a part that stays, of Prisma": Sample(3),
     "a name that is put together": Sample(1),
+    "Alembic beside its main path": Sample(3),
+    "Django asked and told": Sample(5),
+    "Django led elsewhere": Sample(2),
+    "Django named wrong": Sample(4),
+    "Alembic asked and told": Sample(5),
+    "TypeORM asked and told": Sample(5),
+    "Sequelize asked and told": Sample(6),
+    "what is new for a tool": Sample(4),
+    "what is new for a tool of Node": Sample(3, ("tool",)),
+    "a checkpoint of Alembic": Sample(2),
+    "a checkpoint of files": Sample(5),
+    "the life of a checkpoint": Sample(6),
+    "a killed run with a checkpoint": Sample(3, ("test",)),
+    "each tool once more": Sample(3),
+    "a run that is watched": Sample(4),
+    "a run on MariaDB": Sample(6),
+    "Prisma beside its main path": Sample(3),
+    "a killed operator": Sample(5, ("moment",)),
+    "leaders with stale reads": Sample(10),
+    "a killed operator with Jobs that check": Sample(2, ("moment", "exits")),
+    "a step of a checkpoint that the server ends": Sample(8, ("any_database",)),
+    "a process killed at a step of a checkpoint": Sample(8, ("any_database", "test")),
     # On the cluster.
     "a tool on the cluster": Sample(2),
     "an image that cannot run": Sample(1),
@@ -84,15 +113,22 @@ def choose(name: str, traits: Mapping[str, frozenset[str]], keep: int, seed: int
     return set(found)
 
 
-def class_of(item: pytest.Item) -> str | None:
-    """Return the class that a test is in."""
-    mark = item.get_closest_marker("sampled")
-    if mark is None:
+def class_of(item: pytest.Item) -> tuple[str, Sample] | None:
+    """Return the class that a test is in: the one of its own before that of its module."""
+    names = [mark.args[0] for mark in item.iter_markers("sampled")]
+    own = [name for name in names if name != EACH_POSTGRES]
+    if not names:
         return None
-    (name,) = mark.args
-    if name not in CLASSES:
-        raise pytest.UsageError(f"{item.nodeid}: tests/sampling.py knows no class {name!r}")
-    return name
+    if not own:
+        return _without_version(item), Sample(1)
+    if own[0] not in CLASSES:
+        raise pytest.UsageError(f"{item.nodeid}: tests/sampling.py knows no class {own[0]!r}")
+    return own[0], CLASSES[own[0]]
+
+
+def _without_version(item: pytest.Item) -> str:
+    """Return what is the same on each server."""
+    return f"{EACH_POSTGRES}: {VERSION.sub('', item.nodeid)}"
 
 
 def traits_of(item: pytest.Item, by: tuple[str, ...]) -> frozenset[str]:
@@ -111,15 +147,18 @@ def everything_is_asked_for(config: pytest.Config) -> bool:
 @pytest.hookimpl(trylast=True)  # after -m and -k
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what is not in the sample."""
-    classes = defaultdict(dict)
+    classes: dict[str, dict[str, frozenset[str]]] = defaultdict(dict)
+    keep: dict[str, int] = {}
     for item in items:
-        if name := class_of(item):
-            classes[name][item.nodeid] = traits_of(item, CLASSES[name].by)
+        if found := class_of(item):
+            name, sample = found
+            keep[name] = sample.keep
+            classes[name][item.nodeid] = traits_of(item, sample.by)
     counts = {name: [len(members)] * 2 for name, members in classes.items()}
     if not everything_is_asked_for(config):
         left_out = set()
         for name, members in classes.items():
-            chosen = choose(name, members, CLASSES[name].keep, SEED)
+            chosen = choose(name, members, keep[name], SEED)
             counts[name][0] = len(chosen)
             left_out |= members.keys() - chosen
         config.hook.pytest_deselected(items=[each for each in items if each.nodeid in left_out])

@@ -22,6 +22,8 @@ from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.run_tool import ToolFailedError, ToolPlace, read_project, run_tool
 from whimbrel.runner.sessions import connect
 
+pytestmark = pytest.mark.sampled("Alembic asked and told")
+
 EXAMPLE = ROOT / "examples/tools/alembic"
 VENV_BIN = str(Path(sys.executable).parent)
 MIGRATION = '''"""{title}"""
@@ -111,6 +113,7 @@ def test_the_project_is_read_without_a_database(shop: Shop):
     assert {each.way_back for each in project.revisions.values()} == {WayBack.WRITTEN}
 
 
+@pytest.mark.sampled("the main path")
 def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert shop.go("0003") == ()
     there = columns(shop)

@@ -66,6 +66,7 @@ def end_backend(shop: Shop, talk: Talk) -> None:
 
 
 @pytest.mark.parametrize("step", range(1, OPENING + DISCARDING + 1))
+@pytest.mark.sampled("a step of a checkpoint that the server ends")
 def test_a_backend_that_the_server_ends_at_a_step(shop, step):
     def fault(session, number: int) -> None:
         if number == step:
@@ -108,11 +109,13 @@ WORDS = ("copying app.notes", "copying app.users", "2 tables", "discarding it")
 
 
 @pytest.mark.parametrize("word", WORDS)
+@pytest.mark.sampled("a process killed at a step of a checkpoint")
 def test_a_process_that_is_killed_at_a_word(shop, word):
     left_by_a_kill(shop, Talk(lines=Dying(word)), end_process)
 
 
 @pytest.mark.parametrize("step", range(1, OPENING + DISCARDING + 1, 2))
+@pytest.mark.sampled("a process killed at a step of a checkpoint")
 def test_a_process_that_is_killed_at_a_step(shop, step):
     left_by_a_kill(shop, Talk(fault=dying_at(step)), end_process)
 

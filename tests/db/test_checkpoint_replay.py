@@ -176,6 +176,50 @@ def test_what_has_no_place_is_recorded(place):
     assert kept == [("old",)]
 
 
+def test_row_that_fits_neither_as_it_is_nor_as_it_was_is_named(place):
+    place.database.run("ALTER TABLE people ADD CHECK (mail <> 'odd')")
+    begin(place, "ALTER TABLE people DROP CONSTRAINT people_mail_check")
+    run = place.database.run
+    run("UPDATE people SET mail = 'odd' WHERE id = 2")
+    run("UPDATE people SET mail = 'm2' WHERE id = 1")
+    told = r'row {"id" : 2, "part" : "a"} of public.people fits neither .* \(duplicate key'
+    with pytest.raises(HeldError, match=told) as held:
+        place.restore()
+    assert held.value.reason == "RestoreBlocked"
+    run("UPDATE people SET mail = 'even' WHERE id = 2")
+    place.restore()
+    assert rows(place, "id, mail", "id < 3") == [(1, "m2"), (2, "even")]
+
+
+def test_conflicts_stand_under_the_key_that_a_row_has_now(place):
+    """Also of an earlier round, and of a row of the migration's, which is in the kept table."""
+    place.database.run("ALTER TABLE people ADD CHECK (id < 90)")
+    more = "DROP CONSTRAINT people_id_check, ADD score int"
+    made = "INSERT INTO people (id, part) VALUES (70, '')"
+    begin(place, f"ALTER TABLE people {more}; {made}", on_conflict="Hold")
+    run = place.database.run
+    run("UPDATE people SET score = 8 WHERE id IN (1, 2, 3)")
+    run("UPDATE people SET name = 'mine' WHERE id = 70")
+    with pytest.raises(HeldError, match="no place"):
+        place.restore()
+    run("UPDATE whimbrel.checkpoint SET on_conflict = 'Record'")
+    run("UPDATE people SET id = 51 WHERE id = 1")
+    run("UPDATE people SET id = 61, score = 9 WHERE id = 51")
+    run("UPDATE people SET id = 95 WHERE id = 3")
+    run("UPDATE people SET id = 71 WHERE id = 70")
+    run("UPDATE people SET id = 1, part = 'b' WHERE id = 2")
+    place.restore()
+    found = {(kind, key["id"], key["part"], column) for kind, key, column, _ in place.conflicts()}
+    assert found == {
+        ("UnknownColumn", 61, "a", "score"),
+        ("UnknownColumn", 1, "b", "score"),
+        ("UnknownColumn", 3, "a", "score"),
+        ("DoesNotFit", 3, "a", "id"),
+        ("MigrationRow", 71, "", ""),
+    }
+    assert rows(place, "id", "id IN (1, 2, 3, 51, 61, 95)") == [(1,), (3,), (61,)]
+
+
 def test_column_that_does_not_fit_keeps_no_other_back(place):
     place.database.run("ALTER TABLE people ADD CHECK (age < 100), ADD CHECK (name <> 'no')")
     checks = "DROP CONSTRAINT people_age_check, DROP CONSTRAINT people_name_check"

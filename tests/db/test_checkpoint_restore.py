@@ -250,6 +250,26 @@ def test_publication_that_the_migration_dropped_is_made_again(place):
     assert len(before[0]) == 3
 
 
+def test_publication_for_all_tables_is_told_of_and_keeps_no_row_back(place):
+    """It takes in what we make, and forbids to change what has no key."""
+    admin = replace(place.database, user="postgres", password="postgres")
+    admin.run("CREATE PUBLICATION everything FOR ALL TABLES")
+    listed = "SELECT * FROM pg_publication_tables WHERE schemaname = 'public' ORDER BY tablename"
+    before = place.database.run(listed)
+    opened = place.open(*COVERED)
+    assert any("publication everything is FOR ALL TABLES" in each for each in place.told)
+    place.migrate("UPDATE users SET name = 'wrong', org = 1")
+    place.database.run(
+        "UPDATE users SET id = 9003 WHERE id = 300; DELETE FROM users WHERE id = 299"
+    )
+    place.restore()
+    assert place.database.run("SELECT name FROM users WHERE id IN (299, 9003)") == [("n300",)]
+    assert place.database.run(listed) == before
+    discard(place.now(), place.desk)
+    left = f"SELECT 1 FROM pg_publication_tables WHERE tablename ~ '{opened.names.short}'"
+    assert place.database.run(left) == []
+
+
 def test_sequence_that_is_gone_is_made_again(place):
     place.open(*COVERED)
     place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")

@@ -7,7 +7,7 @@ from tests.db.orders import until
 from whimbrel.model.errors import HeldError
 from whimbrel.runner.checkpoint.discard import discard
 from whimbrel.runner.checkpoint.open import open_checkpoint
-from whimbrel.runner.checkpoint.watch import expect_capture, is_nearly_full, journal_bytes
+from whimbrel.runner.checkpoint.watch import expect_capture, is_used_up, journal_bytes
 
 
 @pytest.fixture
@@ -95,14 +95,14 @@ def test_a_full_journal_fails_no_write_and_is_noticed_before_and_after(shop):
     """Values too long for the page count too: they are kept beside the journal itself."""
     with a_desk(shop.deploy) as desk:
         ready = open_checkpoint(wanted(shop, "notes", max_journal=200_000), desk)
-        assert (journal_bytes(ready, desk.session), is_nearly_full(ready, desk.session)) == (
+        assert (journal_bytes(ready, desk.session), is_used_up(ready, desk.session)) == (
             0,
             False,
         )
         insert = "insert into app.notes select 1, {0}, string_agg(md5(random()::text), '')"
         insert += " from generate_series(1, 500)"
         written = 0
-        while not is_nearly_full(ready, desk.session):
+        while not is_used_up(ready, desk.session):
             shop.app.run(insert.format(written := written + 1))
         expect_capture(ready, desk.session)
         # The size is looked at now and then, by the clock: what is written until then is captured.

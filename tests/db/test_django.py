@@ -19,6 +19,8 @@ from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.sessions import connect
 
+pytestmark = pytest.mark.sampled("Django asked and told")
+
 EXAMPLE = ROOT / "examples/tools/django"
 VENV_BIN = str(Path(sys.executable).parent)
 ONE, TWO, THREE = (
@@ -96,6 +98,7 @@ def test_the_project_is_read_without_a_database(shop: Shop):
     assert types in project.revisions[auth].depends
 
 
+@pytest.mark.sampled("the main path")
 def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert shop.go() == ()
     there, everything = columns(shop), shop.rows()
@@ -180,6 +183,7 @@ def test_a_terminal_runs_the_same_project(shop: Shop):
     assert shop.rows() == (ONE,)
 
 
+@pytest.mark.sampled("the main path")
 def test_the_password_is_nowhere_in_what_is_shown(shop: Shop):
     leaks = (
         "print('URL', os.environ['SHOP_URL']); "

@@ -6,6 +6,8 @@ from tests.db import test_django as plain
 from tests.db.test_django import ONE, THREE, install, write
 from tests.db.tool_shop import Shop
 
+pytestmark = pytest.mark.sampled("Django led elsewhere")
+
 app, shop = plain.app, plain.shop
 
 

@@ -9,6 +9,8 @@ from tests.db.test_django import TWO, write
 from tests.db.tool_shop import Shop, opened_shop, refused
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.sampled("Django named wrong")
+
 app, shop = plain.app, plain.shop
 
 

@@ -16,6 +16,8 @@ from whimbrel.planning.tools.project import WayBack
 from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.sessions import connect
 
+pytestmark = pytest.mark.sampled("Sequelize asked and told")
+
 NODE = str(Path(shutil.which("node") or "node").parent)
 FOUR, FIVE = "20260104090000-four.js", "20260105090000-five.js"
 MIGRATION = """
@@ -68,6 +70,7 @@ def test_the_project_is_read_without_a_database(shop: Shop):
     assert {each.way_back for each in project.revisions.values()} == {WayBack.WRITTEN}
 
 
+@pytest.mark.sampled("the main path")
 def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert shop.go() == ()
     there = columns(shop)

@@ -18,6 +18,8 @@ from whimbrel.runner.bookkeeping import UnreadableError
 from whimbrel.runner.run_tool import ToolFailedError
 from whimbrel.runner.sessions import connect
 
+pytestmark = pytest.mark.sampled("TypeORM asked and told")
+
 LATE = "Late1767300000000"  # between ONE and TWO
 FOUR, FIVE = "Fourth1767484800000", "Fifth1767571200000"
 BIN = Path(shutil.which("node") or "").parent
@@ -70,6 +72,7 @@ def test_the_project_is_read_without_a_database(shop: Shop):
     assert project.revisions[TWO].file == "dist/migrations/1767312000000-FillEmail.js"
 
 
+@pytest.mark.sampled("the main path")
 def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     assert shop.go() == ()
     there = columns(shop)
@@ -132,6 +135,7 @@ def test_what_a_data_source_does_beside_migrations_is_left_out(shop: Shop):
     ]  # fmt: skip
 
 
+@pytest.mark.sampled("the main path")
 def test_no_value_of_a_row_and_no_password_is_shown(shop: Shop):
     options(shop, "{logging: true, logger: 'simple-console', maxQueryExecutionTime: 1}")
     leaks = "console.log('URL', process.env.SHOP_URL); "

@@ -39,6 +39,8 @@ from whimbrel.runner.unchanged import (
     still_unchanged,
 )
 
+pytestmark = pytest.mark.sampled("what is new for a tool")
+
 KEY = "cluster-1/shop/schema/uid-1"
 # It reads a file that is neither below the working directory nor a part of a package.
 FOURTH = """
@@ -168,6 +170,7 @@ def edit(path: str, text: str = "\n# edited\n") -> Callable[[Image], None]:
     return act
 
 
+@pytest.mark.sampled("the main path")
 def test_the_same_again_starts_nothing(image: Image):
     assert image.find().unchanged is not None
     assert image.starts() == 0

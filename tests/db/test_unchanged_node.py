@@ -15,6 +15,8 @@ from tests.db.tool_shop import opened_shop
 from tests.postgres import Postgres, create_database
 from whimbrel.runner.surroundings import Surroundings
 
+pytestmark = pytest.mark.sampled("what is new for a tool of Node")
+
 TOOLS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "sequelize": (sequelize_project.copied, "config/config.js"),
     "typeorm": (typeorm_shop.copied, "dist/data-source.js"),

@@ -8,6 +8,7 @@ from tests.matrix.cases import CASES
 from tests.processes import ROOT
 
 FILE = ROOT / "docs/tools/matrix.md"
+NOT_RUN = "not run here"
 Words = Mapping[tuple[str, str, str], str]  # (tool, database, case) -> word
 _HEAD = """# Tools, databases, cases
 
@@ -20,6 +21,7 @@ runs a sample and fails where a cell differs.
 - **once**: what the migration does was done exactly once.
 - **yes, not started**: nothing was to do, and the tool was not even started.
 - **refused**: exit code 2 before anything was touched; the sentence names the file.
+- **not run here**: the machine of the run had no interpreter for it (Django 6 needs Python 3.12).
 
 Versions: {versions}.
 

@@ -49,6 +49,7 @@ class Terminal:
     home: Path
     url: str = ""
     more: dict[str, str] = field(default_factory=dict)
+    tools: tuple[Path, ...] = ()  # folders in front of the others on PATH
 
     def environment(self) -> dict[str, str]:
         """Return the variables; `whimbrel` is on PATH, a kubeconfig is not there."""
@@ -60,7 +61,12 @@ class Terminal:
             program.chmod(0o755)
         given = {"WHIMBREL_URL": self.url} if self.url else {}
         return {
-            "PATH": f"{programs}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": os.pathsep.join(
+                [
+                    *map(str, (programs, *self.tools, Path(sys.executable).parent)),
+                    os.environ["PATH"],
+                ]
+            ),
             "PYTHONPATH": str(ROOT / "operator"),
             "HOME": str(self.home),
             **given,

@@ -23,6 +23,9 @@ from tests.checkpoint_shop import (
 from tests.postgres import Postgres
 from tests.processes import ROOT, is_dead_within
 from tests.runner_process import Attempt
+from whimbrel.planning.dialects.postgresql_capture import prepare_role
+
+pytestmark = pytest.mark.sampled("a checkpoint of Alembic")
 
 HEAD = '''"""{0}"""
 from alembic import op
@@ -89,6 +92,7 @@ def expect_as_before(shop: Shop) -> None:
     assert shop.writer.errors == []
 
 
+@pytest.mark.sampled("the main path")
 def test_a_migration_that_commits_a_part_and_fails_is_restored(shop: Shop):
     write(shop, "0002", "0001", FAILS)
     failed = shop.run(2)
@@ -139,6 +143,50 @@ def test_a_login_that_the_application_uses_too_names_both_ways_out(shop: Shop):
     assert (told["outcome"], told["reason"]) == ("Refused", "LoginShared"), told["message"]
     assert "runRole" in told["message"]
     expect_as_before(shop)
+
+
+LINGERS = """
+        op.execute("SET application_name = 'mine'")
+        op.execute("UPDATE users SET credits = credits / 2")
+        op.execute("CREATE TEMP TABLE held (a int)")
+        op.execute("SELECT pg_advisory_lock_shared(42)")"""
+
+LATER = (
+    "SELECT after IS NOT NULL AND at < clock_timestamp() - interval '1 second'"
+    " FROM whimbrel.tool_run WHERE run = %s"
+)
+HELD = "SELECT oid::regclass::text FROM pg_class WHERE relname = 'held'"
+
+
+@pytest.fixture
+def prepared(shop: Shop) -> Iterator[Shop]:
+    """A shop whose migration runs as the owner, who may make no logins: the tool runs as we do."""
+    dba, owner = admin(shop.database), shop.database.user
+    shop.run(1, "Discard")
+    dba.run(prepare_role("whimbrel", owner, owner)[1])
+    yield replace(shop, attempt=replace(shop.attempt, url=shop.database.url))
+    shop.run(2, "Discard")
+    dba.run("DROP OWNED BY whimbrel_capture CASCADE; DROP ROLE whimbrel_capture")
+
+
+@pytest.mark.parametrize("then", ["", '\n        op.execute("SELECT 1/0")'], ids=["done", "failed"])
+def test_a_session_of_the_tool_that_ends_after_it_is_nobody_elses(prepared: Shop, then: str):
+    """The server drops its temporary table first; its name is not the one we gave."""
+    write(prepared, "0002", "0001", LINGERS + then)
+    dba = admin(prepared.database)
+    with dba.connect() as reader, reader.transaction():
+        with dba.connect() as gate:
+            gate.execute("SELECT pg_advisory_lock(42)")
+            running = prepared.start(2, spec=(("limits.lockTimeout", "60s"),))
+            until(lambda: dba.run(HELD))
+            reader.execute(f"LOCK TABLE {dba.run(HELD)[0][0]} IN ACCESS SHARE MODE")
+        until(lambda: dba.run(LATER, prepared.id(2)) == [(True,)])
+        assert dba.run("SELECT 1 FROM pg_stat_activity WHERE application_name = 'mine'")
+    told = running.finish().result
+    assert told["outcome"] == ("Failed" if then else "Done"), told["message"]
+    assert told["checkpoint"].get("restorable", False) is not bool(then)
+    if then:
+        expect_as_before(prepared)
 
 
 @pytest.mark.parametrize("ended", [signal.SIGKILL, signal.SIGTERM])

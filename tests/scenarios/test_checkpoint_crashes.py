@@ -15,6 +15,8 @@ from tests.checkpoint_shop import admin, left_over, until
 from tests.postgres import Postgres
 from tests.runner_process import RunnerProcess
 
+pytestmark = pytest.mark.sampled("a killed run with a checkpoint")
+
 SLOW = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}
 STATE = "SELECT state FROM whimbrel.checkpoint WHERE state <> 'Closed'"
 

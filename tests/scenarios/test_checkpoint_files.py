@@ -7,8 +7,21 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoint_runs import DAMAGE, DAMAGED, EACH_FILE, FAILS, Shop, files, opened
-from tests.checkpoint_shop import expect_nothing_lost, shape
+from tests.checkpoint_shop import admin, expect_nothing_lost, shape
 from tests.postgres import Postgres
+from tests.scenarios.terminal import await_sleeper
+
+# Rows that come and go: 18 MiB for the journal, and nothing to remember.
+BURST = """
+DO $$ BEGIN
+    INSERT INTO users (name, credits)
+        SELECT (SELECT string_agg(md5(m::text || n), '') FROM generate_series(1, 3200) m), 1
+        FROM generate_series(1, 90) n;
+    DELETE FROM users WHERE length(name) > 100000;
+END $$
+"""
+
+pytestmark = pytest.mark.sampled("a checkpoint of files")
 
 
 @pytest.fixture
@@ -21,6 +34,7 @@ def shop(database: Postgres, tmp_path: Path) -> Iterator[Shop]:
     yield from opened(database, tmp_path)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_run_that_fails_after_its_first_transaction_is_restored(any_shop: Shop):
     shop = any_shop
     failed = shop.run(files=files(FAILS), spec=(EACH_FILE,))
@@ -132,12 +146,17 @@ def test_what_is_changed_besides_is_found_named_and_not_half_restored(shop: Shop
     expect_nothing_lost(shop.database, shop.writer)
 
 
+@pytest.mark.sampled("the main path")
 def test_a_journal_that_fills_stops_the_migration_and_never_the_application(shop: Shop):
-    """The second file waits long enough; the first one is committed by then."""
+    """The migration's half is filled at once; its writers alone do not fill the other one."""
     slow = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}
-    small = ("checkpoint", {"maxJournal": "3Mi"})
-    failed = shop.run(files=files(slow), spec=(EACH_FILE, small))
+    small = ("checkpoint", {"maxJournal": "32Mi"})
+    running = shop.start(files=files(slow), spec=(EACH_FILE, small))
+    await_sleeper(admin(shop.database))
+    shop.writer.database.run(BURST)
+    failed = running.finish().result
     assert (failed["outcome"], failed["reason"]) == ("Failed", "JournalFull"), failed["message"]
+    assert "reached half of its checkpoint.maxJournal (32Mi)" in failed["message"]
     assert shop.writer.errors == []
     shop.expect_as_before()
 

@@ -12,7 +12,13 @@ from tests.mariadb import MariaDB
 from tests.postgres import Postgres
 from tests.runner_process import Attempt
 
+pytestmark = pytest.mark.sampled("the life of a checkpoint")
+
 LATER = DAMAGED | {"002_later.up.sql": "ALTER TABLE users ADD COLUMN later int"}
+MILD = {
+    "001_mild.up.sql": "ALTER TABLE users ADD COLUMN mild int",
+    "001_mild.down.sql": "ALTER TABLE users DROP COLUMN mild",
+}
 WAIT = ("checkpoint", {"onLaterRun": "Wait"})
 
 
@@ -26,6 +32,7 @@ def states(shop: Shop) -> list[tuple[str, str]]:
     return [(name.removeprefix(shop.id(0)[:-1]), state) for name, state in found]
 
 
+@pytest.mark.sampled("the main path")
 def test_when_its_time_is_over_it_goes_and_nothing_is_left(shop: Shop):
     shop.run()
     assert left_over(shop.database) != []
@@ -176,19 +183,25 @@ def test_a_look_of_another_object_with_the_same_login_is_no_application(shop: Sh
 
 
 def test_a_journal_that_is_full_by_then_leaves_the_way_back_to_the_down_files(shop: Shop):
-    mild = {
-        "001_mild.up.sql": "ALTER TABLE users ADD COLUMN mild int",
-        "001_mild.down.sql": "ALTER TABLE users DROP COLUMN mild",
-    }
     small = ("checkpoint", {"maxJournal": "200Ki"})
-    assert shop.run(files=files(mild), spec=(small,))["outcome"] == "Done"
+    assert shop.run(files=files(MILD), spec=(small,))["outcome"] == "Done"
     shop.writer.wait(3000)
-    held = shop.run(2, "Rollback", files=files(mild), spec=(small,))
+    held = shop.run(2, "Rollback", files=files(MILD), spec=(small,))
     assert (held["outcome"], held["reason"]) == ("Held", "JournalFull"), held["message"]
     assert "to go back without it: whimbrel rollback shop -n team" in held["message"]
     assert "restorable" not in held["checkpoint"]
-    back = shop.run(3, "Rollback", files=files(mild), spec=(small,))
+    back = shop.run(3, "Rollback", files=files(MILD), spec=(small,))
     assert back["outcome"] == "RolledBack", back["message"]
     assert "1 taken back by down migrations" in back["message"]
     assert shop.writer.errors == []
+    shop.expect_as_before()
+
+
+def test_a_time_that_is_over_is_named_where_the_down_files_lead_back(shop: Shop):
+    assert shop.run(files=files(MILD))["outcome"] == "Done"
+    admin(shop.database).run("UPDATE whimbrel.checkpoint SET kept_until = now()")
+    back = shop.run(2, "Rollback", files=files(MILD))
+    assert "1 taken back by down migrations" in back["message"]
+    (told,) = back["warnings"]
+    assert told.startswith(f"CheckpointExpired: the checkpoint of run {shop.id(1)} was kept until ")
     shop.expect_as_before()

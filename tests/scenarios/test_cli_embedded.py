@@ -3,6 +3,8 @@
 import json
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,14 @@ FILES = {
 
 
 @pytest.fixture
-def terminal(tmp_path: Path) -> Terminal:
-    for each in (tmp_path, *tmp_path.parents):
-        if each.owner() == "root" and each.is_relative_to("/tmp"):
-            each.chmod(each.stat().st_mode | 0o011)
-    return Terminal(tmp_path)
+def terminal() -> Iterator[Terminal]:
+    """Not below tmp_path: the server's user must get there, and pytest closes that to all others.
+
+    Any other session of pytest that begins meanwhile closes it again.
+    """
+    with tempfile.TemporaryDirectory(prefix="whimbrel-") as home:
+        Path(home).chmod(0o711)
+        yield Terminal(Path(home))
 
 
 def postmaster(terminal: Terminal) -> int | None:
@@ -36,6 +41,7 @@ def test_starts_says_where_and_stops_at_the_end(terminal: Terminal):
     assert f"data in {terminal.home}/.whimbrel/postgresql" in said.err
     assert postmaster(terminal) is None
     again = terminal.type(f"whimbrel run {file} -o json")
+    assert again.code == 0, again
     assert json.loads(again.out)["outcome"] == "NothingToDo"
     password = (terminal.home / ".whimbrel/postgresql/password").read_text().strip()
     assert password not in said.text + again.text
@@ -45,7 +51,7 @@ def test_starts_says_where_and_stops_at_the_end(terminal: Terminal):
 def test_keep_leaves_it_running_and_the_printed_command_connects(terminal: Terminal):
     said = terminal.type(f"whimbrel run {terminal.manifest(FILES)} --keep")
     pid = postmaster(terminal)
-    assert pid is not None
+    assert pid is not None, said
     psql = said.err.partition("connect: ")[2].splitlines()[0]
     words = f"{psql} -At -c 'SELECT n FROM a'"
     shown = subprocess.run(

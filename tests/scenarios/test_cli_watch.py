@@ -19,6 +19,8 @@ from tests.fake_api import FakeApi
 from tests.fake_http import FakeHttp, serving_api
 from tests.scenarios.terminal import ROOT
 
+pytestmark = pytest.mark.sampled("a run that is watched")
+
 PATH = "/apis/whimbrel.dev/v1alpha1/namespaces/team/databasemigrations/shop"
 MOMENT = "2026-01-01T00:00:00Z"
 RUN = {"id": "r", "generation": 1, "segment": "Migrate", "startedAt": MOMENT}
@@ -115,6 +117,7 @@ async def until(condition: object) -> None:
         await asyncio.sleep(0.02)
 
 
+@pytest.mark.sampled("the main path")
 async def test_a_line_for_each_change_and_the_end_of_the_run(cluster: Cluster):
     cluster.become(MIGRATING)
     watching = await cluster.watch()

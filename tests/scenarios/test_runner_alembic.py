@@ -15,6 +15,8 @@ from tests.processes import ROOT
 from tests.runner_process import Attempt
 from tests.scenarios.tool_runs import kill_in_sleep, url_that_makes_roles, wait_for_sleep
 
+pytestmark = pytest.mark.sampled("Alembic beside its main path")
+
 SLOW = '''"""slow"""
 from alembic import op
 revision = "0004"
@@ -41,6 +43,7 @@ def attempt(database: Postgres, project: Path) -> Iterator[Attempt]:
         yield Attempt(Path(folder), database.url, (), project, run=RUN)
 
 
+@pytest.mark.sampled("the main path")
 def test_up_again_and_back(attempt: Attempt, database: Postgres):
     up = attempt.run_to_end()
     assert (up.code, up.result.get("revision")) == (0, "0003"), up
@@ -51,6 +54,7 @@ def test_up_again_and_back(attempt: Attempt, database: Postgres):
     assert database.run("SELECT count(*) FROM alembic_version") == [(0,)]
 
 
+@pytest.mark.sampled("the main path")
 def test_failing_middle_migration_leaves_everything_as_before(
     attempt: Attempt, project: Path, database: Postgres
 ):

@@ -11,6 +11,8 @@ from tests.postgres import Postgres
 from tests.runner_process import Attempt
 from tests.scenarios.tool_runs import first_attempt, to
 
+pytestmark = pytest.mark.sampled("Django beside its main path")
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
@@ -40,6 +42,7 @@ def shape(database: Postgres) -> list[tuple]:
     return database.run(query)
 
 
+@pytest.mark.sampled("the main path")
 def test_up_down_up_has_the_same_shape(attempt: Attempt, database: Postgres):
     assert to(attempt, THREE, 1).run_to_end().code == 0
     there = shape(database)

@@ -13,6 +13,8 @@ from tests.scenarios import test_runner_django as plain
 from tests.scenarios.test_runner_django import rows
 from tests.scenarios.tool_runs import SLEEP, to, wait_for_sleep
 
+pytestmark = pytest.mark.sampled("Django beside its main path")
+
 project, attempt = plain.project, plain.attempt
 ORDERS = """
 from django.db import migrations

@@ -9,6 +9,8 @@ from tests.db.orders import until
 from tests.mariadb import MariaDB
 from tests.runner_process import Answer, Attempt, RunnerProcess, attempt_on
 
+pytestmark = pytest.mark.sampled("a run on MariaDB")
+
 FILES = {
     "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY, name varchar(40), KEY n (name));",
     "001_users.down.sql": "DROP TABLE users;",
@@ -51,6 +53,7 @@ def killed_at(process: RunnerProcess, database: MariaDB, doing: str) -> Answer:
     return process.finish()
 
 
+@pytest.mark.sampled("the main path")
 def test_up_again_down_and_up(mariadb: MariaDB, tmp_path: Path):
     first = attempt_on(mariadb, tmp_path, FILES).run_to_end()
     assert (first.code, first.result["outcome"], first.result["revision"]) == (0, "Done", "002")
@@ -100,6 +103,7 @@ def test_a_later_file_fails_and_the_run_is_taken_back(mariadb: MariaDB, tmp_path
     assert tables(mariadb) == set()
 
 
+@pytest.mark.sampled("the main path")
 @pytest.mark.parametrize(
     ("down", "told"),
     [

@@ -18,6 +18,8 @@ from whimbrel.model.spec import parse_spec
 from whimbrel.planning.tools.prisma import PRISMA
 from whimbrel.runner.mounts import read_files
 
+pytestmark = pytest.mark.sampled("Prisma beside its main path")
+
 A, B, C = "20260105090000_create_users", "20260112090000_fill_email", "20260119_last"
 EXAMPLE = ROOT / "examples/tools/prisma/prisma/migrations"
 LAST = "20260119090000_email_is_unique"
@@ -73,6 +75,7 @@ def ran_under_prisma(database: Postgres, name: str, text: str, logs: str | None 
     )
 
 
+@pytest.mark.sampled("the main path")
 def test_the_example_up_back_and_up_again(tmp_path: Path, database: Postgres):
     terminal = Terminal(tmp_path, database.url + "?schema=public&connection_limit=5")
     file = terminal.manifest({}, migrations={"tool": "prisma", "image": "shop:1"})

@@ -12,6 +12,8 @@ from tests.runner_process import Attempt
 from tests.scenarios.tool_runs import SLEEP, first_attempt, kill_in_sleep, to, wait_for_sleep
 from tests.sequelize_project import ONE, THREE, TWO, copied, write
 
+pytestmark = pytest.mark.sampled("Sequelize beside its main path")
+
 FOUR, FIVE = "20260104090000-four.js", "20260105090000-five.js"
 RETRY = "whimbrel retry shop -n team"
 

@@ -19,6 +19,8 @@ from tests.scenarios.tool_runs import (
     wait_for_sleep,
 )
 
+pytestmark = pytest.mark.sampled("each tool once more")
+
 
 @dataclass(frozen=True)
 class Example:
@@ -113,6 +115,7 @@ def of(*examples: Example) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("shop", told, indirect=True)
 
 
+@pytest.mark.sampled("the main path")
 @of(DJANGO, TYPEORM, SEQUELIZE)
 def test_up_again_and_back(shop: Shop):
     up = shop.attempt.run_to_end()

@@ -11,6 +11,8 @@ from tests.runner_process import Attempt
 from tests.scenarios.tool_runs import first_attempt, to
 from tests.typeorm_shop import ONE, THREE, TWO, copied, migration, query
 
+pytestmark = pytest.mark.sampled("TypeORM beside its main path")
+
 LATE = "Late1767300000000"  # between ONE and TWO
 FOUR, FIVE = "Fourth1767484800000", "Fifth1767571200000"
 BROKEN = query("SELECT nonsense()")

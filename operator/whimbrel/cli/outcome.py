@@ -1,6 +1,7 @@
 """A result as a person at a terminal reads it, with a command that works here."""
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from whimbrel.model.result import Outcome, Result
 def show_result(place: Place, record: Record, result: Result) -> None:
     """Write a result and leave with its exit code."""
     command = command_here(place, record, result)
+    result = result.model_copy(update={"message": told_here(place, record, result.message)})
     for warning in result.warnings:
         say(f"warning: {warning}")
     if result.exit_code() == 0:
@@ -51,6 +53,12 @@ def command_here(place: Place, record: Record, result: Result) -> str:
     if result.command.startswith("whimbrel "):
         return result.command + state_dir_option(place)
     return result.command
+
+
+def told_here(place: Place, record: Record, sentence: str) -> str:
+    """Return a sentence whose commands for the object work without a cluster."""
+    told = rf"whimbrel \w+ {re.escape(record.name)} -n {re.escape(record.namespace)}(?![\w-])"
+    return re.sub(told, lambda found: found[0] + state_dir_option(place), sentence)
 
 
 def _take_over(place: Place, record: Record) -> str:

@@ -132,8 +132,8 @@ class CheckpointOptions(Frozen):
     )
     max_journal: Size = Field(
         parse_bytes("1Gi"),
-        description="Largest journal of the application's writes; at 80 % of it a migration that "
-        "still runs is stopped and taken back.",
+        description="Largest journal of the application's writes; at half of it a migration that "
+        "still runs is stopped and taken back: the other half is for that way.",
     )
     on_later_run: OnLaterRun = Field(
         OnLaterRun.CLOSE,

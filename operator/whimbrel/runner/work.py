@@ -20,7 +20,7 @@ from whimbrel.runner.checkpoint.dump.make import epoch_since_dump
 from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.checkpoint.restoring import restore_lower
 from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
-from whimbrel.runner.checkpoint.shown import kept_for
+from whimbrel.runner.checkpoint.shown import kept_for, unprovable
 from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
@@ -293,7 +293,8 @@ def _nothing(plan: RunnerPlan, bench: Bench) -> Result:
             "DatabaseAhead",
             f"the database is at {findings.revision}, newer than these migrations; nothing ran",
         )
-    told = f"the database is at {findings.revision or 'nothing'}"
+    useless = unprovable(bench.holding.ledger, bench.order)
+    told = f"the database is at {findings.revision or 'nothing'}{useless}"
     goes_on = release_goes_on(bench)
     return findings.result(Outcome.NOTHING_TO_DO, "NoChange", told, goes_on=goes_on)
 

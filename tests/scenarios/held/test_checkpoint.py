@@ -61,8 +61,7 @@ def test_values_without_a_place(terminal: Terminal, database: Postgres):
     admin(database).run("UPDATE users SET mood = 'sad' WHERE id = 3")
     said = terminal.type("whimbrel rollback shop")
     held(said, "CheckpointConflicts")
-    assert "; to list them: whimbrel conflicts shop -n team\n" in said.err
-    listed = terminal.type("whimbrel conflicts shop -n team --state-dir 'kept here/state'")
+    listed = terminal.type(said.err.partition("; to list them: ")[2].partition("\n")[0])
     assert "sad" in listed.out, listed
     assert database.run(COLUMNS) == [("mood",)]
     again = obey(terminal, said)
@@ -132,9 +131,10 @@ def test_a_run_without_its_checkpoint_goes_back_where_a_person_wants_that(
     terminal: Terminal, database: Postgres
 ):
     said = terminal.type(f"whimbrel run {manifest(terminal, MOOD | OFF | MORE)}")
-    told = "to go back by down migrations: whimbrel rollback shop -n team\n"
-    assert ("Held (CaptureBroken): " in said.err, told in said.err) == (True, True), said
-    done = terminal.type("whimbrel rollback shop -n team --state-dir 'kept here/state'")
+    assert "Held (CaptureBroken): " in said.err, said
+    back = said.err.partition("to go back by down migrations: ")[2].partition("\n")[0]
+    assert f"{back}\n" in terminal.type("whimbrel status shop").out
+    done = terminal.type(back)
     assert done.code == 0, done
     assert "2 taken back by down migrations" in done.out
     assert database.run(COLUMNS) == []

@@ -145,3 +145,18 @@ def test_somebody_comes_with_the_login_of_the_migration(
     done = obey(terminal, said)
     assert (done.code, "at 003" in done.out) == (0, True), done
     assert database.run("SELECT DISTINCT name FROM users") == [("last",)]
+
+
+def test_somebody_comes_in_the_last_step(terminal: Terminal, database: Postgres, deploy: Postgres):
+    """All of the migration is done: what a retry has to say is that it cannot be restored."""
+    files = manifest(terminal, DAMAGE + GATE, limits=PATIENT)
+    with ExitStack() as others:
+        with closed_gate(database):
+            running = terminal.start(f"whimbrel run {files}")
+            await_waiter(admin(database), "advisory")
+            others.enter_context(deploy.connect())
+        said = finish(running)
+        held(said, "LoginShared")
+        done = obey(terminal, said)
+    assert (done.code, "NothingToDo: the database is at 001; the last" in done.out) == (0, True)
+    assert "cannot be restored: 1 other session(s) use the login" in done.out

@@ -154,6 +154,7 @@ async def told(story: str, client: Client | None = None, cluster: FakeCluster | 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("story", STORIES)
+@pytest.mark.sampled("a killed operator")
 async def test_killed_at_every_write(story: str, moment: str):
     whole = ending(await told(story))
     points = 0
@@ -216,6 +217,7 @@ class StaleReads(DyingClient):
 
 
 @pytest.mark.parametrize("seed", range(30))
+@pytest.mark.sampled("leaders with stale reads")
 async def test_three_leaders_with_stale_reads(seed: int):
     """Any interleaving of three operators, each now and then with an old view of the object."""
     chance = random.Random(seed)

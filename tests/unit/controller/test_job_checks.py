@@ -269,6 +269,7 @@ async def test_it_is_never_an_attempt_and_housekeeping_leaves_it_alone():
 
 @pytest.mark.parametrize("exits", [[0, 0, 0, 0], [1, 1, 1]], ids=["green", "red"])
 @pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.sampled("a killed operator with Jobs that check")
 async def test_killed_at_every_write_each_measurement_counts_once(moment: str, exits: list[int]):
     points, wanted = 0, ("Completed" if exits[0] == 0 else "RolledBack")
     for k in range(1, 90):

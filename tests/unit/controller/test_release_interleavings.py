@@ -375,7 +375,7 @@ SETTINGS: dict[str, Any] = {"deadline": None, "suppress_health_check": list(Heal
 
 
 @given(moves=st.lists(st.sampled_from(MOVES), max_size=60), **LIVES)
-@settings(max_examples=30, **SETTINGS)
+@settings(max_examples=12, **SETTINGS)
 def test_every_interleaving_keeps_one_side(
     moves: list[str], at: str, how: str, selector: Body | None
 ):

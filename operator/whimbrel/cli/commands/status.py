@@ -9,7 +9,7 @@ from whimbrel.cli.clusters import connect_cluster, local_record
 from whimbrel.cli.gate import token_of
 from whimbrel.cli.object_view import conditions, observed, rows as rows_of
 from whimbrel.cli.options import Form, Place, command_app, grouped
-from whimbrel.cli.outcome import command_here, going_on, say_reminder
+from whimbrel.cli.outcome import command_here, going_on, say_reminder, told_here
 from whimbrel.cli.record import Record
 from whimbrel.cli.screen import aligned, answer
 from whimbrel.model.result import Outcome
@@ -45,7 +45,7 @@ def record_rows(place: Place, record: Record, command: str) -> dict[str, str]:
         last = record.last.result
         rows["revision"] = last.revision
         rows["last"] = f"{last.outcome.value} ({last.reason}) at {record.last.at}"
-        rows["message"] = last.message
+        rows["message"] = told_here(place, record, last.message)
         rows["do"] = command_here(place, record, last) if last.outcome is Outcome.HELD else ""
     if record.run is not None:
         run = record.run

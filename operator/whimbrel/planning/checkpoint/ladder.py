@@ -23,6 +23,7 @@ from whimbrel.model.steps import (
     Statement,
     Step,
 )
+from whimbrel.planning.checkpoint.replaced import replaced_by
 from whimbrel.planning.checkpoint.touches import Known, Name, Touched, touched_by
 
 # Measured with 2 million rows of 170 bytes: copy and checksums 5.3 s, on-line preparation 8.3 s.
@@ -82,7 +83,8 @@ def wanted(
     Raises:
         RefusedError: ``CheckpointNotPossible``: what it would have to cover cannot be told.
     """
-    touched = touched_by(_statements(plan.steps), names)
+    statements = tuple(_statements(plan.steps))
+    touched = touched_by(statements, names)
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
         tables, absent = _listed(asked, names, anew=anew)
@@ -95,6 +97,9 @@ def wanted(
     else:
         _refuse_opaque(plan, touched)
         tables = touched.tables
+    for table, where in replaced_by(statements, names):
+        if table in tables:
+            raise _replaced(table, where)
     return Wanted(tuple(dict.fromkeys([*tables, *books])) if tables else (), notes)
 
 
@@ -107,6 +112,15 @@ def _statements(steps: Iterable[Step]) -> Iterator[Statement]:
                 yield statement
             case _:
                 pass
+
+
+def _replaced(table: Name, where: str) -> RefusedError:
+    return RefusedError(
+        "CheckpointNotPossible",
+        f"{where} gives the name {_dotted(table)} to another table, and what the application "
+        "writes to that one could not be taken back: change the table that is there (ALTER TABLE, "
+        "or DELETE and INSERT for its rows), or leave spec.checkpoint out",
+    )
 
 
 def _refuse_opaque(plan: RunnerPlan, touched: Touched) -> None:
@@ -159,7 +173,8 @@ def _rung_after(asked: CheckpointOptions, costs: Sequence[Cost]) -> Iterator[str
     yield (
         f"way back afterwards, for {format_duration(asked.keep_for)}: rung 3, a copy of "
         f"{len(costs)} table(s), about {rows} rows and {_size(size)}, with a journal of at most "
-        f"{format_bytes(asked.max_journal)} of the application's writes"
+        f"{format_bytes(asked.max_journal)} of the application's writes; at half of that a "
+        "migration that still runs is stopped and taken back"
     )
     yield (
         f"its cost: about {_seconds(size / _OPENED)} before the first step, {_size(size)} of disk "

@@ -35,6 +35,9 @@ LEFT JOIN LATERAL (
     ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) x ON true
 WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2
 """
+READ_PUBLICATIONS_OF_ALL: Final = (
+    "SELECT p.pubname::text FROM pg_catalog.pg_publication p WHERE p.puballtables ORDER BY 1"
+)
 # Types in the rows of tables ($1), however deep, whose owners could make the server run code of
 # theirs when a row becomes json (CREATE CAST): schema, name, owner, whether there is such a cast.
 READ_TYPES: Final = """

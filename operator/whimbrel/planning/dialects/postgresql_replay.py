@@ -91,13 +91,15 @@ class Replayed:
 
 def begin_round(table: Replayed) -> str:
     """Return the statements that make the two tables of a round; they go with `end_round`."""
+    # UNLOGGED: a publication FOR ALL TABLES would forbid to change those that have no key.
     keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
     news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
     lasts = [f"{last} {table.type_of(name)}" for last, name in _places("l", table.key)]
     typed = ", ".join([*keys, *news])
     return (
-        f'CREATE TABLE {table.taken} (seq numeric, op "char", old json, new json, {typed});'
-        f' CREATE TABLE {table.patch} (place bigint, op "char", {typed},'
+        f'CREATE UNLOGGED TABLE {table.taken} (seq numeric, op "char", old json, new json,'
+        f" {typed});"
+        f' CREATE UNLOGGED TABLE {table.patch} (place bigint, op "char", {typed},'
         f" patch json, base {table.target}, {', '.join(lasts)});"
         f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
     )
@@ -239,10 +241,8 @@ def follow_key(table: Replayed) -> str:
 def remove_rows(table: Replayed) -> str:
     """Return the statement that takes every row out that comes back changed, or not at all.
 
-    Of the places after $1.
-
-    All of them first: between two states that are both right a value that must be unique may
-    have gone from one row to another.
+    Of the places after $1. All of them first: between two states that are both right a value that
+    must be unique may have gone from one row to another.
     """
     return (
         f"WITH gone AS (DELETE FROM {table.target} c USING {table.patch} p"

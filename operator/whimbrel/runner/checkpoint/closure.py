@@ -74,7 +74,16 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
         for table in tables:
             refuse(table)
     _refuse_others(session, tables)
+    notes |= {_published(name) for (name,) in own(session, words.READ_PUBLICATIONS_OF_ALL)}
     return Closure(tables, tuple(sorted(notes)))
+
+
+def _published(publication: str) -> str:
+    return (
+        f"the publication {publication} is FOR ALL TABLES, so it publishes copies and journal too, "
+        "and a subscriber without such tables stops: before the run, make it one FOR TABLE ... or "
+        "FOR TABLES IN SCHEMA ..."
+    )
 
 
 def _oid(session: Session, schema: str, name: str, ledger_schema: str) -> int:

@@ -229,13 +229,17 @@ def set_state(ledger: Ledger, checkpoint: str, state: State, *, reason: str = ""
     """
     allowed = [each.value for each in (*_FROM[state], state)]
     if not ledger.rows(words.SET_STATE, checkpoint, state.value, allowed, reason):
-        found = read_checkpoint(ledger, checkpoint)
-        now = f"is {found.state}" if found else "is not in the ledger"
-        raise HeldError(
-            "CheckpointMoved",
-            f"the checkpoint of run {checkpoint} {now} and cannot become {state}: another runner "
-            "has worked on it; look at `whimbrel checkpoints`, then retry",
-        )
+        raise moved(checkpoint, read_checkpoint(ledger, checkpoint), state)
+
+
+def moved(checkpoint: str, found: Checkpoint | None, state: State) -> HeldError:
+    """Return the end of work on a checkpoint that is not what it was."""
+    now = f"is {found.state}" if found else "is not in the ledger"
+    return HeldError(
+        "CheckpointMoved",
+        f"the checkpoint of run {checkpoint} {now} and cannot become {state}: somebody else has "
+        "worked on it; nothing was changed: find out who, then retry",
+    )
 
 
 def set_snapshot(ledger: Ledger, checkpoint: str, snapshot: str) -> None:

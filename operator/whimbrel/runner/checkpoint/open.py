@@ -21,6 +21,7 @@ from whimbrel.runner.checkpoint.manifest import (
     Mapping,
     State,
     as_mappings,
+    moved,
     open_checkpoints,
     read_checkpoint,
     short_id,
@@ -109,27 +110,28 @@ def _clear(wanted: Wanted, desk: Desk) -> Checkpoint | None:
         if each.state not in {State.CAPTURING, State.CLOSING}:
             raise _occupied(each, wanted)
         discard(each, desk)
-    before = read_checkpoint(desk.ledger, wanted.id)
-    if before is not None and before.snapshot:
-        raise HeldError(
-            "CheckpointClosed",
-            f"the checkpoint of run {wanted.id} was there and is closed: a run has one only; "
-            "apply the migration as a new run",
-        )
+    if (before := read_checkpoint(desk.ledger, wanted.id)) is not None and before.snapshot:
+        raise used(before)
     return None
 
 
 def _occupied(found: Checkpoint, wanted: Wanted) -> WhimbrelError:
     if found.id == wanted.id:
-        return HeldError(
-            "CheckpointUsed",
-            f"the checkpoint of run {found.id} is {found.state}: its restore comes to its end "
-            "before anything else runs",
-        )
+        return used(found)
     return RefusedError(
         "CheckpointOpen",
         f"the database keeps the checkpoint of run {found.id} until {found.kept_until:%F %T %Z}, "
         "and there is one at a time: close it, or wait until then",
+    )
+
+
+def used(found: Checkpoint) -> HeldError:
+    """Return the end of a run that has had its checkpoint."""
+    return HeldError(
+        "CheckpointUsed",
+        f"the checkpoint of run {found.id} is {found.state} while this run is not over, and a run "
+        "has one only: a retry goes on with what is left of the migration, as a new run with a "
+        "checkpoint of its own",
     )
 
 
@@ -205,6 +207,6 @@ def _finish(begun: Checkpoint, desk: Desk) -> Checkpoint:
     until_unlocked(desk, "copying the covered tables", partial(copy_tables, desk, begun, capture))
     ready = read_checkpoint(desk.ledger, begun.id)
     if ready is None or ready.state is not State.READY:
-        raise HeldError("CheckpointMoved", f"the checkpoint of run {begun.id} is not ready")
+        raise moved(begun.id, ready, State.READY)
     desk.tell(f"checkpoint: {len(ready.tables)} tables, {sum(t.rows for t in ready.tables)} rows")
     return ready

@@ -1,7 +1,7 @@
 """Steps under the protection of a checkpoint: opened before the first, looked at around each."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.errors import HeldError, WhimbrelError
@@ -13,11 +13,12 @@ from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
 from whimbrel.runner.checkpoint.dump.make import dump_first, freeze_new_tables
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
-from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint
+from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint, used
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older
-from whimbrel.runner.checkpoint.watch import expect_capture
+from whimbrel.runner.checkpoint.watch import await_tool_sessions, expect_capture
 from whimbrel.runner.facts import revision_of
+from whimbrel.runner.server_errors import SERVER_ERRORS
 
 
 @contextmanager
@@ -48,7 +49,10 @@ def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
 
     with Quota(checkpoint, bench) as quota:
         try:
-            yield expect
+            try:
+                yield expect
+            finally:
+                _await_tool(checkpoint, bench)
             expect()
         except WhimbrelError as error:
             raise quota.meaning(error) from error
@@ -59,6 +63,8 @@ def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
     asked = bench.order.spec.checkpoint
     known = read_checkpoint(bench.holding.ledger, bench.order.run)
     if known is not None and known.state is not State.CAPTURING:
+        if known.state is not State.READY:
+            raise used(known)
         return known  # an earlier attempt of this run opened it
     if asked is None or not plan.covered:
         return None
@@ -93,15 +99,26 @@ def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
 
 
 def _expect(checkpoint: Checkpoint, bench: Bench) -> None:
-    ledger, holding = bench.holding.ledger, bench.holding
-    ours = (holding.attempt.backend_pid, holding.watchdog.backend_pid)
+    ledger = bench.holding.ledger
     try:
-        expect_capture(checkpoint, ledger.session, our_pids=ours)
+        expect_capture(checkpoint, ledger.session, our_pids=_ours(bench))
     except HeldError as error:
         set_reason(ledger, checkpoint.id, error.message)
         back = f"whimbrel rollback {bench.order.name} -n {bench.order.namespace}"
         told = f"a retry goes on without this checkpoint; to go back by down migrations: {back}"
         raise HeldError(error.reason, f"{error.message}; {told}") from error
+
+
+def _ours(bench: Bench) -> tuple[int, ...]:
+    return (bench.holding.attempt.backend_pid, bench.holding.watchdog.backend_pid)
+
+
+def _await_tool(checkpoint: Checkpoint, bench: Bench) -> None:
+    """Let go of a tool's sessions under our login, which it may name as it likes."""
+    if bench.place.tool is None or checkpoint.own_login:
+        return
+    with suppress(*SERVER_ERRORS):  # how the tool ended is the answer; the next look asks again
+        await_tool_sessions(bench.holding.session, checkpoint.login, _ours(bench))
 
 
 def _warn_of_uncovered(checkpoint: Checkpoint, bench: Bench) -> None:

@@ -11,7 +11,7 @@ from whimbrel.model.errors import FailedError, WhimbrelError
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.beside import Beside
 from whimbrel.runner.checkpoint.manifest import Checkpoint
-from whimbrel.runner.checkpoint.watch import is_nearly_full
+from whimbrel.runner.checkpoint.watch import is_used_up
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
 FULL: Final = "JournalFull"
@@ -21,7 +21,7 @@ _TOOL_GRACE: Final = 10  # cancels; then the tool is killed
 
 
 class Quota(Beside):
-    """Stops what the migration does once the journal is nearly full."""
+    """Stops what the migration does once it has used up its half of the journal."""
 
     def __init__(self, checkpoint: Checkpoint, bench: Bench) -> None:
         super().__init__("journal")
@@ -47,15 +47,16 @@ class Quota(Beside):
         most = format_bytes(self._checkpoint.max_journal)
         return FailedError(
             FULL,
-            f"the journal of the checkpoint is nearly full (checkpoint.maxJournal is {most}), so "
-            "the migration was stopped while it can be taken back",
+            f"the journal of the checkpoint reached half of its checkpoint.maxJournal ({most}), so "
+            "the migration was stopped: the other half is for what is written while it is taken "
+            "back; write a larger one, or migrate at a quieter time",
         )
 
     def work(self) -> None:
-        """Look at the journal until it is over; stop the migration where it is nearly full."""
+        """Look at the journal until it is over; stop the migration where its half is used up."""
         with contextlib.suppress(*SERVER_ERRORS):
             while not self.over.wait(_POLL_SECONDS):
-                if is_nearly_full(self._checkpoint, self._session):
+                if is_used_up(self._checkpoint, self._session):
                     self._full.set()
                     break
         if self._full.is_set():

@@ -10,6 +10,7 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.planning.checkpoint.facts import by_name
 from whimbrel.planning.dialects import postgresql_replay as words
 from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.planning.dialects.postgresql_conflicts import follow_conflicts, key_of_place
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
 from whimbrel.planning.dialects.postgresql_journal import count_journal
 from whimbrel.planning.dialects.postgresql_references import Reference
@@ -226,6 +227,8 @@ def _replay_table(session: Session, table: Replayed, progress: Progress) -> list
         ((made,),) = own(session, words.last_place(table))
         own(session, words.remove_rows(table), done)
         _put(session, table, done + 1, made)
+        if last != _END:
+            own(session, follow_conflicts(table), last)
         if made > done:
             found.append((done + 1, made))
         done = made
@@ -286,13 +289,29 @@ def _put_what_fits(session: Session, table: Replayed, place: int) -> None:
             return
     out = set(names)
     if not _would_fit(session, table, place, out):
-        own(session, words.put_back(table), place)
+        _put_back(session, table, place)
         own(session, words.record_misfit(table), place, [])
         return
     for name in names:
         if _would_fit(session, table, place, out - {name}):
             out.remove(name)
     _put_without(session, table, place, out)
+
+
+def _put_back(session: Session, table: Replayed, place: int) -> None:
+    """Put a row in as it was before the application's change, which does not fit."""
+    ((key,),) = own(session, key_of_place(table), place)
+    try:
+        own(session, words.put_back(table), place)
+    except SERVER_ERRORS as error:
+        if not _is_of_row(error):
+            raise
+        raise HeldError(
+            "RestoreBlocked",
+            f"the row {key} of {table.title} fits neither as the application has written it nor as "
+            f"it was before that ({read_error(error).message}); nothing has been changed back: "
+            "change it, or the row that it collides with, then retry",
+        ) from error
 
 
 def _would_fit(session: Session, table: Replayed, place: int, out: set[str]) -> bool:

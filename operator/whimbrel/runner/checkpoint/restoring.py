@@ -22,7 +22,7 @@ from whimbrel.runner.checkpoint.manifest import (
     set_reason,
 )
 from whimbrel.runner.checkpoint.restore import restore
-from whimbrel.runner.checkpoint.shown import why_not
+from whimbrel.runner.checkpoint.shown import OVER, why_not
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note
 from whimbrel.runner.runs import Run, read_run, read_runs, same_object, set_run_target
@@ -38,7 +38,13 @@ _HEAD, _BASE = "head", "base"
 _HALF: Final = frozenset({"HalfDone"})
 # Ends after which a checkpoint is none any more.
 _USELESS: Final = frozenset(
-    {"CaptureBroken", "CheckpointDamaged", "CheckpointExpired", "JournalFull"}
+    {
+        "CaptureBroken",
+        "CheckpointDamaged",
+        "CheckpointExpired",
+        "CheckpointNotReady",
+        "JournalFull",
+    }
 )
 
 
@@ -97,13 +103,18 @@ def restorable(bench: Bench, to: str | None) -> Kept | None:
     ledger, order = bench.holding.ledger, bench.order
     begun = read_run(ledger, order.run)
     if begun is not None and goes_to_checkpoint(begun):
-        return _kept(ledger, begun.target.removeprefix(TARGET))
+        return _expected(bench, begun.target.removeprefix(TARGET))
     for each in open_checkpoints(ledger):
         run, before = read_run(ledger, each.id), read_before(ledger, each.id)
         ours = run is not None and same_object(order, run) and before is not None
         leads = ours and before is not None and to in (None, before.revision)
         if leads and (not why_not(each) or _is_stuck(each, ledger)):
             return each
+        if leads and why_not(each) == OVER:
+            bench.findings.warnings.append(
+                f"CheckpointExpired: the checkpoint of run {each.id} was kept until "
+                f"{each.kept_until:%F %T}Z: the way back is not by it, but by down migrations"
+            )
     return way_back(bench, to)
 
 
@@ -140,7 +151,7 @@ def restore_asked(bench: Bench, to: str | None) -> str:
     checkpoint = restorable(bench, to)
     if checkpoint is None:
         return ""
-    set_run_target(bench.holding.ledger, bench.order.run, f"{TARGET}{checkpoint.run}")
+    set_run_target(bench.holding.ledger, bench.order.run, f"{TARGET}{checkpoint.id}")
     try:
         told = _restored(checkpoint, bench)
     except HeldError as held:
@@ -151,7 +162,11 @@ def restore_asked(bench: Bench, to: str | None) -> str:
 def _expected(bench: Bench, checkpoint: str) -> Kept:
     found = _kept(bench.holding.ledger, checkpoint)
     if found is None:
-        raise HeldError("CheckpointGone", f"the ledger has lost the checkpoint {checkpoint}")
+        raise HeldError(
+            "CheckpointGone",
+            f"the ledger has lost the checkpoint of run {checkpoint}: there is nothing to go back "
+            "to; a retry goes on without it",
+        )
     return found
 
 
@@ -224,15 +239,20 @@ def _stuck(before: str, held: HeldError, checkpoint: Kept, bench: Bench) -> Held
     """Return the end of a restore that a person has to see to.
 
     A checkpoint that restores nothing any more is not tried again: the next way back is by downs.
+    After a failure a retry would begin with another migration: what goes on is a rollback.
     """
     order, told = bench.order, held.message
+    again = f"whimbrel retry {order.name} -n {order.namespace}"
+    back = f"whimbrel rollback {order.name} -n {order.namespace}"
     if held.reason in _USELESS and isinstance(checkpoint, Checkpoint):
         set_reason(bench.holding.ledger, checkpoint.id, held.message)
-        told += f"; to go back without it: whimbrel rollback {order.name} -n {order.namespace}"
+        told += f"; to go back without it: {back}"
+    elif before:
+        again = back
     if held.reason == "CheckpointConflicts":
         told += f"; to list them: whimbrel conflicts {order.name} -n {order.namespace}"
     return HeldError(
         held.reason,
         f"{before}the restore of the checkpoint did not come to its end: {told}",
-        command=held.command or f"whimbrel retry {order.name} -n {order.namespace}",
+        command=held.command or again,
     )

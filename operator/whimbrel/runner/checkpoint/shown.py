@@ -15,6 +15,7 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoi
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.runs import read_runs, same_object
 
+OVER = "its time is over"
 _RESTORABLE = frozenset({State.READY, State.RESTORING})
 
 
@@ -26,7 +27,7 @@ def why_not(checkpoint: Checkpoint) -> str:
         return "it was restored; what stood in its place is kept beside it"
     if checkpoint.state not in _RESTORABLE:
         return f"it is {checkpoint.state}"
-    return "its time is over" if checkpoint.is_expired else ""
+    return OVER if checkpoint.is_expired else ""
 
 
 def as_status(checkpoint: Checkpoint) -> CheckpointStatus:
@@ -54,6 +55,13 @@ def shown(checkpoint: Checkpoint | None, dump: Dumped | None) -> CheckpointStatu
         return dump_status(dump) if dump is not None else None
     told = as_status(checkpoint)
     return told.model_copy(update={"dump": place_of(dump)}) if dump is not None else told
+
+
+def unprovable(ledger: Ledger, order: Order) -> str:
+    """Return what to add where nothing is done and the last run's checkpoint is worth nothing."""
+    found = kept_for(ledger, order)
+    is_told = found is not None and found.state == State.READY and found.reason not in {"", OVER}
+    return f"; the last run cannot be restored: {found.reason}" if found and is_told else ""
 
 
 def kept_for(ledger: Ledger, order: Order) -> CheckpointStatus | None:

@@ -1,5 +1,6 @@
 """Whether a checkpoint that is open can still be restored: asked before and after each step."""
 
+import time
 from collections.abc import Collection
 from typing import Final
 
@@ -12,7 +13,10 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
-_NEARLY_FULL: Final = 0.8
+# A migration may fill so much of its journal: the rest is for what is written on the way back.
+_MIGRATIONS_SHARE: Final = 0.5
+_PATIENCE: Final = 5.0  # seconds for a server's process to see that its client is gone
+_POLL_SECONDS: Final = 0.02
 
 
 def expect_capture(
@@ -87,10 +91,10 @@ def journal_bytes(checkpoint: Checkpoint, session: Session) -> int | None:
     return int(found[0][0]) if found else None
 
 
-def is_nearly_full(checkpoint: Checkpoint, session: Session) -> bool:
-    """Tell whether it is time to stop the migration, while it can be taken back."""
+def is_used_up(checkpoint: Checkpoint, session: Session) -> bool:
+    """Tell whether it is time to stop the migration, while its way back has room."""
     size = journal_bytes(checkpoint, session)
-    return size is None or size >= _NEARLY_FULL * checkpoint.max_journal
+    return size is None or size >= _MIGRATIONS_SHARE * checkpoint.max_journal
 
 
 def expect_login(
@@ -102,10 +106,24 @@ def expect_login(
         RefusedError: Somebody has, and no checkpoint is open.
         HeldError: Somebody has, `while_open`.
     """
-    with session.transaction(), as_login(session):
-        others = own(session, words.SHARED_LOGIN, login, sorted(our_pids))
-    if others:
+    if others := _others(session, login, our_pids):
         raise _shared(login, len(others), while_open=while_open)
+
+
+def _others(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+    with session.transaction(), as_login(session):
+        return {pid for (pid,) in own(session, words.SHARED_LOGIN, login, sorted(our_pids))}
+
+
+def await_tool_sessions(session: Session, login: str, our_pids: Collection[int]) -> None:
+    """Wait for the sessions of a tool that has ended, which are gone in a moment.
+
+    Nobody else was there before its start. Who stays, or comes now, is found by the next look.
+    """
+    end, left = time.monotonic() + _PATIENCE, _others(session, login, our_pids)
+    while left and time.monotonic() < end:
+        time.sleep(_POLL_SECONDS)  # between two looks at the list of sessions
+        left &= _others(session, login, our_pids)
 
 
 def _shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:

@@ -56,6 +56,38 @@ TOOL = RunTool(StepId("tool"), Direction.UP, ("alembic", "upgrade"), (), ("1",))
 CHANGE = "UPDATE users SET a = 1"
 
 
+AGAIN = "CREATE TABLE users (id int)"
+
+
+@pytest.mark.parametrize(
+    ("texts", "where"),
+    [
+        (("DROP TABLE users", AGAIN), "line 2"),
+        (("DROP TABLE public.users CASCADE", "CREATE TABLE IF NOT EXISTS users ()"), "line 2"),
+        ((CHANGE, "ALTER TABLE users RENAME TO old", AGAIN), "line 3"),
+        (("DROP TABLE users", "CREATE VIEW users AS SELECT 1"), "line 2"),
+        (("DROP TABLE users", "CREATE TABLE new ()", "ALTER TABLE new RENAME TO users"), "line 3"),
+        (("DROP TABLE users", "SELECT 1 AS id INTO users"), "line 2"),
+        (("ALTER TABLE users SET SCHEMA old", "ALTER TABLE new.users SET SCHEMA public"), "line 2"),
+        (("ALTER TABLE users RENAME TO old", "ALTER TABLE old RENAME TO users"), ""),
+        (("DROP TABLE users", "CREATE TEMP TABLE users ()"), ""),
+        (("DROP TABLE users", "CREATE TABLE other.users ()"), ""),
+        (("DROP TABLE users", "CREATE INDEX users ON orders (a)"), ""),
+        (("CREATE TABLE IF NOT EXISTS users ()", CHANGE), ""),
+        (("DROP TABLE new", "CREATE TABLE new ()", CHANGE), ""),
+    ],
+)
+def test_another_table_under_a_covered_name_is_refused(texts: tuple[str, ...], where: str):
+    if not where:
+        assert USERS in wanted(asked(), up(files(*texts)), KNOWN, (), anew=False).tables
+        return
+    with pytest.raises(RefusedError) as refused:
+        wanted(asked(), up(files(*texts)), KNOWN, (), anew=False)
+    assert refused.value.reason == "CheckpointNotPossible"
+    assert refused.value.message.startswith(f"1.sql, {where} gives the name public.users to anothe")
+    assert wanted(tables("orders"), up(files(*texts)), KNOWN, (), anew=False).tables == (ORDERS,)
+
+
 def test_auto_covers_what_the_statements_of_all_steps_touch():
     found = wanted(asked(), up(files(CHANGE), ALONE), KNOWN, (), anew=False)
     assert found.tables == (USERS, ORDERS)

@@ -91,11 +91,12 @@ def expect_frozen(dump: Dumped, bench: Bench) -> None:
         HeldError: The way back by the dump is not without a loss any more.
     """
     if reason := why_not_frozen(dump, bench):
+        back = f"whimbrel rollback {bench.order.name} -n {bench.order.namespace}"
         raise HeldError(
             "FreezeBroken",
             f"the application's writes are not stopped for certain: {reason}; going back by the "
-            "dump may lose some, and is left to a person: a retry makes a new dump of what is there "
-            f"now; to go back: whimbrel rollback {bench.order.name} -n {bench.order.namespace}",
+            "dump may lose some, and is left to a person: a retry makes a new dump of what is "
+            f"there now; to go back: {back}",
         )
 
 

@@ -64,6 +64,11 @@ class Dumped:
     freeze: dict[str, str] | None = None
 
     @property
+    def id(self) -> str:
+        """Return the run's id, as a checkpoint has one."""
+        return self.run
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether its file was made and read back."""
         return self.state is not Stage.FROZEN
