@@ -83,8 +83,9 @@ def test_nobody_has_accepted_the_loss_yet(shop: Shop):
     held = shop.run(2, "Rollback", spec=(NOTHING_ACCEPTED,))
     assert (held["outcome"], held["reason"]) == ("Held", "DumpLosesWrites"), held
     assert "a restore loses every write since" in held["message"]
-    assert held["command"].startswith("kubectl patch dbm shop -n team --type merge -p ")
-    assert "allowDataLoss" in held["command"]
+    assert held["command"] == (
+        "whimbrel rollback shop -n team --allow-data-loss --by WHO --reason TEXT"
+    )
     assert shop.database.run("SELECT count(*) FROM added.more") == [(0,)], "nothing was changed"
     assert shop.run(3, "Rollback")["outcome"] == "RolledBack"
     shop.expect_as_before()

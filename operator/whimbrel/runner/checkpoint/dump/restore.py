@@ -13,7 +13,6 @@ from whimbrel.planning.checkpoint.dump import programs as argv
 from whimbrel.planning.dialects import postgresql_dump as words
 from whimbrel.planning.dialects.fates import Fate
 from whimbrel.planning.shape import named, touched
-from whimbrel.planning.sql_down import allow_command
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.dump.freeze import why_not_frozen
@@ -102,7 +101,8 @@ def _expect_allowed(dump: Dumped, bench: Bench) -> str:
             f"the way back of run {dump.run} is the dump {place_of(dump)}, and a restore loses "
             f"every write since {dump.at} ({reason}); nothing was touched, and it waits until "
             "spec.rollback.allowDataLoss says who accepts it",
-            command=allow_command(order.owner()),
+            command=f"whimbrel rollback {order.name} -n {order.namespace} --allow-data-loss "
+            "--by WHO --reason TEXT",
         )
     with bench.holding.session.transaction():
         record_consent(bench.holding.ledger, order, consent)
