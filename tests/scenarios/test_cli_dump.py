@@ -3,12 +3,17 @@
 import json
 from pathlib import Path
 
-
 from tests.checkpoint_shop import until
 from tests.dump_runs import DUMP
 from tests.postgres import Postgres
-from tests.scenarios.held.test_dump import AS_BEFORE, CREDITS, DAMAGE, manifest, the_dump
-from tests.scenarios.held.test_dump import terminal as with_programs
+from tests.scenarios.held.test_dump import (
+    AS_BEFORE,
+    CREDITS,
+    DAMAGE,
+    manifest,
+    terminal as with_programs,
+    the_dump,
+)
 from tests.scenarios.terminal import Terminal
 
 terminal = with_programs
