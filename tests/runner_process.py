@@ -130,10 +130,11 @@ class Attempt:
 
     def _start_dumper(self, root: Path) -> subprocess.Popen | None:
         """Start the launcher, as the container of the dump's image does; one claim for all."""
-        claim = self.folder / "claim"
-        claim.mkdir(exist_ok=True)
         if self.dumper is None:
             return None
+        claim = self.folder / "claim"
+        if not claim.exists():
+            claim.mkdir()
         return subprocess.Popen(
             [built_launcher(), "serve", str(root / "shared/dump.sock")],
             env={"PATH": f"{self.dumper}:{os.environ['PATH']}", "HOME": str(self.folder)},

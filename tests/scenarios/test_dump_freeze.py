@@ -147,6 +147,18 @@ def test_a_login_that_others_use_too_is_refused(shop: Shop):
     shop.expect_as_before()
 
 
+def test_writes_go_on_while_a_dump_cannot_be_made(shop: Shop):
+    shop.claim.write_text("no folder")
+    waits = shop.run()
+    assert (waits["outcome"], waits["reason"]) == ("NotFinished", "DumpNotWritten"), waits
+    assert "no step ran: see that the claim has room" in waits["message"]
+    assert shop.database.run(LEFT) == []
+    app = application(shop.database, "keyless")
+    app.run("INSERT INTO keyless VALUES (5, NULL)")
+    shop.claim.unlink()
+    assert shop.run(attempt=2)["outcome"] == "Done"
+
+
 def test_it_ends_by_itself_where_nobody_is_left_to_end_it(shop: Shop):
     short = ("limits", {"progressDeadline": "15s"})
     done = shop.run(files=files(SMALL), order=RELEASE, spec=(short,))

@@ -10,7 +10,8 @@ from whimbrel.cli.options import Connection, Place
 from whimbrel.cli.screen import table
 from whimbrel.cli.workplace import workplace
 from whimbrel.model.checkpoint import CheckpointStatus
-from whimbrel.runner.checkpoint.dump.freeze import ENGINE, frozen_by, thaw
+from whimbrel.runner.checkpoint.dump.freeze import frozen_by, thaw
+from whimbrel.runner.checkpoint.dump.programs import ENGINE
 from whimbrel.runner.checkpoint.dump.record import read_dumps
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,

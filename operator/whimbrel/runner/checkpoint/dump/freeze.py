@@ -2,7 +2,6 @@
 
 import hashlib
 from functools import partial
-from typing import Final
 
 from whimbrel.model.errors import HeldError, WhimbrelError
 from whimbrel.planning.dialects import postgresql_freeze as words
@@ -11,6 +10,7 @@ from whimbrel.planning.dialects.postgresql_freeze import FreezeNames
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration
 from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.dump.programs import ENGINE
 from whimbrel.runner.checkpoint.dump.record import Dumped
 from whimbrel.runner.checkpoint.manifest import short_id
 from whimbrel.runner.checkpoint.retrying import until_unlocked
@@ -19,7 +19,6 @@ from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
-ENGINE: Final = "postgresql"  # the only one whose dumps we know
 Digests = dict[str, str]
 
 

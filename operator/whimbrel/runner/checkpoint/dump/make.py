@@ -16,14 +16,15 @@ from whimbrel.planning.dialects import postgresql_dump as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.bench_desk import desk_of
-from whimbrel.runner.checkpoint.dump.freeze import ENGINE, expect_frozen, freeze, thaw
+from whimbrel.runner.checkpoint.dump.freeze import expect_frozen, freeze, thaw
 from whimbrel.runner.checkpoint.dump.gone import remove_expired
 from whimbrel.runner.checkpoint.dump.planned import programs_of
-from whimbrel.runner.checkpoint.dump.programs import Programs, Said, read_file
+from whimbrel.runner.checkpoint.dump.programs import ENGINE, Programs, Said, read_file
 from whimbrel.runner.checkpoint.dump.record import Dumped, Stage, read_dump, write_dump
 from whimbrel.runner.checkpoint.manifest import short_id
 from whimbrel.runner.facts import revision_of
 from whimbrel.runner.ledger import raise_epoch
+from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.sessions import own
 
 _PRIVATE: Final = 0o600
@@ -57,7 +58,7 @@ def dump_first(plan: RunnerPlan, bench: Bench) -> Expect:
     if known is None or not known.is_whole:
         if planned is None or plan.direction is not Direction.UP:
             return _expect_nothing
-        known = _made(known or _begun(planned, bench), bench)
+        known = _frozen_and_made(_begun(planned, bench), bench)
     if not known.frozen_until:
         return _expect_nothing
     whole = known
@@ -110,11 +111,21 @@ def _text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _frozen_and_made(begun: Dumped, bench: Bench) -> Dumped:
+    """Make a dump; where that fails, applications do not wait for the next attempt."""
+    if not begun.frozen_until:
+        return _made(begun, bench)
+    try:
+        _keep(begun, bench)
+        return _made(replace(begun, freeze=freeze(begun, bench)), bench)
+    except WhimbrelError:
+        with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):
+            thaw(desk_of(bench))
+        raise
+
+
 def _made(begun: Dumped, bench: Bench) -> Dumped:
     session = bench.holding.session
-    if begun.frozen_until:
-        _keep(begun, bench)
-        begun = replace(begun, freeze=freeze(begun, bench))
     programs = programs_of(bench.order, bench.place)
     ((now, _),) = own(session, words.NOW, 0.0)
     bench.place.report(f"dump: writing {begun.file}")

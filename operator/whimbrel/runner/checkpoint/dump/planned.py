@@ -11,7 +11,7 @@ from whimbrel.planning.checkpoint.dump import ladder
 from whimbrel.planning.checkpoint.dump.programs import DUMP, PSQL, RESTORE
 from whimbrel.planning.dialects import postgresql_dump as words
 from whimbrel.planning.dialects.postgresql_freeze import IS_SUBSCRIBED
-from whimbrel.runner.checkpoint.dump.programs import Programs
+from whimbrel.runner.checkpoint.dump.programs import ENGINE, Programs
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.sessions import own
@@ -23,7 +23,11 @@ Copied = Callable[[], RunnerPlan]
 def programs_of(order: Order, place: Surroundings) -> Programs:
     """Return the programs of a run's dump."""
     if place.dumps is None:
-        raise RefusedError("DumperNotThere", "there is no place for dumps here")
+        raise RefusedError(
+            "DumperNotThere",
+            "the way back is a dump, and the spec names no image and claim any more: write "
+            "checkpoint.dump again as it was",
+        )
     name = f"whimbrel-dump:{order.run[:12]}"
     return Programs(place.dumps, place.target, name, Redactor([place.target.password]).clean)
 
@@ -57,8 +61,9 @@ def with_dump(choice: Choice, copied: Copied) -> RunnerPlan:
     """
     asked, plan = choice.asked, choice.plan
     if asked.write_freeze:
+        dumper = _dumper(choice, restores=True)
         _refuse_subscribed(choice)
-        return ladder.with_freeze(plan, asked, _dumper(choice, restores=True))
+        return ladder.with_freeze(plan, asked, dumper)
     try:
         with_copy = copied()
     except RefusedError as refusal:
@@ -73,6 +78,12 @@ def _dumper(choice: Choice, *, restores: bool) -> ladder.Dumper:
     options, session = choice.asked.dump, choice.ledger.session
     if options is None:
         raise AssertionError("asked for only where there is a dump")
+    if session.dialect.name != ENGINE:
+        raise RefusedError(
+            "DumpNotRestorable",
+            f"a dump needs PostgreSQL, and this is {session.dialect.title}: leave checkpoint.dump "
+            "and checkpoint.writeFreeze out",
+        )
     programs = programs_of(choice.order, choice.place)
     version = programs.version(DUMP)
     for program in (DUMP, RESTORE, PSQL) if restores else (DUMP, RESTORE):

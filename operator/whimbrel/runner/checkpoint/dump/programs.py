@@ -15,6 +15,7 @@ from whimbrel.runner.dump import DumpPlace
 from whimbrel.runner.target import Target, conninfo
 from whimbrel.runner.tool import ToolEnd
 
+ENGINE: Final = "postgresql"  # the only one whose programs we know
 _TAIL: Final = 20  # lines
 _PIECE: Final = 1 << 20  # bytes that are read at once
 _IMAGE: Final = "name an image of PostgreSQL in checkpoint.dump.image; at a terminal install it"
