@@ -9,6 +9,8 @@ from tests.dump_runs import DAMAGED, Shop, files, opened
 from tests.postgres import BINARIES, Postgres, create_database, drop_database
 from tests.scenarios.test_restored_dump import Dump, emptied
 
+pytestmark = pytest.mark.sampled("a dump")
+
 SMALL = {"scope": "Tables", "tables": [{"name": "orders"}]}
 # Tables with keys alone: there is a copy of tables, and the dump is a backup.
 KEYED = {"001_keyed.up.sql": "UPDATE orders SET buyer = NULL WHERE id = 3"}
@@ -41,6 +43,7 @@ def test_a_backup_is_whole_private_and_on_record(any_database: Postgres, tmp_pat
     assert file.exists()
 
 
+@pytest.mark.sampled("the main path")
 def test_a_backup_that_is_restored_by_hand_rewinds_the_ledger_which_is_noticed(shop: Shop):
     first = shop.run(files=files(KEYED))
     known = {"database": first["databaseUuid"], "epoch": first["epoch"]}
@@ -53,6 +56,7 @@ def test_a_backup_that_is_restored_by_hand_rewinds_the_ledger_which_is_noticed(s
     shop.expect_as_before()
 
 
+@pytest.mark.sampled("the main path")
 def test_an_older_pg_dump_is_refused_before_anything_ran(postgres_server, tmp_path: Path):
     server = postgres_server(18)
     database = create_database(server, "old")

@@ -14,6 +14,8 @@ from tests.processes import ROOT
 from tests.runner_process import Attempt
 from tests.scenarios.test_dump_freeze import LEFT
 
+pytestmark = pytest.mark.sampled("a dump of Alembic")
+
 MIGRATION = '''"""{0}"""
 from alembic import op
 revision = "{0}"

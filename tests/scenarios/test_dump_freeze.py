@@ -10,6 +10,8 @@ from tests.checkpoint_shop import admin, application, migrator, until
 from tests.dump_runs import EACH_FILE, FAILS, Shop, content, files, opened, ordering
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.sampled("stopped writes")
+
 GATE = "SELECT pg_advisory_xact_lock_shared(42);"
 LEFT = """
 SELECT tgname::text FROM pg_trigger WHERE tgname ~ 'whimbrel'
@@ -87,6 +89,7 @@ def test_a_failed_run_loses_no_write_that_was_acknowledged(any_database: Postgre
     assert shop.database.run(LEFT) == []
 
 
+@pytest.mark.sampled("the main path")
 def test_whatever_an_application_tries_it_is_told_the_same(shop: Shop):
     """In the window of the run; the migration's login writes as it likes."""
     done = shop.run(files=files(SMALL), order=RELEASE)

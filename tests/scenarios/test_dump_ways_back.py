@@ -18,6 +18,8 @@ from tests.dump_runs import (
 )
 from tests.postgres import BINARIES, Postgres
 
+pytestmark = pytest.mark.sampled("a dump as the way back")
+
 AT_WORK = (
     "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^whimbrel-dump'"
     " AND datname = current_database()"
@@ -91,6 +93,7 @@ def test_nobody_has_accepted_the_loss_yet(shop: Shop):
     shop.expect_as_before()
 
 
+@pytest.mark.sampled("the main path")
 def test_a_run_that_fails_after_its_first_transaction_is_taken_back(shop: Shop):
     failed = shop.run(files=files(FAILS), spec=(EACH_FILE,))
     assert (failed["outcome"], failed["reason"]) == ("Failed", "StatementFailed"), failed
