@@ -200,6 +200,3 @@ CREATE RULE gone AS ON DELETE TO <S>.orgs WHERE false DO ALSO UPDATE <A> SET org
 
 -- feature: policy of another table, refused
 CREATE POLICY of_others ON <O> FOR SELECT USING (account IN (SELECT id FROM <A>));
-
--- feature: policy of a covered table that asks another one, refused
-CREATE POLICY only_mine ON <P> AS RESTRICTIVE FOR UPDATE TO <clerk>, <app> USING (EXISTS (SELECT FROM <A> a WHERE a.id = konto)) WITH CHECK (amount > 0);

@@ -8,9 +8,7 @@ import pytest
 
 from tests.checkpoint_runs import DAMAGED, EACH_FILE, FAILS, Shop, files, opened
 from tests.checkpoint_shop import admin, application, left_over, migrator, until
-from tests.mariadb import MariaDB
 from tests.postgres import Postgres
-from tests.runner_process import Attempt
 
 pytestmark = pytest.mark.sampled("the life of a checkpoint")
 
@@ -138,14 +136,6 @@ def test_a_table_without_a_key_is_refused(shop: Shop):
         shop.database.run("DROP TABLE log")
     assert (told["outcome"], told["reason"]) == ("Refused", "TableNotCovered"), told["message"]
     assert "no primary key" in told["message"]
-
-
-def test_another_kind_of_server_is_refused(mariadb: MariaDB, tmp_path: Path):
-    spec = (("checkpoint", {}),)
-    texts = {"001_x.up.sql": "CREATE TABLE x (id int PRIMARY KEY)"}
-    told = Attempt(tmp_path, mariadb.url, files(texts), spec=spec).run_to_end().result
-    assert (told["outcome"], told["reason"]) == ("Refused", "CheckpointNotPossible"), told
-    assert "a checkpoint needs PostgreSQL, and this is MariaDB" in told["message"]
 
 
 def test_the_plan_says_it_all_before_anything_starts(shop: Shop):

@@ -4,11 +4,21 @@ import os
 from pathlib import Path
 
 from whimbrel.model.spec import Spec
+from whimbrel.runner.checkpoint.dump.freeze import frozen_by, thaw
 from whimbrel.runner.checkpoint.dump.gone import remove_expired
+from whimbrel.runner.checkpoint.dump.programs import ENGINE
 from whimbrel.runner.checkpoint.dump.record import Dumped, is_over, place_of, read_dumps
+from whimbrel.runner.checkpoint.settle import free_desk
 from whimbrel.runner.dump import DumpPlace
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.local_tool import LocalTool
+from whimbrel.runner.lock import take_lock
+from whimbrel.runner.runs import open_run
+from whimbrel.runner.session import Manners
+from whimbrel.runner.sessions import open_session
+from whimbrel.runner.target import Target
+
+_PATIENCE = 5.0  # seconds to wait for the lock
 
 
 def dumps_in(state_dir: Path) -> Path:
@@ -33,6 +43,23 @@ def about(dump: Dumped) -> str:
     return f"of {dump.owner}, {place_of(dump)}, until {dump.kept_until}; removed where it is"
 
 
-def remove_over(ledger: Ledger, folder: Path) -> tuple[str, ...]:
-    """Remove the files that are in a folder; return what is gone."""
-    return tuple(f"dump {name}" for name in remove_expired(ledger, DumpPlace(None, folder)))
+def can_thaw(ledger: Ledger) -> tuple[str, ...]:
+    """Return what is left of stopped writes, where no run holds the database any more."""
+    if ledger.session.dialect.name != ENGINE or open_run(ledger) is not None:
+        return ()
+    return tuple(frozen_by(ledger.session, ledger.schema))
+
+
+def remove_over(ledger: Ledger, target: Target, folder: Path) -> tuple[str, ...]:
+    """Remove the files that are in a folder, and what stops writes; return what is gone.
+
+    Raises:
+        TransientError: A runner is at work.
+    """
+    freezes = can_thaw(ledger)
+    if freezes:
+        take_lock(ledger.session, patience=_PATIENCE)
+        manners = Manners("whimbrel", 1.0)
+        thaw(free_desk(ledger, lambda: open_session(target, manners), lambda _: None))
+    files = remove_expired(ledger, DumpPlace(None, folder))
+    return (*freezes, *(f"dump {name}" for name in files))

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whimbrel.cli.checkpoint.kept import can_go, can_thaw, drop, kept_in
-from whimbrel.cli.dump import about, dumps_over, remove_over
+from whimbrel.cli.checkpoint.kept import can_go, drop, kept_in
+from whimbrel.cli.dump import about, can_thaw, dumps_over, remove_over
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
 from whimbrel.runner.ledger import Ledger
@@ -93,7 +93,7 @@ def remove_leftovers(ledger: Ledger, target: Target, dumps: Path) -> tuple[str, 
     """
     roles = [each.name for each in find_leftovers(ledger) if each.kind == "login"]
     try:
-        gone = [*drop_expired(ledger), *drop(ledger, target), *remove_over(ledger, dumps)]
+        gone = [*drop_expired(ledger), *drop(ledger, target), *remove_over(ledger, target, dumps)]
         removed = [
             role
             for role in roles

@@ -11,13 +11,18 @@ from typing import Any, Final, Self
 
 import pymysql
 
-from whimbrel.planning.dialects import mariadb as words, mariadb_catalog, mariadb_ledger
+from whimbrel.planning.dialects import (
+    mariadb as words,
+    mariadb_catalog,
+    mariadb_checkpoint_manifest,
+    mariadb_ledger,
+)
 from whimbrel.planning.dialects.dialect import Dialect
 from whimbrel.planning.dialects.fates import Fate
 from whimbrel.planning.dialects.mariadb_errors import NO_SUCH_SESSION, fate_of, fate_of_code
 from whimbrel.runner.mariadb_wire import CONNECT_SECONDS, connect_error, wire_to
 from whimbrel.runner.server_errors import read_error
-from whimbrel.runner.session import Manners, Row, Theirs, Value, Waits, Watched
+from whimbrel.runner.session import Manners, Row, Session, Theirs, Value, Waits, Watched
 from whimbrel.runner.target import Target
 
 MARIADB: Final = Dialect(
@@ -26,6 +31,7 @@ MARIADB: Final = Dialect(
     words,
     mariadb_ledger,
     mariadb_catalog,
+    mariadb_checkpoint_manifest,
     fate_of_code,
     commits_ddl=True,
 )
@@ -41,11 +47,13 @@ class MariadbSession:
 
     Attributes:
         dialect: Our statements for it.
+        name: What it and others of one attempt are found by.
     """
 
     dialect = MARIADB
 
-    def __init__(self, wire: "pymysql.Connection[Any]", target: Target) -> None:
+    def __init__(self, wire: "pymysql.Connection[Any]", target: Target, name: str) -> None:
+        self.name = name
         self._wire = wire
         self._target = target
         self._turn = threading.RLock()
@@ -262,7 +270,7 @@ def connect(target: Target, name: str) -> MariadbSession:
     """
     try:
         wire = wire_to(target, name, CONNECT_SECONDS)
-        session = MariadbSession(wire, target)
+        session = MariadbSession(wire, target, name)
         session.ask(f"SELECT {words.TAKE_NAME}", (name,))
     except (pymysql.MySQLError, OSError) as error:
         raise connect_error(target, error) from None
@@ -285,6 +293,13 @@ def open_session(target: Target, manners: Manners) -> MariadbSession:
     except pymysql.MySQLError as error:
         session.close()
         raise connect_error(target, error) from None
+    return session
+
+
+def mariadb(session: Session) -> MariadbSession:
+    """Return a session that is known to be of MariaDB, as one."""
+    if not isinstance(session, MariadbSession):
+        raise TypeError(f"{type(session).__name__} is no session of MariaDB")
     return session
 
 

@@ -5,11 +5,14 @@ from typing import Final
 import pymysql
 
 from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
+from whimbrel.model.spec import OnFailure
 from whimbrel.model.steps import Direction, RunPieces
 from whimbrel.planning.dialects.fates import Fate
 from whimbrel.planning.dialects.mariadb_undo import Half, undo_of
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import fingerprint, read_catalog
+from whimbrel.runner.checkpoint.manifest import read_checkpoint
+from whimbrel.runner.checkpoint.shown import why_not
 from whimbrel.runner.mariadb_journal import UNDO, Entry, Journal
 from whimbrel.runner.mariadb_pieces import (
     Numbered,
@@ -31,13 +34,21 @@ def taken_back(step: RunPieces, work: Work, error: FailedError, bench: Bench) ->
         TransientError: The way back was stopped or could not be had now; the next attempt goes on
             with it.
     """
-    meaning = _meant(step, work, error, bench)
+    # A checkpoint takes back more than the down file does, and no write of an application with it.
+    meaning = error if _is_protected(step, bench) else _meant(step, work, error, bench)
     kept, session = work.kept, work.ledger.session
     if kept is not None and isinstance(meaning, HeldError) and step.direction is Direction.UP:
         with session.transaction():
             work.guard(session)
             kept.run(session, kept.table.fail, step.file.version, meaning.message)
     return meaning
+
+
+def _is_protected(step: RunPieces, bench: Bench) -> bool:
+    checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
+    is_automatic = bench.order.spec.rollback.on_failure is OnFailure.AUTOMATIC
+    is_kept = checkpoint is not None and not why_not(checkpoint)
+    return is_kept and is_automatic and step.direction is Direction.UP
 
 
 def _meant(step: RunPieces, work: Work, error: FailedError, bench: Bench) -> WhimbrelError:

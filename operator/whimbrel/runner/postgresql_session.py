@@ -9,7 +9,12 @@ from psycopg.pq import TransactionStatus
 from psycopg.rows import TupleRow
 
 from whimbrel.model.errors import TransientError
-from whimbrel.planning.dialects import postgresql as words, postgresql_catalog, postgresql_ledger
+from whimbrel.planning.dialects import (
+    postgresql as words,
+    postgresql_catalog,
+    postgresql_ledger,
+    postgresql_manifest,
+)
 from whimbrel.planning.dialects.dialect import Dialect
 from whimbrel.planning.dialects.postgresql_errors import fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
@@ -23,6 +28,7 @@ POSTGRESQL: Final = Dialect(
     words,
     postgresql_ledger,
     postgresql_catalog,
+    postgresql_manifest,
     fate_of,
     own_logins=True,
 )

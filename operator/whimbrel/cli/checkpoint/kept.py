@@ -10,8 +10,6 @@ from whimbrel.cli.options import Connection, Place
 from whimbrel.cli.screen import table
 from whimbrel.cli.workplace import workplace
 from whimbrel.model.checkpoint import CheckpointStatus
-from whimbrel.runner.checkpoint.dump.freeze import frozen_by, thaw
-from whimbrel.runner.checkpoint.dump.programs import ENGINE
 from whimbrel.runner.checkpoint.dump.record import read_dumps
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -23,7 +21,7 @@ from whimbrel.runner.checkpoint.settle import free_desk, let_go
 from whimbrel.runner.checkpoint.shown import checkpoint_status
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import take_lock
-from whimbrel.runner.runs import open_run, read_run
+from whimbrel.runner.runs import read_run
 from whimbrel.runner.session import Manners
 from whimbrel.runner.sessions import open_session
 from whimbrel.runner.target import Target
@@ -93,13 +91,6 @@ def can_go(ledger: Ledger) -> tuple[Checkpoint, ...]:
     return tuple(each for each in found if not _is_at_work(ledger, each))
 
 
-def can_thaw(ledger: Ledger) -> tuple[str, ...]:
-    """Return what is left of stopped writes, where no run holds the database any more."""
-    if ledger.session.dialect.name != ENGINE or open_run(ledger) is not None:
-        return ()
-    return tuple(frozen_by(ledger.session, ledger.schema))
-
-
 def _is_at_work(ledger: Ledger, checkpoint: Checkpoint) -> bool:
     run = read_run(ledger, checkpoint.id)
     return run is not None and run.closed_at is None
@@ -111,15 +102,13 @@ def drop(ledger: Ledger, target: Target) -> tuple[str, ...]:
     Raises:
         TransientError: A runner is at work.
     """
-    going, freezes = can_go(ledger), can_thaw(ledger)
-    if going or freezes:
+    going = can_go(ledger)
+    if going:
         take_lock(ledger.session, patience=_PATIENCE)
     desk = free_desk(ledger, lambda: open_session(target, Manners("whimbrel", 1.0)), _say_nothing)
-    if freezes:
-        thaw(desk)
     for each in going:
         let_go(each, desk)
-    return (*freezes, *(f"checkpoint of run {each.id}" for each in going))
+    return tuple(f"checkpoint of run {each.id}" for each in going)
 
 
 def _say_nothing(line: str) -> None:

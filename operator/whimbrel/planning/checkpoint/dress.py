@@ -61,7 +61,7 @@ def _by_grantee(acl: list[Any] | None) -> dict[str, list[tuple[str, bool]]]:
 def dress(then: Facts, now: Facts) -> list[str]:
     """Return the statements that give a relation, which stands under its name, all but its columns.
 
-    Owner and rights, defaults, rules, triggers, policies, extended statistics, comments.
+    Owner and rights, defaults, triggers, extended statistics, comments; rules too if it is a view.
     """
     table, was, name = then["table"], now.get("table", NOTHING), spelled(place_of(then))
     thing = f"{words.RELATION[table['kind']]} {name}"
@@ -70,11 +70,25 @@ def dress(then: Facts, now: Facts) -> list[str]:
         *rights(f"TABLE {name}", table["acl"], was.get("acl")),
         *_columns(then, now, name),
         *comment(thing, table, was),
-        *_rules(then, now, name),
+        *(guard(then, now) if table["kind"] != "r" else ()),
         *_triggers(then, now, name),
-        *_policies(then, now, name),
         *_row_security(table, was, name),
         *_statistics(then),
+    ]
+
+
+def guard(then: Facts, now: Facts) -> list[str]:
+    """Return the statements that give a relation its rules and policies, which may ask others."""
+    name = spelled(place_of(then))
+    return [*let_go(now, name), *_rules(then, name), *_policies(then, name)]
+
+
+def let_go(now: Facts, name: str) -> list[str]:
+    """Return the statements that drop rules and policies: they go on meaning what they were for."""
+    return [
+        fill(words.DROP_ON, kind=Raw(kind), name=each["name"], table=Raw(name))
+        for kind, member in (("RULE", "rules"), ("POLICY", "policies"))
+        for each in now.get(member, ())
     ]
 
 
@@ -101,12 +115,8 @@ def _columns(then: Facts, now: Facts, name: str) -> list[str]:
     return [*altered, *found]
 
 
-def _rules(then: Facts, now: Facts, name: str) -> list[str]:
-    """Always again: a rule goes on meaning the table that it was made for."""
-    found = [
-        fill(words.DROP_ON, kind=Raw("RULE"), name=each["name"], table=Raw(name))
-        for each in now.get("rules", ())
-    ]
+def _rules(then: Facts, name: str) -> list[str]:
+    found = []
     for each in then["rules"]:
         found += [each["definition"], *_enabled("RULE", each, name)]
     return found
@@ -135,11 +145,8 @@ def _triggers(then: Facts, now: Facts, name: str) -> list[str]:
     return found
 
 
-def _policies(then: Facts, now: Facts, name: str) -> list[str]:
-    found = [
-        fill(words.DROP_ON, kind=Raw("POLICY"), name=each["name"], table=Raw(name))
-        for each in now.get("policies", ())
-    ]
+def _policies(then: Facts, name: str) -> list[str]:
+    found = []
     for each in then["policies"]:
         found.append(
             fill(

@@ -13,7 +13,9 @@ from whimbrel.planning.checkpoint.dress import (
     create_view,
     dress,
     drop_view,
+    guard,
     just_made,
+    let_go,
     owner,
     rights,
     spelled,
@@ -64,7 +66,8 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
     views = merged_views(side.then["views"] for side in sides)
     stale = stale_views(views, live_views)
     live = [side.live for side in sides if side.live]
-    found = [drop_view(each) for each in stale]
+    found = [each for side in live for each in let_go(side, spelled(place_of(side)))]
+    found += [drop_view(each) for each in stale]
     found += [_drop_foreign_key(each) for each in foreign_keys(live)]
     for side in sides:
         if side.live:
@@ -82,7 +85,7 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
             replace = place_of(view) in there
             now = there.get(place_of(view)) or just_made(view, sides[0].grantees)
             found += [create_view(view, replace=replace), *dress(view, now)]
-    return found
+    return found + [each for side in sides for each in guard(side.then, side.clone)]
 
 
 def tables_to_lock(sides: tuple[Side, ...]) -> list[tuple[str, str]]:
@@ -118,7 +121,7 @@ def _set_aside(side: Side, live: Facts, triggers: tuple[str, ...]) -> list[str]:
     """Return the statements that take a failed table out of the way.
 
     It keeps its rows and its indexes, and nothing that could reach another table, as foreign keys,
-    which are gone already, and publications do.
+    rules and policies, which are gone already, and publications do.
     """
     schema, (ledger, kept), table = live["table"]["schema"], side.kept, Raw(spelled(place_of(live)))
     who = {grantee for grantee, *_ in live["table"]["acl"] or ()} - {live["table"]["owner"]}
@@ -165,7 +168,7 @@ def _part_sequences(side: Side, live: Facts) -> list[str]:
 def _put_in_place(side: Side) -> list[str]:
     """Return the statements that give a prepared clone the name, and all that hangs on it.
 
-    Foreign keys, publications and views come later, when all tables stand.
+    Foreign keys, publications, views, rules and policies come later, when all tables stand.
     """
     then, clone = side.then, side.clone
     (schema, name), now = place_of(then), clone["table"]["name"]

@@ -19,10 +19,12 @@ from whimbrel.model.steps import (
     Direction,
     RunAlone,
     RunFiles,
+    RunPieces,
     RunTool,
     Statement,
     Step,
 )
+from whimbrel.planning.checkpoint.pieces import touched_by_pieces
 from whimbrel.planning.checkpoint.replaced import replaced_by
 from whimbrel.planning.checkpoint.touches import Known, Name, Touched, touched_by
 
@@ -84,7 +86,8 @@ def wanted(
         RefusedError: ``CheckpointNotPossible``: what it would have to cover cannot be told.
     """
     statements = tuple(_statements(plan.steps))
-    touched = touched_by(statements, names)
+    pieces = [each for step in plan.steps if isinstance(step, RunPieces) for each in step.pieces]
+    touched = touched_by_pieces(pieces, names) if pieces else touched_by(statements, names)
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
         tables, absent = _listed(asked, names, anew=anew)
@@ -137,7 +140,7 @@ def _refuse_opaque(plan: RunnerPlan, touched: Touched) -> None:
 def _listed(
     asked: CheckpointOptions, names: Known, *, anew: bool
 ) -> tuple[tuple[Name, ...], tuple[Name, ...]]:
-    listed = [(each.schema_name, each.name) for each in asked.tables]
+    listed = [names.listed((each.schema_name, each.name)) for each in asked.tables]
     absent = tuple(each for each in listed if each not in names.tables)
     if absent and not anew:
         raise RefusedError(

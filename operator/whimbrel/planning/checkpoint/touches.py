@@ -46,12 +46,21 @@ class Known:
     Attributes:
         home: Schema that unqualified names mean first, or "".
         parts: Index, or sequence of a column, to the table that it belongs to.
+        routines: Names of functions and procedures, where a statement may call them.
+        has_one_schema: Tables of others than `home` are not meant, whatever schema is written.
     """
 
     tables: frozenset[Name]
     views: frozenset[Name] = frozenset()
     home: str = ""
     parts: Mapping[Name, Name] = field(default_factory=dict)
+    routines: frozenset[str] = frozenset()
+    has_one_schema: bool = False
+
+    def listed(self, name: Name) -> Name:
+        """Return the table that an author lists; a schema is left out where there is one only."""
+        is_default = self.has_one_schema and name[0] == "public"
+        return (self.home, name[1]) if is_default else name
 
     def meant(self, name: Name) -> tuple[Name, ...]:
         """Return the tables that a name may mean."""

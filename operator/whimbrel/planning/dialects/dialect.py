@@ -134,6 +134,30 @@ class CatalogWords(Protocol):
         """Return the statement that drops a table of ours."""
 
 
+class CheckpointWords(Protocol):
+    """The rows of checkpoints in the ledger, and what a run asks around one."""
+
+    READ_CHECKPOINT: str
+    READ_CHECKPOINTS: str
+    READ_COVERED: str
+    READ_CONFLICTS: str
+    COUNT_CONFLICTS: str
+    INSERT_CHECKPOINT: str
+    INSERT_COVERED: str
+    SET_COPIED: str
+    SET_CAPTURE: str
+    SET_STATE: str
+    SET_SNAPSHOT: str
+    SET_REASON: str
+    SET_WISHES: str
+    FORGET_COVERED: str
+    FORGET_CHECKPOINT: str
+    FORGET_RUN: tuple[str, ...]
+    FORGET_RESERVATION: tuple[str, ...]
+    STARTED_STEPS: str
+    READ_COSTS: str
+
+
 @dataclass(frozen=True)
 class Dialect:
     """One kind of server.
@@ -152,6 +176,7 @@ class Dialect:
     server: ServerWords
     ledger: LedgerWords
     catalog: CatalogWords
+    checkpoint: CheckpointWords
     fate_of: Callable[[str], Fate]
     commits_ddl: bool = False
     own_logins: bool = False

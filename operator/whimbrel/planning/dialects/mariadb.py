@@ -30,7 +30,7 @@ _BOOTSTRAP: Final = _lock("b", "DATABASE()")
 
 _NAMED: Final = "CONCAT('whimbrel:s:', LEFT(SHA2(CONCAT(DATABASE(), ':', $1), 256), 32), ':', {0})"
 TAKE_NAME: Final = f"GET_LOCK({_NAMED.format('CONNECTION_ID()')}, 0)"
-_HAS_NAME: Final = f"COALESCE(IS_USED_LOCK({_NAMED.format('p.ID')}) = p.ID, 0)"
+HAS_NAME: Final = f"COALESCE(IS_USED_LOCK({_NAMED.format('p.ID')}) = p.ID, 0)"
 TRY_LOCK: Final = f"SELECT GET_LOCK({_MIGRATOR}, 0)"
 UNLOCK: Final = f"SELECT RELEASE_LOCK({_MIGRATOR})"
 HELD_HERE: Final = f"COALESCE(IS_USED_LOCK({_MIGRATOR}) = CONNECTION_ID(), 0)"
@@ -62,7 +62,7 @@ SERVER: Final = (
 # $1 name, $2 login, $3 login of the run or "".
 THEIRS: Final = (
     "SELECT p.ID FROM information_schema.PROCESSLIST p WHERE p.ID <> CONNECTION_ID()"
-    f" AND ((p.USER = $2 AND {_HAS_NAME}) OR ($3 <> '' AND p.USER = $3))"
+    f" AND ((p.USER = $2 AND {HAS_NAME}) OR ($3 <> '' AND p.USER = $3))"
 )
 # What a tool may have opened without our name: sessions of its login ($1) that came after ours
 # ($2), since numbers only grow, and are not idle. Who is dead begins nothing; whoever idles has
@@ -72,7 +72,7 @@ BUSY_STRANGERS: Final = (
     " AND p.ID <> CONNECTION_ID() AND p.COMMAND <> 'Sleep'"
 )
 PROCESSES: Final = (
-    f"SELECT p.ID, p.USER, p.COMMAND, COALESCE(p.STATE, ''), {_HAS_NAME}, p.DB = DATABASE()"
+    f"SELECT p.ID, p.USER, p.COMMAND, COALESCE(p.STATE, ''), {HAS_NAME}, p.DB = DATABASE()"
     " FROM information_schema.PROCESSLIST p WHERE p.ID <> CONNECTION_ID()"
 )
 # Only with the privilege PROCESS: waiting session, seconds, who blocks it.

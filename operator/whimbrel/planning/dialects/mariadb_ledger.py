@@ -9,8 +9,9 @@ import re
 from typing import Final
 
 from whimbrel.planning.dialects.mariadb import HELD_HERE, THEN, quote_identifier
+from whimbrel.planning.dialects.mariadb_checkpoint_manifest import CREATE_CHECKPOINT
 
-LEDGER_VERSION: Final = 3
+LEDGER_VERSION: Final = 4
 
 _NOW: Final = "UTC_TIMESTAMP(6)"
 _AT: Final = f"DATETIME(6) NOT NULL DEFAULT ({_NOW})"
@@ -183,7 +184,12 @@ _VERSION_3: Final = (
     "ALTER TABLE {s}.step MODIFY step VARCHAR(500) NOT NULL",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2, 2: _VERSION_3}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    0: _VERSION_1,
+    1: _VERSION_2,
+    2: _VERSION_3,
+    3: CREATE_CHECKPOINT,
+}
 
 READ_META: Final = "SELECT version, `database`, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"
@@ -352,4 +358,5 @@ def tables(version: int) -> frozenset[str]:
 def naming(schema: str) -> str:
     """Return a pattern for a table of the ledger in any code; `schema` is a pattern itself."""
     names = "|".join(sorted(tables(LEDGER_VERSION)))
-    return rf"(?:(?<![\w$])|(?<=\\[nrt])){schema}_(?:{names}|salvage_\w+)(?![\w$])"
+    made = r"(?:salvage|journal|clone|kept)_\w+"
+    return rf"(?:(?<![\w$])|(?<=\\[nrt])){schema}_(?:{names}|{made})(?![\w$])"

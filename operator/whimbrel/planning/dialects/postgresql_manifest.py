@@ -100,3 +100,26 @@ READ_CONFLICTS: Final = (
 COUNT_CONFLICTS: Final = (
     "SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text"
 )
+# $1 schemas, $2 tables. A table that nobody has analysed yet has no estimate of its rows.
+READ_COSTS: Final = """
+SELECT w.s, w.t, CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100
+    ELSE c.reltuples::bigint END, pg_catalog.pg_table_size(c.oid)
+FROM ROWS FROM (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) AS w (s, t)
+JOIN pg_catalog.pg_namespace n ON n.nspname = w.s
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.t ORDER BY 1, 2
+"""
+_FORGET: Final = "DELETE FROM {s}.%s WHERE run = $1::text"
+# All that the ledger says of what a run applied: it is as if that had never been.
+FORGET_RUN: Final[tuple[str, ...]] = (
+    _FORGET % "applied",
+    _FORGET % "tool_run",
+    _FORGET % "step",
+)
+# A run that has done nothing gives the database back; its steps' rows would keep it.
+FORGET_RESERVATION: Final[tuple[str, ...]] = (
+    _FORGET % "attempt",
+    "DELETE FROM {s}.run WHERE id = $1::text",
+)
+STARTED_STEPS: Final = "SELECT step FROM {s}.step WHERE run = $1::text AND state = 'started'"
+_WISHES: Final = "on_conflict = $2::text, mappings = $3::jsonb"
+SET_WISHES: Final = f"UPDATE {{s}}.checkpoint SET {_WISHES} WHERE id = $1::text"

@@ -164,8 +164,10 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid""",
 # What cannot be built again, each as the start of a sentence.
 _REFUSALS: Final[tuple[str, ...]] = (
     """
-SELECT 'unsupported', c.oid, pg_describe_object(d.classid, d.objid, 0) || ' depends on '
-    || c.label, '{}'::jsonb
+SELECT CASE WHEN c.is_table AND COALESCE(w.oid, p.oid) IS NOT NULL THEN 'asked'
+    ELSE 'unsupported' END, c.oid,
+    pg_describe_object(d.classid, d.objid, 0) || ' depends on ' || c.label,
+    jsonb_build_object('by', COALESCE(w.ev_class, p.polrelid)::int8)
 FROM relation c JOIN pg_type t ON t.oid = c.reltype
 JOIN pg_depend d ON d.deptype IN ('n', 'a') AND (
     (d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid)
@@ -174,7 +176,8 @@ LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
 LEFT JOIN pg_policy p ON d.classid = 'pg_policy'::regclass AND p.oid = d.objid
 LEFT JOIN pg_trigger g ON d.classid = 'pg_trigger'::regclass AND g.oid = d.objid
 LEFT JOIN pg_class o ON d.classid = 'pg_class'::regclass AND o.oid = d.objid
-WHERE c.is_table AND (d.classid IN ('pg_proc'::regclass, 'pg_type'::regclass)
+WHERE (c.relkind = 'm' AND p.oid IS NOT NULL)
+    OR c.is_table AND (d.classid IN ('pg_proc'::regclass, 'pg_type'::regclass)
     OR (w.oid IS NOT NULL AND w.ev_class NOT IN (SELECT oid FROM relation))
     OR (p.oid IS NOT NULL AND p.polrelid <> c.oid)
     OR (g.oid IS NOT NULL AND g.tgrelid <> c.oid AND NOT g.tgisinternal)

@@ -1,10 +1,10 @@
 """What a run added outside of covered tables: gone with a restore, but no row of it is lost."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from whimbrel.model.steps import CatalogObject
-from whimbrel.planning.checkpoint.removal import DEPENDENT, DROPPABLE, MOVABLE, drop, move
+from whimbrel.planning.checkpoint.removal import DEPENDENT, MOVABLE, drop, move
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_identities
 from whimbrel.runner.checkpoint.before import read_before, write_before
@@ -16,7 +16,12 @@ from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
 
-def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, ...]:
+def added_by_run(
+    checkpoint: Checkpoint,
+    bench: Bench,
+    kinds: Sequence[str],
+    label: Callable[[CatalogObject], str],
+) -> tuple[CatalogObject, ...]:
     """Return what the run added and is there still, in the order in which it can go.
 
     As the ledger says, under its names of today where a tool added it; and what is new since the
@@ -36,10 +41,15 @@ def added_by_run(checkpoint: Checkpoint, bench: Bench) -> tuple[CatalogObject, .
             found |= {names[each] for each in start.added.values() if each in names}
     before = read_before(ledger, checkpoint.id)
     new = {name for name, kinds in (before.changed or {}).items() if not kinds} if before else set()
-    found |= {each for each in now if ".".join(filter(None, (each.schema, each.name))) in new}
-    order = list(DROPPABLE)
+    found |= {each for each in now if label(each) in new}
+    order = list(kinds)
     there = [each for each in found if each in now and each.kind in order]
     return tuple(sorted(there, key=lambda each: (order.index(each.kind), each)))
+
+
+def label(each: CatalogObject) -> str:
+    """Return what the catalogue's shape calls the relation that something is, or is of."""
+    return ".".join(filter(None, (each.schema, each.name)))
 
 
 def take_away(ledger: Ledger, checkpoint: Checkpoint, added: tuple[CatalogObject, ...]) -> None:

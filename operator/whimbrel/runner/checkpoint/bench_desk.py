@@ -37,9 +37,11 @@ def login_of_migration(bench: Bench) -> tuple[str, bool]:
     ours = (bench.holding.attempt.login, False)
     if not bench.order.spec.migrations.tool.is_foreign:
         return ours
+    session = bench.holding.session
     if (prepared := place.login()) is not None:
-        return (prepared.user, False)
-    makes = may_make_roles(postgres(bench.holding.session))
+        # Where none can be made, it has a password of each attempt: nobody else can log in.
+        return (prepared.user, not session.dialect.own_logins)
+    makes = session.dialect.own_logins and may_make_roles(postgres(session))
     return (role_name(bench.order.run, 0).removesuffix("0"), True) if makes else ours
 
 

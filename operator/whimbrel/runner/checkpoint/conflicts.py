@@ -1,14 +1,13 @@
 """What the old shape has no place for: recorded row by row, or a reason to change nothing."""
 
 from whimbrel.model.errors import HeldError
-from whimbrel.planning.dialects.postgresql_manifest import COUNT_CONFLICTS
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.manifest import Checkpoint, words_of
 
 
 def count_conflicts(checkpoint: Checkpoint, desk: Desk) -> int:
     """Return how many the replay has recorded so far."""
-    count: int = desk.ledger.rows(COUNT_CONFLICTS, checkpoint.id)[0][0]
+    count: int = desk.ledger.rows(words_of(desk.ledger).COUNT_CONFLICTS, checkpoint.id)[0][0]
     return count
 
 

@@ -1,17 +1,20 @@
 """The manifest of a checkpoint: its rows in the ledger, and the states that it goes through."""
 
 import hashlib
+import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from whimbrel.model.errors import HeldError
-from whimbrel.planning.dialects import postgresql_manifest as words
+from whimbrel.planning.dialects.dialect import CheckpointWords
 from whimbrel.planning.dialects.postgresql_checkpoint import Names
 from whimbrel.runner.ledger import Ledger, read_tables
 from whimbrel.runner.session import Row
 from whimbrel.runner.sessions import as_json
+
+T = TypeVar("T")
 
 
 class State(StrEnum):
@@ -165,6 +168,11 @@ def short_id(checkpoint: str) -> str:
     return hashlib.sha256(checkpoint.encode()).hexdigest()[:12]
 
 
+def words_of(ledger: Ledger) -> CheckpointWords:
+    """Return the statements about the rows of checkpoints for this kind of server."""
+    return ledger.session.dialect.checkpoint
+
+
 def has_checkpoints(ledger: Ledger) -> bool:
     """Tell whether this ledger can have any: not an older one that nobody upgraded yet."""
     return "checkpoint" in read_tables(ledger)
@@ -174,7 +182,7 @@ def read_checkpoint(ledger: Ledger, checkpoint: str) -> Checkpoint | None:
     """Return a checkpoint by the id of the run that opened it, or None."""
     if not has_checkpoints(ledger):
         return None
-    found = ledger.rows(words.READ_CHECKPOINT, checkpoint)
+    found = ledger.rows(words_of(ledger).READ_CHECKPOINT, checkpoint)
     return _checkpoint(ledger, found[0]) if found else None
 
 
@@ -182,7 +190,7 @@ def read_checkpoints(ledger: Ledger) -> tuple[Checkpoint, ...]:
     """Return all checkpoints, closed ones too, oldest first."""
     if not has_checkpoints(ledger):
         return ()
-    return tuple(_checkpoint(ledger, row) for row in ledger.rows(words.READ_CHECKPOINTS))
+    return tuple(_checkpoint(ledger, row) for row in ledger.rows(words_of(ledger).READ_CHECKPOINTS))
 
 
 def open_checkpoints(ledger: Ledger) -> tuple[Checkpoint, ...]:
@@ -191,17 +199,22 @@ def open_checkpoints(ledger: Ledger) -> tuple[Checkpoint, ...]:
 
 
 def _checkpoint(ledger: Ledger, row: Row) -> Checkpoint:
-    mappings = tuple(Mapping(**each) for each in row[11])
-    capture = {int(oid): digest for oid, digest in row[13].items()}
-    covered = tuple(_covered(each) for each in ledger.rows(words.READ_COVERED, row[0]))
+    mappings = tuple(Mapping(**each) for each in _parsed(row[11]))
+    capture = {int(oid): digest for oid, digest in _parsed(row[13]).items()}
+    covered = tuple(_covered(each) for each in ledger.rows(words_of(ledger).READ_COVERED, row[0]))
     values = (
         *row[:2],
         State(row[2]),
-        *row[3:11],
+        row[3],
+        bool(row[4]),
+        *row[5:7],
+        *map(_in_utc, row[7:9]),
+        *row[9:11],
         mappings,
         row[12],
         capture,
-        *row[14:],
+        row[14],
+        bool(row[15]),
         ledger.schema,
         covered,
     )
@@ -209,16 +222,33 @@ def _checkpoint(ledger: Ledger, row: Row) -> Checkpoint:
 
 
 def _covered(row: Row) -> Covered:
-    values = (*row[:4], tuple(row[4]), *row[5:])
+    values = (*row[:4], tuple(_parsed(row[4])), *row[5:7], _parsed(row[7]), *row[8:])
     return Covered(*values)
+
+
+def _parsed(value: T) -> T:
+    """Return what a column holds that is JSON, as text where the server has no type for it."""
+    found: T = json.loads(value) if isinstance(value, str) else value
+    return found
+
+
+def _in_utc(value: datetime) -> datetime:
+    """Return a time of the ledger, which is UTC where the server's type has no zone."""
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def read_conflicts(ledger: Ledger, checkpoint: str) -> tuple[Conflict, ...]:
     """Return what the restore of a checkpoint could not map back, oldest first."""
     if not has_checkpoints(ledger):
         return ()
-    rows = ledger.rows(words.READ_CONFLICTS, checkpoint)
-    return tuple(Conflict(row[0], f"{row[1]}.{row[2]}", *row[3:]) for row in rows)
+    rows = ledger.rows(words_of(ledger).READ_CONFLICTS, checkpoint)
+    return tuple(_conflict(row) for row in rows)
+
+
+def _conflict(row: Row) -> Conflict:
+    key, kind, column, value, at = row[3:]
+    table = f"{row[1]}.{row[2]}"
+    return Conflict(row[0], table, _parsed(key), kind, column, value, at)
 
 
 def set_state(ledger: Ledger, checkpoint: str, state: State, *, reason: str = "") -> None:
@@ -228,7 +258,7 @@ def set_state(ledger: Ledger, checkpoint: str, state: State, *, reason: str = ""
         HeldError: It is in a state from which there is no way there.
     """
     allowed = [each.value for each in (*_FROM[state], state)]
-    if not ledger.rows(words.SET_STATE, checkpoint, state.value, allowed, reason):
+    if not ledger.rows(words_of(ledger).SET_STATE, checkpoint, state.value, allowed, reason):
         raise moved(checkpoint, read_checkpoint(ledger, checkpoint), state)
 
 
@@ -244,12 +274,12 @@ def moved(checkpoint: str, found: Checkpoint | None, state: State) -> HeldError:
 
 def set_snapshot(ledger: Ledger, checkpoint: str, snapshot: str) -> None:
     """Record what the clones show now, in the transaction that made them so."""
-    ledger.rows(words.SET_SNAPSHOT, checkpoint, snapshot)
+    ledger.rows(words_of(ledger).SET_SNAPSHOT, checkpoint, snapshot)
 
 
 def set_reason(ledger: Ledger, checkpoint: str, reason: str) -> None:
     """Record why a checkpoint is of no use any more."""
-    ledger.rows(words.SET_REASON, checkpoint, reason)
+    ledger.rows(words_of(ledger).SET_REASON, checkpoint, reason)
 
 
 def as_mappings(mappings: tuple[Mapping, ...]) -> str:

@@ -1,16 +1,17 @@
 """Opens a checkpoint: what may be covered, capture, one copy of all tables; then it is ready."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from whimbrel.model.errors import FailedError, HeldError, RefusedError, WhimbrelError
-from whimbrel.planning.dialects import postgresql_manifest as words
 from whimbrel.planning.dialects.postgresql_checkpoint import (
     Names,
     clone_name,
     journal_name,
     kept_name,
 )
+from whimbrel.planning.dialects.postgresql_manifest import SET_CAPTURE_ROLE
 from whimbrel.runner.checkpoint.capture import attach, make_capture
 from whimbrel.runner.checkpoint.closure import Closure, Table, find_closure
 from whimbrel.runner.checkpoint.copy import copy_tables
@@ -25,10 +26,12 @@ from whimbrel.runner.checkpoint.manifest import (
     open_checkpoints,
     read_checkpoint,
     short_id,
+    words_of,
 )
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.checkpoint.transplant import describe_table
 from whimbrel.runner.checkpoint.watch import expect_login
+from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import as_json
 
@@ -79,7 +82,7 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
         TransientError: Busy, or the connection broke: call it again.
         HeldError: The ledger holds another one that a person must see to first.
     """
-    found = _clear(wanted, desk)
+    found = clear_way(wanted, desk, discard)
     if found is not None:
         return found
     if not wanted.own_login:
@@ -87,7 +90,7 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
     closure = find_closure(desk.session, wanted.tables, desk.ledger.schema)
     for note in closure.notes:
         desk.tell(f"checkpoint: {note}")
-    manifests = [_described(desk.session, each) for each in closure.tables]
+    manifests = [_described(desk.session, each, closure) for each in closure.tables]
     begin = partial(_begin, wanted, desk, closure, manifests)
     begun = until_unlocked(desk, "opening the checkpoint", begin)
     try:
@@ -97,7 +100,9 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
         raise
 
 
-def _clear(wanted: Wanted, desk: Desk) -> Checkpoint | None:
+def clear_way(
+    wanted: Wanted, desk: Desk, discard: Callable[[Checkpoint, Desk], None]
+) -> Checkpoint | None:
     """Return this run's checkpoint if it is ready; take away what never became so.
 
     Raises:
@@ -135,9 +140,11 @@ def used(found: Checkpoint) -> HeldError:
     )
 
 
-def _described(session: Session, table: Table) -> dict[str, object]:
+def _described(session: Session, table: Table, closure: Closure) -> dict[str, object]:
     manifest = describe_table(session, table.schema, table.name)
-    for sentence in manifest["unsupported"]:
+    covered = {each.oid for each in closure.tables}
+    asked = [sentence for sentence, by in manifest["asked"] if by not in covered]
+    for sentence in (*manifest["unsupported"], *asked):
         raise RefusedError(
             "TableNotCovered",
             f"{table} cannot be covered by a checkpoint: {sentence}; nothing was changed",
@@ -152,29 +159,28 @@ def _begin(
     ledger, names = desk.ledger, Names(desk.ledger.schema, wanted.short)
     with desk.session.transaction():
         desk.guard(desk.session)
-        ledger.rows(words.FORGET_COVERED, wanted.id)
-        ledger.rows(words.FORGET_CHECKPOINT, wanted.id)
-        _insert(wanted, desk)
+        insert_checkpoint(wanted, ledger, journal_name(wanted.short))
         for number, (table, manifest) in enumerate(
             zip(closure.tables, manifests, strict=True), start=1
         ):
             _cover(wanted, desk, number, table, manifest)
         role = make_capture(desk.session, names, wanted.max_journal)
-        ledger.rows(words.SET_CAPTURE_ROLE, wanted.id, role)
-        begun = read_checkpoint(ledger, wanted.id)
-    if begun is None:
-        raise HeldError("LedgerDamaged", f"the checkpoint of run {wanted.id} is not in the ledger")
-    return begun
+        ledger.rows(SET_CAPTURE_ROLE, wanted.id, role)
+        return begun_checkpoint(wanted, ledger)
 
 
-def _insert(wanted: Wanted, desk: Desk) -> None:
-    desk.ledger.rows(
+def insert_checkpoint(wanted: Wanted, ledger: Ledger, journal: str) -> None:
+    """Write its row instead of what an earlier attempt left, in the transaction that is open."""
+    words = words_of(ledger)
+    ledger.rows(words.FORGET_COVERED, wanted.id)
+    ledger.rows(words.FORGET_CHECKPOINT, wanted.id)
+    ledger.rows(
         words.INSERT_CHECKPOINT,
         wanted.id,
         wanted.run,
         wanted.login,
         wanted.own_login,
-        journal_name(wanted.short),
+        journal,
         wanted.keep_for,
         wanted.max_journal,
         wanted.on_conflict,
@@ -182,11 +188,19 @@ def _insert(wanted: Wanted, desk: Desk) -> None:
     )
 
 
+def begun_checkpoint(wanted: Wanted, ledger: Ledger) -> Checkpoint:
+    """Return what was just written."""
+    begun = read_checkpoint(ledger, wanted.id)
+    if begun is None:
+        raise HeldError("LedgerDamaged", f"the checkpoint of run {wanted.id} is not in the ledger")
+    return begun
+
+
 def _cover(
     wanted: Wanted, desk: Desk, number: int, table: Table, manifest: dict[str, object]
 ) -> None:
     desk.ledger.rows(
-        words.INSERT_COVERED,
+        words_of(desk.ledger).INSERT_COVERED,
         wanted.id,
         number,
         table.schema,
@@ -205,6 +219,11 @@ def _finish(begun: Checkpoint, desk: Desk) -> Checkpoint:
     for covered in begun.tables:
         capture |= attach(desk, begun, covered)
     until_unlocked(desk, "copying the covered tables", partial(copy_tables, desk, begun, capture))
+    return ready_checkpoint(begun, desk)
+
+
+def ready_checkpoint(begun: Checkpoint, desk: Desk) -> Checkpoint:
+    """Return a checkpoint as it is when it is ready, and tell of it."""
     ready = read_checkpoint(desk.ledger, begun.id)
     if ready is None or ready.state is not State.READY:
         raise moved(begun.id, ready, State.READY)

@@ -1,28 +1,23 @@
 """The plan of a run with the checkpoint that comes before it: what it covers, at what cost."""
 
 from dataclasses import replace
-from typing import Final
 
 from whimbrel.model.checkpoint import CheckpointOptions
-from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.planning.build import Source, plan_up
 from whimbrel.planning.checkpoint.ladder import Cost, laid, wanted, wants_checkpoint
-from whimbrel.planning.checkpoint.touches import Known, Name, known
-from whimbrel.planning.dialects import postgresql_covering as words
+from whimbrel.planning.checkpoint.touches import Name
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bookkeeping import find_table
-from whimbrel.runner.checkpoint.closure import find_closure
 from whimbrel.runner.checkpoint.dump.planned import Choice, with_dump
+from whimbrel.runner.checkpoint.engine import engine_of
+from whimbrel.runner.checkpoint.manifest import words_of
 from whimbrel.runner.kept_table import find_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
-from whimbrel.runner.sessions import own
 from whimbrel.runner.surroundings import Surroundings
-
-_ENGINE: Final = "postgresql"  # the only dialect that has one yet
 
 
 def planned(
@@ -35,15 +30,9 @@ def planned(
         HeldError: A human decides first.
     """
     plan = plan_up(order.spec, order.owner(), facts, source)
-    asked, session = order.spec.checkpoint, ledger.session
+    asked = order.spec.checkpoint
     if asked is None or not wants_checkpoint(asked, plan):
         return plan
-    if session.dialect.name != _ENGINE:
-        raise RefusedError(
-            "CheckpointNotPossible",
-            f"a checkpoint needs PostgreSQL, and this is {session.dialect.title}: leave "
-            "spec.checkpoint out (and strategy Checkpoint), and the way back is that of the tool",
-        )
 
     def copied() -> RunnerPlan:
         return _copied(plan, asked, ledger, order, facts)
@@ -57,20 +46,16 @@ def _copied(
     plan: RunnerPlan, asked: CheckpointOptions, ledger: Ledger, order: Order, facts: Facts
 ) -> RunnerPlan:
     session = ledger.session
-    names = _names(session, facts)
+    engine = engine_of(session)
+    names = engine.known_names(session, facts.catalog)
     anew = not facts.applied and not facts.revisions
     told = wanted(asked, plan, names, _books(session, order), anew=anew)
     if not told.tables:
         return laid(asked, plan, told, ())
-    closure = find_closure(session, told.tables, ledger.schema)
+    closure = engine.find_closure(session, told.tables, ledger.schema)
     told = replace(told, notes=(*told.notes, *closure.notes))
-    costs = _costs(session, tuple((each.schema, each.name) for each in closure.tables))
+    costs = _costs(ledger, tuple((each.schema, each.name) for each in closure.tables))
     return laid(asked, plan, told, costs)
-
-
-def _names(session: Session, facts: Facts) -> Known:
-    parts = {(row[0], row[1]): (row[2], row[3]) for row in own(session, words.READ_PARTS)}
-    return known(facts.catalog, session.home() or "", parts)
 
 
 def _books(session: Session, order: Order) -> tuple[Name, ...]:
@@ -84,7 +69,7 @@ def _books(session: Session, order: Order) -> tuple[Name, ...]:
     return (kept.place,) if kept is not None and kept.exists else ()
 
 
-def _costs(session: Session, tables: tuple[Name, ...]) -> tuple[Cost, ...]:
+def _costs(ledger: Ledger, tables: tuple[Name, ...]) -> tuple[Cost, ...]:
     schemas, names = [each[0] for each in tables], [each[1] for each in tables]
-    found = own(session, words.READ_COSTS, schemas, names)
+    found = ledger.rows(words_of(ledger).READ_COSTS, schemas, names)
     return tuple(Cost((row[0], row[1]), int(row[2]), int(row[3])) for row in found)

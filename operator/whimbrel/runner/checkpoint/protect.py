@@ -9,14 +9,15 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.steps import Direction
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
-from whimbrel.runner.checkpoint.before import Before, note_changes, write_before
+from whimbrel.runner.checkpoint.before import Before, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
+from whimbrel.runner.checkpoint.changes import note_changes
 from whimbrel.runner.checkpoint.dump.make import dump_first, freeze_new_tables
+from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
-from whimbrel.runner.checkpoint.open import Wanted, open_checkpoint, used
+from whimbrel.runner.checkpoint.open import Wanted, used
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older
-from whimbrel.runner.checkpoint.watch import await_tool_sessions, expect_capture
 from whimbrel.runner.facts import revision_of
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
@@ -70,7 +71,8 @@ def _opened(plan: RunnerPlan, bench: Bench) -> Checkpoint | None:
         return None
     if known is None:
         _keep_before(asked, bench)
-    return open_checkpoint(_wanted(asked, plan, bench), desk_of(bench))
+    engine = engine_of(bench.holding.session)
+    return engine.open(_wanted(asked, plan, bench), desk_of(bench))
 
 
 def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
@@ -101,7 +103,7 @@ def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
 def _expect(checkpoint: Checkpoint, bench: Bench) -> None:
     ledger = bench.holding.ledger
     try:
-        expect_capture(checkpoint, ledger.session, our_pids=_ours(bench))
+        engine_of(ledger.session).expect_capture(checkpoint, ledger.session, our_pids=_ours(bench))
     except HeldError as error:
         set_reason(ledger, checkpoint.id, error.message)
         back = f"whimbrel rollback {bench.order.name} -n {bench.order.namespace}"
@@ -118,7 +120,8 @@ def _await_tool(checkpoint: Checkpoint, bench: Bench) -> None:
     if bench.place.tool is None or checkpoint.own_login:
         return
     with suppress(*SERVER_ERRORS):  # how the tool ended is the answer; the next look asks again
-        await_tool_sessions(bench.holding.session, checkpoint.login, _ours(bench))
+        session = bench.holding.session
+        engine_of(session).await_tool_sessions(session, checkpoint.login, _ours(bench))
 
 
 def _warn_of_uncovered(checkpoint: Checkpoint, bench: Bench) -> None:

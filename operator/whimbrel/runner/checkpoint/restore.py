@@ -44,6 +44,19 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
             sentence says so, all but the last checks is done.
         TransientError: Try again later.
     """
+    now = expect_restorable(checkpoint, desk)
+    if now.state is not State.RESTORED:
+        _bring_back(now, desk, extra)
+    finish(now, desk)
+    return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
+
+
+def expect_restorable(checkpoint: Checkpoint, desk: Desk) -> Checkpoint:
+    """Return a checkpoint as it is now, if it can be restored or its restore can be finished.
+
+    Raises:
+        HeldError: It cannot.
+    """
     now = read_checkpoint(desk.ledger, checkpoint.id)
     if now is None or now.state not in {State.READY, State.RESTORING, State.RESTORED}:
         raise HeldError(
@@ -51,10 +64,7 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
             f"the checkpoint of run {checkpoint.id} is {now.state if now else 'gone'}: there is "
             "nothing to go back to",
         )
-    if now.state is not State.RESTORED:
-        _bring_back(now, desk, extra)
-    finish(now, desk)
-    return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
+    return now
 
 
 def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]) -> None:

@@ -5,13 +5,14 @@ from typing import Final
 from whimbrel.model.errors import FailedError, HeldError, WhimbrelError
 from whimbrel.model.result import Result
 from whimbrel.model.spec import OnFailure
-from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.bench import Bench
-from whimbrel.runner.checkpoint.added import added_by_run, take_away
-from whimbrel.runner.checkpoint.before import left_over, note_changes, read_before
+from whimbrel.runner.checkpoint.added import added_by_run
+from whimbrel.runner.checkpoint.before import left_over, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, mappings_of
+from whimbrel.runner.checkpoint.changes import note_changes
 from whimbrel.runner.checkpoint.dump.record import Dumped, read_dump
 from whimbrel.runner.checkpoint.dump.restore import of_this_run, restore_dump, way_back
+from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
     State,
@@ -20,8 +21,8 @@ from whimbrel.runner.checkpoint.manifest import (
     read_checkpoint,
     read_conflicts,
     set_reason,
+    words_of,
 )
-from whimbrel.runner.checkpoint.restore import restore
 from whimbrel.runner.checkpoint.shown import OVER, why_not
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note
@@ -66,7 +67,7 @@ def _may_have_changed(bench: Bench) -> bool:
     if bench.order.spec.migrations.tool.is_foreign:
         return True
     applied = any(row.run == run for row in bench.facts().applied)
-    return applied or bool(ledger.rows(words.STARTED_STEPS, run))
+    return applied or bool(ledger.rows(words_of(ledger).STARTED_STEPS, run))
 
 
 def restore_after(error: WhimbrelError, bench: Bench) -> Result:
@@ -180,15 +181,16 @@ def _restored(checkpoint: Kept, bench: Bench) -> str:
         distrust_image(bench)
         forget_note(ledger, Kind.SHAPE)
         _hear_person(checkpoint, bench)
-    added = added_by_run(checkpoint, bench)
+    engine = engine_of(ledger.session)
+    added = added_by_run(checkpoint, bench, engine.kinds, engine.label)
 
     def extra(session: Session) -> None:
         seen = Ledger(session, ledger.schema)
-        take_away(seen, checkpoint, added)
-        for statement in words.FORGET_RUN:
+        engine.take_away(seen, checkpoint, added)
+        for statement in words_of(ledger).FORGET_RUN:
             seen.rows(statement, checkpoint.id)
 
-    restore(checkpoint, desk_of(bench), extra)
+    engine.restore(checkpoint, desk_of(bench), extra)
     bench.findings.revision = verify(None, bench)
     _expect_as_before(checkpoint, bench)
     return _told(checkpoint, bench)
@@ -199,7 +201,7 @@ def _hear_person(checkpoint: Checkpoint, bench: Bench) -> None:
     if (asked := bench.order.spec.checkpoint) is not None:
         mappings = as_mappings(mappings_of(asked))
         ledger = bench.holding.ledger
-        ledger.rows(words.SET_WISHES, checkpoint.id, asked.on_conflict.value, mappings)
+        ledger.rows(words_of(ledger).SET_WISHES, checkpoint.id, asked.on_conflict.value, mappings)
 
 
 def _refuse_partial(checkpoint: Checkpoint, bench: Bench) -> None:
@@ -224,7 +226,10 @@ def _expect_as_before(checkpoint: Checkpoint, bench: Bench) -> None:
 
 def _told(checkpoint: Checkpoint, bench: Bench) -> str:
     conflicts = len(read_conflicts(bench.holding.ledger, checkpoint.id))
-    kept = ", ".join(f"{bench.holding.ledger.schema}.{each.kept}" for each in checkpoint.tables)
+    ledger = bench.holding.ledger
+    place = ledger.session.dialect.catalog.ledger_table
+    names = (place(ledger.schema, each.kept) for each in checkpoint.tables)
+    kept = ", ".join(".".join(filter(None, name)) for name in names)
     told = (
         f"{len(checkpoint.tables)} table(s) were restored from the checkpoint of run "
         f"{checkpoint.id}, with every write of the application since; what stood there is kept as "

@@ -12,16 +12,21 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.steps import CatalogObject, Direction
 from whimbrel.planning.checkpoint.removal import drop
-from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.before import forget_before, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.discard import discard
 from whimbrel.runner.checkpoint.dump.freeze import thaw
 from whimbrel.runner.checkpoint.dump.gone import remove_dump, remove_or_tell
 from whimbrel.runner.checkpoint.dump.record import read_dump
-from whimbrel.runner.checkpoint.manifest import Checkpoint, State, open_checkpoints, read_checkpoint
+from whimbrel.runner.checkpoint.engine import engine_of
+from whimbrel.runner.checkpoint.manifest import (
+    Checkpoint,
+    State,
+    open_checkpoints,
+    read_checkpoint,
+    words_of,
+)
 from whimbrel.runner.checkpoint.shown import checkpoint_status
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of
@@ -84,7 +89,7 @@ def give_back(result: Result, bench: Bench) -> bool:
     if result.reason != KEPT or steps_done(ledger, run):
         return False
     with ledger.session.transaction():
-        for statement in words.FORGET_RESERVATION:
+        for statement in words_of(ledger).FORGET_RESERVATION:
             ledger.rows(statement, run)
     return True
 
@@ -92,7 +97,7 @@ def give_back(result: Result, bench: Bench) -> bool:
 def let_go(checkpoint: Checkpoint, desk: Desk) -> None:
     """Take a checkpoint away, with what a restore took to the ledger's schema."""
     before = read_before(desk.ledger, checkpoint.id)
-    discard(checkpoint, desk)
+    engine_of(desk.session).discard(checkpoint, desk)
     with desk.session.transaction():
         desk.guard(desk.session)
         for kind, name, part in before.moved if before else ():

@@ -49,8 +49,9 @@ def describe_table(session: Session, schema: str, table: str) -> dict[str, Any]:
 
     Members: `table`, `columns` (in their order), `constraints`, `indexes`, `triggers`, `rules`,
     `policies`, `statistics`, `publications`, `sequences`, `inbound`; `views`, each with the same
-    members, those that others read before those; `fingerprint`, the lines that are compared; and
-    `unsupported`, sentences of what could not be built again, for whoever opens a checkpoint.
+    members, those that others read before those; `fingerprint`, the lines that are compared;
+    `unsupported`, sentences of what could not be built again, for whoever opens a checkpoint; and
+    `asked`, of what can be where the relation with this oid is covered too.
 
     Raises:
         RefusedError: There is no such table.
@@ -90,7 +91,9 @@ def _read(rows: list[Row], schema: str, table: str) -> dict[str, Any]:
     first, *views = relations
     found = {**first, "views": views}
     unsupported = {name for kind, _, name, _ in rows if kind == "unsupported"}
-    return {**found, "fingerprint": list(lines_of(found)), "unsupported": sorted(unsupported)}
+    asked = sorted((name, facts["by"]) for kind, _, name, facts in rows if kind == "asked")
+    more = {"unsupported": sorted(unsupported), "asked": asked}
+    return {**found, "fingerprint": list(lines_of(found)), **more}
 
 
 def differences(

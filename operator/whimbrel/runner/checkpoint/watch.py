@@ -34,12 +34,7 @@ def expect_capture(
         HeldError: A rollback by this checkpoint is not provable any more.
     """
     if own(session, words.IS_OVER, checkpoint.kept_until.isoformat())[0][0]:
-        raise HeldError(
-            "CheckpointExpired",
-            f"the checkpoint of run {checkpoint.id} was kept until {checkpoint.kept_until:%F %T %Z}"
-            " and captures nothing since then: going back by it would lose writes; for the "
-            "next one, write a longer spec.checkpoint.keepFor",
-        )
+        raise expired(checkpoint)
     _expect_triggers(checkpoint, session)
     _expect_room(checkpoint, session)
     if not checkpoint.own_login:
@@ -49,13 +44,15 @@ def expect_capture(
 def _expect_triggers(checkpoint: Checkpoint, session: Session) -> None:
     now = read_capture(session, checkpoint)
     if now.get(FUNCTION) != checkpoint.capture.get(FUNCTION):
-        raise _broken("its capture function is not as it was made")
+        raise capture_broken("its capture function is not as it was made")
     for covered in checkpoint.tables:
         expected = checkpoint.capture.get(covered.oid)
         if covered.oid in now and now[covered.oid] != expected:
-            raise _broken(f"the triggers on {covered} are not as they were made, or were disabled")
+            raise capture_broken(
+                f"the triggers on {covered} are not as they were made, or were disabled"
+            )
         if covered.oid not in now and _is_there(covered, session):
-            raise _broken(f"{covered} is another table now, without its triggers")
+            raise capture_broken(f"{covered} is another table now, without its triggers")
 
 
 def _is_there(covered: Covered, session: Session) -> bool:
@@ -64,7 +61,8 @@ def _is_there(covered: Covered, session: Session) -> bool:
     return own(session, FIND_RELATION, name)[0][0] is not None
 
 
-def _broken(what: str) -> HeldError:
+def capture_broken(what: str) -> HeldError:
+    """Return the sentence for a checkpoint that may have missed a write."""
     return HeldError(
         "CaptureBroken",
         f"the checkpoint cannot be relied on: {what}, so writes of applications may be missing in "
@@ -75,14 +73,29 @@ def _broken(what: str) -> HeldError:
 def _expect_room(checkpoint: Checkpoint, session: Session) -> None:
     size = journal_bytes(checkpoint, session)
     if size is None:
-        raise _broken("its journal is gone")
+        raise capture_broken("its journal is gone")
     if size >= checkpoint.max_journal:
-        raise HeldError(
-            "JournalFull",
-            f"the journal of the checkpoint reached its {checkpoint.max_journal} bytes, and what "
-            "applications have written since is not in it: going back by it would lose writes; "
-            "for the next one, write a larger spec.checkpoint.maxJournal",
-        )
+        raise journal_full(checkpoint)
+
+
+def expired(checkpoint: Checkpoint) -> HeldError:
+    """Return the sentence for a checkpoint whose time is over."""
+    return HeldError(
+        "CheckpointExpired",
+        f"the checkpoint of run {checkpoint.id} was kept until {checkpoint.kept_until:%F %T %Z}"
+        " and captures nothing since then: going back by it would lose writes; for the "
+        "next one, write a longer spec.checkpoint.keepFor",
+    )
+
+
+def journal_full(checkpoint: Checkpoint) -> HeldError:
+    """Return the sentence for a journal that has no room for what is written."""
+    return HeldError(
+        "JournalFull",
+        f"the journal of the checkpoint reached its {checkpoint.max_journal} bytes, and what "
+        "applications have written since is not in it: going back by it would lose writes; "
+        "for the next one, write a larger spec.checkpoint.maxJournal",
+    )
 
 
 def journal_bytes(checkpoint: Checkpoint, session: Session) -> int | None:
@@ -107,7 +120,7 @@ def expect_login(
         HeldError: Somebody has, `while_open`.
     """
     if others := _others(session, login, our_pids):
-        raise _shared(login, len(others), while_open=while_open)
+        raise login_shared(login, len(others), while_open=while_open)
 
 
 def _others(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
@@ -126,7 +139,8 @@ def await_tool_sessions(session: Session, login: str, our_pids: Collection[int])
         left &= _others(session, login, our_pids)
 
 
-def _shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:
+def login_shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:
+    """Return the sentence for a login whose writes are not the migration's alone."""
     what = f"{others} other session(s) use the login {login} of the migration"
     if while_open:
         return HeldError(

@@ -1,0 +1,159 @@
+"""The replay on MariaDB as text: rows of a journal, carried out on the copy one after the other.
+
+The numbers of a journal are in the order of the writes to each row, since a row is locked from the
+write until its transaction is over. So what is visible of a row's writes is their beginning, and
+one round takes all that is visible, in order.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from whimbrel.planning.dialects.mariadb import quote_identifier
+from whimbrel.planning.dialects.mariadb_checkpoint import Column, Subject
+
+# Kinds of what has no place in the shape before.
+NO_PLACE: Final = "DoesNotFit"  # a value that no column of before can hold
+NO_COLUMN: Final = "UnknownColumn"  # a value in a column that only the new shape has
+NO_ROW: Final = "MigrationRow"  # a change of a row that the migration made
+
+
+def replay(subject: Subject, most: int) -> str:
+    """Return the statement that carries out the next rows of a journal, in one transaction."""
+    journal, clone = quote_identifier(subject.journal), quote_identifier(subject.clone)
+    old, new = _where(subject, "o"), _where(subject, "k")
+    places = list(enumerate(subject.columns, start=1))
+    stranger = _conflict(subject, "o", NO_ROW, "''", _changed(subject.columns))
+    lines = [
+        "BEGIN NOT ATOMIC",
+        f"FOR r IN (SELECT * FROM {journal} WHERE done = 0 ORDER BY seq LIMIT {most:d}) DO",
+        "IF r.op = 'D' THEN",
+        f"DELETE FROM {clone} WHERE {old};",
+        "ELSEIF r.op = 'I' THEN",
+        f"DELETE FROM {clone} WHERE {new};",
+        f"INSERT INTO {clone} ({', '.join(each.quoted for each in subject.columns)})",
+        f"VALUES ({', '.join(_inserted(place, each) for place, each in places)});",
+        "ELSEIF r.op = 'U' THEN",
+        f"IF EXISTS (SELECT 1 FROM {clone} WHERE {old}) THEN",
+        f"UPDATE {clone} SET {', '.join(_updated(place, each) for place, each in places)}",
+        f"WHERE {old};",
+        f"ELSE {stranger}",
+        "END IF;",
+        "END IF;",
+        "IF r.bad IS NOT NULL THEN",
+        *(_bad(subject, place, each) for place, each in places),
+        "END IF;",
+        f"UPDATE {journal} SET done = 1 WHERE seq = r.seq;",
+        "END FOR;",
+        "END",
+    ]
+    return "\n".join(lines)
+
+
+def _where(subject: Subject, letter: str) -> str:
+    return " AND ".join(
+        f"{each.quoted} = r.{letter}{place}" for place, each in enumerate(subject.key, start=1)
+    )
+
+
+def _inserted(place: int, column: Column) -> str:
+    default = "NULL" if column.is_needed else f"DEFAULT({column.quoted})"
+    return f"IF(r.c{place}, {_kept(place, column)}, {default})"
+
+
+def _updated(place: int, column: Column) -> str:
+    return f"{column.quoted} = IF(r.c{place}, {_kept(place, column)}, {column.quoted})"
+
+
+def _kept(place: int, column: Column) -> str:
+    if column.type != "timestamp":
+        return f"r.n{place}"
+    zero = "'0000-00-00 00:00:00'"
+    return f"IF(r.n{place} = 0, {zero}, FROM_UNIXTIME(r.n{place}))"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _shown(column: Column, value: str) -> str:
+    """Return a value as text that can be read."""
+    if column.is_text or not column.type.endswith(("binary", "blob", "bit")):
+        return f"CONVERT({value} USING utf8mb4)"
+    return f"HEX({value})"
+
+
+def _key(subject: Subject, letter: str) -> str:
+    parts = (
+        f"{_text(each.name)}, {_shown(each, f'r.{letter}{place}')}"
+        for place, each in enumerate(subject.key, start=1)
+    )
+    return f"JSON_OBJECT({', '.join(parts)})"
+
+
+def _changed(columns: Sequence[Column]) -> str:
+    """Return what a write changed, as text; what it did not change is NULL."""
+    parts = (
+        f"{_text(each.name)}, IF(r.c{place}, {_shown(each, f'r.n{place}')}, NULL)"
+        for place, each in enumerate(columns, start=1)
+    )
+    return f"JSON_OBJECT({', '.join(parts)})"
+
+
+def _conflict(subject: Subject, letter: str, kind: str, column: str, value: str) -> str:
+    table = quote_identifier(f"{subject.names.schema}_checkpoint_conflict")
+    run, key = _text(subject.checkpoint), _key(subject, letter)
+    return (
+        f"INSERT INTO {table} (checkpoint, number, `key`, kind, column_name, value)"
+        f" VALUES ({run}, {subject.number}, {key}, '{kind}', {column}, {value});"
+    )
+
+
+def _bad(subject: Subject, place: int, column: Column) -> str:
+    value = f"JSON_VALUE(r.bad, '$.c{place}')"
+    insert = _conflict(subject, "k", NO_PLACE, _text(column.name), value)
+    return f"IF JSON_EXISTS(r.bad, '$.c{place}') THEN {insert} END IF;"
+
+
+def waiting(journal: str) -> str:
+    """Return the question how many rows of a journal wait to be carried out."""
+    return f"SELECT COUNT(*) FROM {quote_identifier(journal)} WHERE done = 0"
+
+
+def furthest(journal: str, place: int) -> str:
+    """Return the question for the highest number that was given, as far as the journal knows."""
+    return f"SELECT COALESCE(MAX(n{place}), 0) FROM {quote_identifier(journal)}"
+
+
+def unmapped(subject: Subject, table: str, column: str, *, has_default: bool) -> str:
+    """Return the query of a column that only the new shape has, in rows that were written.
+
+    Which of the values the application wrote and which the migration cannot be told, so what is
+    the column's default is left out and everything else is in. `table` is the failed table.
+    """
+    value = f"l.{quote_identifier(column)}"
+    default = f" AND NOT ({value} <=> DEFAULT({value}))" if has_default else ""
+    key = list(enumerate(subject.key, start=1))
+    same = " AND ".join(f"j.k{place} = l.{each.quoted}" for place, each in key)
+    parts = (f"{_text(each.name)}, {_shown(each, f'l.{each.quoted}')}" for _, each in key)
+    return (
+        f"SELECT {_text(subject.checkpoint)}, {subject.number}, JSON_OBJECT({', '.join(parts)}),"
+        f" '{NO_COLUMN}', {_text(column)}, CONVERT({value} USING utf8mb4)"
+        f" FROM {quote_identifier(table)} l WHERE {value} IS NOT NULL{default}"
+        f" AND EXISTS (SELECT 1 FROM {quote_identifier(subject.journal)} j WHERE {same})"
+    )
+
+
+def record(schema: str, query: str) -> str:
+    """Return the statement that records what a query of `unmapped` finds."""
+    table = quote_identifier(f"{schema}_checkpoint_conflict")
+    return f"INSERT INTO {table} (checkpoint, number, `key`, kind, column_name, value) {query}"
+
+
+def count(query: str) -> str:
+    """Return the question how much a query of `unmapped` finds."""
+    return f"SELECT COUNT(*) FROM ({query}) u"
+
+
+FORGET_UNMAPPED: Final = (
+    f"DELETE FROM {{s}}.checkpoint_conflict WHERE checkpoint = $1 AND kind = '{NO_COLUMN}'"
+)

@@ -1,0 +1,1 @@
+"""The engine of checkpoints on MariaDB: see docs/adr/0010."""

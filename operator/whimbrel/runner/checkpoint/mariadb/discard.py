@@ -1,0 +1,60 @@
+"""Takes a checkpoint on MariaDB away: triggers first, then everything that they needed."""
+
+from functools import partial
+
+from whimbrel.planning.dialects import (
+    mariadb_checkpoint as words,
+    mariadb_checkpoint_capture as capture,
+)
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
+from whimbrel.runner.checkpoint.mariadb.hand import alone_with, hand
+from whimbrel.runner.checkpoint.mariadb.names import names_of
+from whimbrel.runner.checkpoint.retrying import until_unlocked
+from whimbrel.runner.session import Session
+from whimbrel.runner.sessions import own
+
+
+def discard(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Drop everything of a checkpoint but its rows in the ledger; again, if it was cut off.
+
+    Raises:
+        TransientError: A lock is not to be had, or the connection broke: call it again.
+        FailedError: The server refuses it.
+    """
+    if checkpoint.state is State.CLOSED:
+        return
+    desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
+    what = "discarding the checkpoint"
+    until_unlocked(desk, what, partial(_set, checkpoint, desk, State.CLOSING))
+    with hand(desk) as session:
+        until_unlocked(desk, what, partial(drop_triggers, checkpoint, desk, session))
+        until_unlocked(desk, what, partial(_drop_tables, checkpoint, session))
+    until_unlocked(desk, what, partial(_set, checkpoint, desk, State.CLOSED))
+
+
+def _set(checkpoint: Checkpoint, desk: Desk, state: State) -> None:
+    with desk.session.transaction():
+        desk.guard(desk.session)
+        set_state(desk.ledger, checkpoint.id, state, reason=checkpoint.reason)
+
+
+def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
+    """Drop the triggers of a checkpoint, wherever they are."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    for name, _, _ in own(session, capture.READ_TRIGGERS, names.triggers):
+        alone_with(session, capture.drop_trigger(name), desk)
+
+
+def _drop_tables(checkpoint: Checkpoint, session: Session) -> None:
+    """Drop copies, failed tables and journals; what a migration added lies among the failed."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    found = [
+        name
+        for kind in ("clone", "kept", "journal")
+        for (name,) in own(session, words.OUR_TABLES, f"{names.schema}_{kind}_{names.short}_")
+    ]
+    found += [name for (name,) in own(session, words.OUR_TABLES, names.go)]
+    if found:
+        session.run("SET SESSION foreign_key_checks = 0")
+        session.run(words.drop_tables(found))

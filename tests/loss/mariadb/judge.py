@@ -1,0 +1,75 @@
+"""Says what a round on MariaDB lost, kept too much, or made different."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from tests.loss.mariadb.shop import COLUMNS, TABLES, Shop, read
+from tests.loss.mariadb.writers import Key, Known, Writer
+
+# What no application may hear, whatever a migration does: definers, locks and views of ours, and
+# a table that was made anew under its feet.
+_NEVER = {1412, 1449, 1442, 1100, 1099, 1192, 1305, 1356}
+_NO_TABLE = 1146
+
+
+def judge(shop: Shop, writers: list[Writer], base: dict, conflicts: list) -> Iterator[str]:
+    """Yield what is lost, too much, or different."""
+    known: dict[Key, Known] = {}
+    for each in writers:
+        known |= each.known
+    maybe = {owner for each in writers for owner in each.maybe}
+    for table in TABLES:
+        now = read(shop, table)
+        for (name, key), each in known.items():
+            if name == table:
+                yield from _row(table, key, now.pop(key, None), each, base[table].get(key, {}))
+        for key, row in now.items():
+            if row.get("owner") not in maybe or table == "notes":
+                yield f"{table} {key} is too much: {row}"
+    yield from _numbers(shop, writers)
+    yield from _unrecorded(writers, conflicts)
+
+
+def _row(table: str, key: tuple, found: dict | None, known: Known, was: dict) -> Iterator[str]:
+    plain = None if found is None else {each: found[each] for each in COLUMNS[table]}
+    if plain not in known.states:
+        yield f"{table} {key} is {plain} and not one of {known.states[-3:]}"
+    elif found is not None and table == "accounts":
+        is_doubled = float(found["doubled"]) == 2 * float(found["amount"])
+        if found["flag"] != was.get("flag", "b") or not is_doubled:
+            yield f"{table} {key}: an untouched column differs: {found}"
+
+
+def _numbers(shop: Shop, writers: list[Writer]) -> Iterator[str]:
+    given = [number for each in writers for number in each.numbers]
+    if len(given) != len(set(given)):
+        yield "a number was given twice"
+    asked = (
+        "SELECT AUTO_INCREMENT FROM information_schema.TABLES"
+        " WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'accounts'"
+    )
+    ((following,),) = shop.deploy.run(asked)
+    if following <= max(given, default=0):
+        yield f"the next number {following} was given before ({max(given)})"
+
+
+def _unrecorded(writers: list[Writer], conflicts: list) -> Iterator[str]:
+    recorded = {
+        (table, str(key["id"]), column, value)
+        for table, key, kind, column, value in conflicts
+        if kind == "UnknownColumn" and "id" in key
+    }
+    for each in writers:
+        for (table, key), values in each.new.items():
+            is_sure = len(each.known[table, key].states) == 1
+            for column, value in values.items():
+                if is_sure and (table, str(key[0]), column, str(value)) not in recorded:
+                    yield f"{table} {key}: {column} = {value} is recorded nowhere"
+
+
+def judge_errors(errors: Counter, labels: set[str]) -> Iterator[str]:
+    """Yield what the application should never have heard."""
+    is_gone = {"rename table", "drop table"} & labels
+    for (phase, code, said), count in errors.items():
+        if code in _NEVER or (code == _NO_TABLE and not is_gone):
+            yield f"the application saw {code} {count} times, {phase}: {said}"

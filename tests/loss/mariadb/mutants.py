@@ -1,0 +1,88 @@
+"""Deliberate defects of the engine on MariaDB, put in place in its own process."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from whimbrel.planning.dialects import (
+    mariadb_checkpoint as words,
+    mariadb_checkpoint_capture as capture,
+    mariadb_checkpoint_replay as replaying,
+)
+from whimbrel.runner.checkpoint.mariadb import exchange, open as opening, restore
+
+
+def text(module: Any, name: str, old: str, new: str) -> Callable[[], None]:
+    """Return what changes the text that a function makes."""
+
+    def put() -> None:
+        plain = getattr(module, name)
+
+        def changed(*given: Any, **named: Any) -> str:
+            found: str = plain(*given, **named)
+            assert old in found, f"there is no {old!r} in what {name} makes"
+            return found.replace(old, new)
+
+        setattr(module, name, changed)
+
+    return put
+
+
+def _nobody_waits() -> None:
+    """Give all tables back at once, before the last replay is over: others come between."""
+
+    @contextlib.contextmanager
+    def held(tables: list[str], desk: Any) -> Iterator[dict[str, Any]]:
+        del tables, desk
+        yield {}
+
+    restore.held = held
+
+
+def _not_last() -> None:
+    plain, seen = restore.catch_up, []
+
+    def catch_up(checkpoint: Any, desk: Any, session: Any, *, until: int) -> None:
+        if until:
+            plain(checkpoint, desk, session, until=until)
+        seen.append(until)
+
+    restore.catch_up = catch_up
+    restore._expect_nothing_slipped = lambda *_: None
+
+
+def _copy_first() -> None:
+    """Copy before the writes are captured."""
+    plain_capture, plain_copy = opening._capture, opening._copy
+    opening._capture = lambda *_: None
+    done: list[int] = []
+
+    def copy(begun: Any, covered: Any, desk: Any, session: Any) -> None:
+        session.run(words.make_clone(covered.clone, covered.table))
+        session.run(words.copy_rows(opening.subject_of(begun, covered)))
+        done.append(covered.number)
+        if len(done) == len(begun.tables):
+            plain_capture(begun, desk, session)
+
+    del plain_copy
+    opening._copy = copy
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "the copy comes before the capture": _copy_first,
+    "deletes are not replayed": text(replaying, "replay", "r.op = 'D'", "r.op = 'no'"),
+    "inserts are not replayed": text(replaying, "replay", "r.op = 'I'", "r.op = 'no'"),
+    "updates are not replayed": text(replaying, "replay", "r.op = 'U'", "r.op = 'no'"),
+    "the first writer wins": text(replaying, "replay", "ORDER BY seq", "ORDER BY seq DESC"),
+    "the whole row is put back": text(
+        capture, "make_trigger", "<=> BINARY NEW.`owner`", "<=> CONCAT('x', NEW.`owner`)"
+    ),
+    "the migration is taken for the application": text(
+        capture, "make_trigger", "END)) <> '", "END)) <> 'x"
+    ),
+    "nobody holds the tables": _nobody_waits,
+    "the last replay is left out": _not_last,
+    "numbers begin anew": text(words, "count_on", "AUTO_INCREMENT = ", "AUTO_INCREMENT = 1 -- "),
+    "new columns are forgotten": text(replaying, "unmapped", "IS NOT NULL", "IS NULL"),
+}
+del exchange
