@@ -100,17 +100,47 @@ def running_mariadb(*settings: str, folder: Path | None = None) -> Iterator[Mari
         "--innodb-flush-log-at-trx-commit=0", "--aria-pagecache-buffer-size=1M",
         "--skip-name-resolve", *settings,
     ]  # fmt: skip
-    with (home / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(home))
+    _RUNNING[server.port] = Running(command, _start(server, command))
     try:
-        _await(server, process)
+        _await(server, _RUNNING[server.port].process)
         yield server
-        if process.poll() is not None:
+        if _RUNNING[server.port].process.poll() is not None:
             raise RuntimeError(f"the server died: {(home / 'log').read_text()[-8000:]}")
     finally:
+        process = _RUNNING.pop(server.port).process
         process.kill()
         process.wait()
         shutil.rmtree(home, ignore_errors=True)
+
+
+@dataclass
+class Running:
+    """How a server was started, and its process."""
+
+    command: list
+    process: subprocess.Popen
+
+
+_RUNNING: dict[int, Running] = {}
+
+
+def _start(server: MariaDB, command: list) -> subprocess.Popen:
+    with (server.home / "log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody(server.home))
+
+
+def stop_hard(server: MariaDB) -> None:
+    """Let a server crash."""
+    running = _RUNNING[server.port]
+    running.process.kill()
+    running.process.wait()
+
+
+def start_again(server: MariaDB) -> None:
+    """Start a server that crashed, and wait for it."""
+    running = _RUNNING[server.port]
+    running.process = _start(server, running.command)
+    _await(server, running.process)
 
 
 def _await(server: MariaDB, process: subprocess.Popen) -> None:

@@ -64,6 +64,7 @@ CLASSES = {
     "half a transaction of a Node tool": Sample(1),
     "a part that stays, of Prisma": Sample(3),
     "a name that is put together": Sample(1),
+    "a defect of checkpoints on MariaDB": Sample(1),
     "Alembic beside its main path": Sample(3),
     "Django asked and told": Sample(5),
     "Django led elsewhere": Sample(2),

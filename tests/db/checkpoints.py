@@ -125,10 +125,9 @@ def wanted(shop: Shop, *tables: str, **changes: object) -> Wanted:
 
 
 def journal(shop: Shop, checkpoint) -> list[tuple]:
-    """Return number, operation, old and new row of what was captured, as text."""
+    """Return number, operation, row before as text and row as JSON of what was captured."""
     return shop.admin().run(
-        f"select number, op::text, old::text, new::text from whimbrel.{checkpoint.journal}"
-        " order by seq"
+        f"select number, op::text, old, image::text from whimbrel.{checkpoint.journal} order by seq"
     )
 
 

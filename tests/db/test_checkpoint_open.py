@@ -36,15 +36,17 @@ def replayed(shop: Shop, ready, number: int) -> dict[tuple, dict]:
     state = {tuple(row[k] for k in covered.key): row for row in (json.loads(r) for (r,) in rows)}
     ordered = in_true_order(f"whimbrel.{ready.journal}")
     changes = shop.admin().run(
-        f"select old::text, new::text from ({ordered}) o where number = %s"
-        " and not pg_visible_in_snapshot(xid, %s::pg_snapshot) order by place",
+        f"select op::text, row_to_json(old::{covered})::text, image::text from ({ordered}) o"
+        " where number = %s and not pg_visible_in_snapshot(xid, %s::pg_snapshot) order by place",
         number, ready.snapshot,
     )  # fmt: skip
-    for old, new in ((o and json.loads(o), n and json.loads(n)) for o, n in changes):
+    for op, before, image in changes:
+        row = json.loads(image)
+        old = json.loads(before) if op == "U" else row if op == "D" else None
         found = state.pop(tuple(old[k] for k in covered.key), None) if old else None
-        if new is not None:
-            changed = {k: v for k, v in new.items() if not old or old[k] != v}
-            state[tuple(new[k] for k in covered.key)] = {**(found or {}), **changed}
+        if op != "D":
+            changed = {k: v for k, v in row.items() if not old or old[k] != v}
+            state[tuple(row[k] for k in covered.key)] = {**(found or {}), **changed}
     return state
 
 

@@ -148,11 +148,11 @@ class Bench:
 
     def journal(self, table: Table, key: Key) -> list[tuple]:
         """Return what was captured of a row, for a report; nothing where it cannot be had."""
-        where = " AND ".join("coalesce(new, old) ->> %s = %s" for _ in key)
+        where = " AND ".join("image ->> %s = %s" for _ in key)
         named = [each for pair in zip(table.key, key, strict=True) for each in pair]
         try:
             ((name,),) = self.session.execute("SELECT journal FROM whimbrel.checkpoint").fetchall()
-            asked = f"SELECT seq, xid::text, op::text, old::text, new::text FROM whimbrel.{name}"
+            asked = f"SELECT seq, xid::text, op::text, old, image::text FROM whimbrel.{name}"
             return self.session.execute(f"{asked} WHERE {where}".encode(), named).fetchall()
         except psycopg.Error:
             return []

@@ -17,6 +17,7 @@ from whimbrel.runner.sessions import own
 _RUNNER: Final = "whimbrel.runner.checkpoint"
 _PLANS: Final = "whimbrel.planning.checkpoint"
 _REPLAY: Final = "whimbrel.planning.dialects.postgresql_replay"
+_JOURNAL: Final = "whimbrel.planning.dialects.postgresql_journal"
 _CAPTURE: Final = "whimbrel.planning.dialects.postgresql_capture"
 _SOME: Final = 60.0  # seconds in which the application writes something
 Count = Callable[[], None]
@@ -132,7 +133,7 @@ def _but_for_orders(value: Any) -> Callable[[Callable[..., Any]], Callable[..., 
 def _not_replayed(op: str) -> Callable[[Count], None]:
     where = " WHERE j.number = "
     return without_text(
-        _REPLAY,
+        _JOURNAL,
         "take_journal",
         where,
         f" WHERE j.op <> '{op}' AND j.number = ",
@@ -156,7 +157,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "inserts are not replayed": Mutant((_not_replayed("I"),)),
     "the first writer wins": _of_patches("p.seq DESC, f.key", "p.seq ASC, f.key"),
     "the whole row is written": _of_patches(
-        " AND (p.op = 'I' OR f.value::text IS DISTINCT FROM g.value::text)"
+        " AND (p.op = 'I' OR p.olds[f.n] IS DISTINCT FROM p.news[f.n])"
     ),
     "changed keys are like other changes": Mutant(
         (replaced(_REPLAY, "read_moves", returns("SELECT '', '' WHERE false")),)
@@ -181,8 +182,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         part="open",
     ),
     "json goes through jsonb": Mutant(
-        (without_text(_CAPTURE, "create_capture", "row_to_json(", "to_jsonb("),),
-        part="open",
+        (
+            without_text(_CAPTURE, "create_capture", "row_to_json(", "to_jsonb("),
+            without_text(_REPLAY, "put_rows", "p.texts ->> ", "p.patch ->> "),
+        ),
     ),
     "sequences do not go on": Mutant((replaced(f"{_RUNNER}.swap", "_go_on", returns([])),)),
     "grants are forgotten": _forgets("dress", "rights"),

@@ -75,9 +75,8 @@ def _one_of(*shapes: str) -> Draw:
     return lambda draw, _: draw.choice(shapes).format(str(draw.randrange(1, 10**4)))
 
 
-# Columns of which a schema gets some. Left out is what a journal of JSON cannot hold, where the
-# failed table can often be asked and not always: a JSON null by itself, which is like SQL's NULL
-# there, blanks around a document, and arrays that do not begin at 1.
+# Columns of which a schema gets some. In JSON a JSON null by itself is like no value, blanks around
+# a document are nothing, and every array begins at 1.
 ODD: tuple[Column, ...] = (
     Column("odd float", "float8", _one_of("0.{}1", "{}e-300", "NaN", "-Infinity", "-0")),
     Column("odd real", "real", _one_of("0.{}", "1e-{:.1}", "Infinity")),
@@ -99,10 +98,10 @@ ODD: tuple[Column, ...] = (
     Column("odd name", "name", _one_of("n{}", "Ä{}")),
     Column("odd byte", '"char"', _one_of("a", "z")),
     Column("odd numbers", "numeric[]", _one_of("{{1.50,NULL,{}}}", "{{{{1}},{{2.0}}}}", "{{NaN}}")),
-    Column("odd integers", "int[]", _one_of("{{{},2}}", "{{{{1}},{{{}}}}}")),
+    Column("odd integers", "int[]", _one_of("{{{},2}}", "{{{{1}},{{{}}}}}", "[0:1]={{{},3}}")),
     Column("odd jsons", "json[]", _one_of('{{"{{\\"a\\" : {}}}",NULL}}', "{{}}")),
-    Column("odd nothing", "jsonb", _one_of("[null]", "{}", '"null"')),
-    Column("odd void", "json", _one_of('{{"a" :null}}', '"null"', "[{}]")),
+    Column("odd nothing", "jsonb", _one_of("[null]", "{}", '"null"', "null")),
+    Column("odd void", "json", _one_of('{{"a" :null}}', " null ", "null", " [{}] ")),
     Column("odd path", "lseg", _one_of("[(0,0),(1,{})]")),
     Column("odd id", "uuid", _one_of("00000000-0000-4000-8000-00000000{:0>4}")),
     Column("odd mac", "macaddr", _one_of("08:00:2b:01:02:0{:.1}")),

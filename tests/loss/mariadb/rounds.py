@@ -165,6 +165,7 @@ def play(shop: Shop, engine: Driven, migration: Migration, seed: int) -> Round:
         application.phase("before")
         engine.part("open", shop)
         application.phase("opened")
+        application.phase("migrating", seconds=0)
         migration.run(shop)
         application.phase("migrated", extra=migration.extra)
         application.phase("restoring", extra=migration.extra, seconds=0.2)

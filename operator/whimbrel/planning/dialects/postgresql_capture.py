@@ -9,7 +9,9 @@ from typing import Final
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
 from whimbrel.planning.dialects.postgresql_checkpoint import PREPARED_ROLE, Names
 
-# What a value looks like as text must not depend on the writer's session.
+# What a value looks like as text must not depend on the writer's session. Each costs a writer some
+# microseconds with each row, so they are set only where a type needs them (`NEEDS_SETTINGS`). Of a
+# column that the migration gives such a type the writer's own hold: its text may have fewer digits.
 _SETTINGS: Final = {
     "search_path": "pg_catalog, pg_temp",
     "datestyle": "'ISO, YMD'",
@@ -22,11 +24,42 @@ _SETTINGS: Final = {
 # The size of the journal is looked at with every 16th row: it is a quarter of what capture costs.
 # By the clock: rows and transactions may go on for long without a number that fits.
 _SOMETIMES: Final = (
-    "pg_catalog.date_part('microsecond', pg_catalog.clock_timestamp())::pg_catalog.int4 % 16 = 0"
+    "pg_catalog.date_part('microsecond', pg_catalog.clock_timestamp())::pg_catalog.int4"
+    " OPERATOR(pg_catalog.%) 16 OPERATOR(pg_catalog.=) 0"
 )
+# Whether a column of tables ($1), or a part of one, is of a type whose text depends on settings of
+# the session; any that we do not know might. JSON writes dates its own way, where they are no part
+# of another value; those of a key before a change are read from the row's text.
+NEEDS_SETTINGS: Final = """
+WITH RECURSIVE used (id, is_text) AS (
+    SELECT a.atttypid, EXISTS (SELECT FROM pg_catalog.pg_index i
+        WHERE i.indrelid = a.attrelid AND i.indisunique AND a.attnum = ANY (i.indkey))
+    FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT next.id, used.is_text OR t.typtype <> 'd' FROM used
+    JOIN pg_catalog.pg_type t ON t.oid = used.id
+    CROSS JOIN LATERAL (
+        SELECT t.typelem WHERE t.typcategory = 'A'
+        UNION ALL SELECT t.typbasetype WHERE t.typtype = 'd'
+        UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c'
+            AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS next (id)
+)
+SELECT EXISTS (SELECT FROM used JOIN pg_catalog.pg_type t ON t.oid = used.id
+    WHERE t.typtype NOT IN ('c', 'd', 'e') AND t.typcategory <> 'A'
+    AND t.oid <> ALL (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'oid', 'text', 'varchar',
+        'bpchar', 'name', '"char"', 'uuid', 'json', 'jsonb', 'inet', 'cidr', 'macaddr', 'time',
+        'tsvector', 'bit', 'varbit', 'bytea']::regtype[])
+    AND (used.is_text OR t.oid <> ALL (ARRAY['date', 'timestamp', 'timestamptz']::regtype[])))
+"""
 
 FIND_TOAST: Final = (
     "SELECT c.reltoastrelid::int8 FROM pg_catalog.pg_class c WHERE c.oid = $1::regclass"
+)
+# Whether a journal ($1) tells rows as `create_journal` says.
+HAS_IMAGES: Final = (
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_attribute a"
+    " WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attname = 'image')"
 )
 # Bytes of a journal with its long values; NULL where there is none.
 JOURNAL_BYTES: Final = (
@@ -108,6 +141,10 @@ FIND_TRIGGERS: Final = (
 def create_journal(names: Names) -> str:
     """Return the statement that makes a journal.
 
+    `image` is the row as JSON, after the write or, of a DELETE, before it: its names tell what the
+    columns were called. `old` and `new` are the row as text, field by field in the same order: they
+    tell what JSON does not (a JSON null from no value, where an array begins) and what changed.
+    Those of earlier code have two JSONs instead, `old` and `new` (`HAS_IMAGES`).
     `old_tid`, `new_tid` and `late` tell in what order one transaction wrote a row
     (`in_true_order`). Vacuum must never make it shorter: once it was too long, rows are missing.
     """
@@ -115,51 +152,55 @@ def create_journal(names: Names) -> str:
         f"CREATE TABLE {names.journal} ("
         "seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
         " xid xid8 NOT NULL DEFAULT pg_catalog.pg_current_xact_id(),"
-        ' number integer NOT NULL, op "char" NOT NULL, old json, new json,'
+        ' number integer NOT NULL, op "char" NOT NULL, image json NOT NULL, old text, new text,'
         " old_tid tid, new_tid tid, late boolean NOT NULL)"
         " WITH (autovacuum_enabled = false, vacuum_truncate = false,"
         " toast.autovacuum_enabled = false, toast.vacuum_truncate = false)"
     )
 
 
-def create_capture(names: Names, *, toast: int, max_journal: int) -> str:
+def create_capture(names: Names, *, toast: int, max_journal: int, settings: bool) -> str:
     """Return the statement that makes the trigger function; it never fails a write.
 
     A row that was written again before its trigger came to run has an xmax: it is `late`, and the
-    later write is in the journal already.
+    later write is in the journal already. No name in it is looked up in a search path, and no cast
+    of a row to text: anybody may make one.
 
     Args:
         names: The names of the checkpoint.
         toast: Table of the journal's long values (`FIND_TOAST`).
         max_journal: Bytes of both together; who finds as many writes nothing. Whatever is written
             after all stays, and a journal never becomes shorter: nothing is missing below it.
+        settings: Whether values are to be written under settings of ours (`NEEDS_SETTINGS`).
     """
-    settings = " ".join(f"SET {name} = {value}" for name, value in _SETTINGS.items())
+    pinned = (f"SET {name} = {value}" for name, value in _SETTINGS.items() if settings)
+    number = "TG_ARGV[0]::pg_catalog.int4"
+    late = "NEW.xmax OPERATOR(pg_catalog.<>) '0'"
     body = f"""
 BEGIN
     IF {_SOMETIMES}
         AND pg_catalog.pg_relation_size({quote_literal(names.journal)}::pg_catalog.regclass)
-        + pg_catalog.pg_relation_size({toast}::pg_catalog.oid::pg_catalog.regclass)
-        >= {max_journal} THEN
+        OPERATOR(pg_catalog.+)
+        pg_catalog.pg_relation_size({toast}::pg_catalog.oid::pg_catalog.regclass)
+        OPERATOR(pg_catalog.>=) {max_journal} THEN
         RETURN NULL;
     END IF;
-    IF TG_OP = 'UPDATE' THEN
-        INSERT INTO {names.journal} (number, op, old, new, old_tid, new_tid, late) VALUES
-            (TG_ARGV[0]::pg_catalog.int4, 'U', pg_catalog.row_to_json(OLD),
-            pg_catalog.row_to_json(NEW), OLD.ctid, NEW.ctid, NEW.xmax <> '0');
-    ELSIF TG_OP = 'INSERT' THEN
-        INSERT INTO {names.journal} (number, op, new, new_tid, late) VALUES
-            (TG_ARGV[0]::pg_catalog.int4, 'I', pg_catalog.row_to_json(NEW), NEW.ctid,
-            NEW.xmax <> '0');
+    IF TG_OP OPERATOR(pg_catalog.=) 'UPDATE' THEN
+        INSERT INTO {names.journal} (number, op, image, old, new, old_tid, new_tid, late) VALUES
+            ({number}, 'U', pg_catalog.row_to_json(NEW), pg_catalog.concat(OLD),
+            pg_catalog.concat(NEW), OLD.ctid, NEW.ctid, {late});
+    ELSIF TG_OP OPERATOR(pg_catalog.=) 'INSERT' THEN
+        INSERT INTO {names.journal} (number, op, image, new, new_tid, late) VALUES
+            ({number}, 'I', pg_catalog.row_to_json(NEW), pg_catalog.concat(NEW), NEW.ctid, {late});
     ELSE
-        INSERT INTO {names.journal} (number, op, old, old_tid, late) VALUES
-            (TG_ARGV[0]::pg_catalog.int4, 'D', pg_catalog.row_to_json(OLD), OLD.ctid, false);
+        INSERT INTO {names.journal} (number, op, image, old_tid, late) VALUES
+            ({number}, 'D', pg_catalog.row_to_json(OLD), OLD.ctid, false);
     END IF;
     RETURN NULL;
 END"""
     return (
         f"CREATE FUNCTION {names.function} RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
-        f" {settings} AS {quote_literal(body)}"
+        f" {' '.join(pinned)} AS {quote_literal(body)}"
     )
 
 

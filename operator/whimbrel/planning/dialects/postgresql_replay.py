@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
-from whimbrel.planning.dialects.postgresql_capture import in_true_order
 
 REPEATABLE_READ: Final = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 # As the capture function pins them, so that text is read as it was written. No policy may hide a
@@ -27,7 +26,11 @@ READ_SNAPSHOT: Final = (
     "SELECT pg_current_snapshot()::text, pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
     " pg_current_xact_id()::text::bigint"
 )
-_JSON: Final = ("json", "jsonb")
+# Around rows that the old shape may refuse.
+SAVEPOINT: Final = "SAVEPOINT whimbrel_rows"
+RELEASE: Final = "RELEASE SAVEPOINT whimbrel_rows"
+ROLLBACK_TO: Final = f"ROLLBACK TO SAVEPOINT whimbrel_rows; {RELEASE}"
+JSON: Final = ("json", "jsonb")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Replayed:
         live: Quoted name of the failed table, or "" where its rows cannot be found by the key.
         same: Columns that it has with the same type.
         missing: Columns that the migration dropped: the application could not write them.
+        unlike: Columns that have another type there: its text may mean nothing to the old one.
+        has_images: The journal's format (`HAS_IMAGES`).
     """
 
     ledger: str
@@ -58,6 +63,8 @@ class Replayed:
     live: str = ""
     same: frozenset[str] = frozenset()
     missing: frozenset[str] = frozenset()
+    unlike: frozenset[str] = frozenset()
+    has_images: bool = True
 
     @property
     def target(self) -> str:
@@ -97,10 +104,10 @@ def begin_round(table: Replayed) -> str:
     lasts = [f"{last} {table.type_of(name)}" for last, name in _places("l", table.key)]
     typed = ", ".join([*keys, *news])
     return (
-        f'CREATE UNLOGGED TABLE {table.taken} (seq numeric, op "char", old json, new json,'
-        f" {typed});"
+        f'CREATE UNLOGGED TABLE {table.taken} (seq numeric, op "char", image json, olds text[],'
+        f" news text[], {typed});"
         f' CREATE UNLOGGED TABLE {table.patch} (place bigint, op "char", {typed},'
-        f" patch json, base {table.target}, {', '.join(lasts)});"
+        f" patch json, texts json, base {table.target}, {', '.join(lasts)});"
         f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
     )
 
@@ -108,25 +115,6 @@ def begin_round(table: Replayed) -> str:
 def end_round(table: Replayed) -> str:
     """Return the statement that takes the tables of a round away."""
     return f"DROP TABLE {table.patch}, {table.taken}"
-
-
-def take_journal(table: Replayed) -> str:
-    """Return the statement that takes what $1 (a snapshot) does not show, above number $2.
-
-    In the order in which it was written, which is not always that of the numbers.
-    """
-    old, new = ", ".join(_key_of(table, "o")), ", ".join(_key_of(table, "w"))
-    later = (
-        f"(SELECT * FROM {quote_name(table.ledger, table.journal)} j"
-        f" WHERE j.number = {table.number} AND j.seq > $2::bigint"
-        " AND NOT pg_visible_in_snapshot(j.xid, $1::pg_snapshot))"
-    )
-    return (
-        f"INSERT INTO {table.taken} SELECT j.place, j.op, j.old, j.new, {old}, {new}"
-        f" FROM ({in_true_order(later)}) j"
-        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.old, j.new)) AS o ({_key_record(table)})"
-        f" CROSS JOIN LATERAL json_to_record(COALESCE(j.new, j.old)) AS w ({_key_record(table)})"
-    )
 
 
 def read_moves(table: Replayed) -> str:
@@ -152,7 +140,8 @@ def make_patch(table: Replayed) -> str:
     found, is_there = _match(table, "k", "e"), f"c.{quote_identifier(table.key[0])} IS NOT NULL"
     return (
         f"{_written(table)},"
-        f" patches AS (SELECT {', '.join(k)}, json_object_agg(name, value) AS patch FROM written"
+        f" patches AS (SELECT {', '.join(k)}, json_object_agg(name, value) AS patch,"
+        " json_object_agg(name, text) AS texts FROM written"
         f" WHERE name = ANY ({_array(table.known)}) GROUP BY {', '.join(k)}),"
         f" unknown AS ({_record(table, 'UnknownColumn', 'w.name', 'w.value')} FROM written w"
         f" WHERE name <> ALL ({_array([each['name'] for each in table.columns])})"
@@ -163,7 +152,7 @@ def make_patch(table: Replayed) -> str:
         f" ELSE e.first <> 'I' AND NOT ({is_there}) END)"
         f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
         f" {_listed(k, 'e.')}),"
-        f" w.op, {both}, s.patch, CASE WHEN w.op <> 'I' THEN c.* END"
+        f" w.op, {both}, s.patch, s.texts, CASE WHEN w.op <> 'I' THEN c.* END"
         f" FROM ends e LEFT JOIN patches s ON ({_listed(k, 's.')}) = ({_listed(k, 'e.')})"
         f" LEFT JOIN {table.target} c ON {found} CROSS JOIN LATERAL unnest("
         " CASE WHEN e.last = 'D' THEN ARRAY['D'] WHEN e.cut IS NULL THEN ARRAY['U']"
@@ -190,15 +179,14 @@ def _written(table: Replayed) -> str:
         " CASE WHEN max(seq) FILTER (WHERE op = 'D')"
         " > COALESCE(max(seq) FILTER (WHERE op = 'I'), 0) THEN 'D'"
         " ELSE (array_agg(op ORDER BY seq DESC))[1] END AS last,"
-        " (array_agg(COALESCE(new, old) ORDER BY seq DESC))[1] AS seen"
+        " (array_agg(image ORDER BY seq DESC))[1] AS seen"
         f" FROM part GROUP BY {', '.join(both)}),"
         f" written AS MATERIALIZED (SELECT DISTINCT ON ({keys}, {name})"
-        f" {keys}, {name} AS name, f.value, p.op"
+        f" {keys}, {name} AS name, f.value, p.news[f.n] AS text, p.op"
         f" FROM part p JOIN ends e ON ({keys}) = ({_listed(k, 'e.')})"
-        " CROSS JOIN LATERAL json_each(p.new) f"
-        " LEFT JOIN LATERAL json_each(p.old) g ON g.key = f.key"
-        " WHERE e.last <> 'D' AND p.seq >= COALESCE(e.cut, 0)"
-        " AND (p.op = 'I' OR f.value::text IS DISTINCT FROM g.value::text)"
+        " CROSS JOIN LATERAL json_each(p.image) WITH ORDINALITY AS f (key, value, n)"
+        " WHERE e.last <> 'D' AND p.op <> 'D' AND p.seq >= COALESCE(e.cut, 0)"
+        " AND (p.op = 'I' OR p.olds[f.n] IS DISTINCT FROM p.news[f.n])"
         f" ORDER BY {keys}, {name}, p.seq DESC, f.key = {name} DESC)"
     )
 
@@ -313,18 +301,22 @@ def _value(column: Mapping[str, Any], table: Replayed) -> str:
     """Return the expression for a column: of the patch, else as it was, else the default.
 
     JSON does not tell everything of a value that is no scalar: a JSON null in it is like no value,
-    an array begins anywhere. Where the failed table has a value that looks the same, that is it.
+    an array begins anywhere. Its text tells that; where there is none, or the type has become
+    another, the failed table is asked: if it has a value that looks the same, that is it.
     """
     name, literal = quote_identifier(column["name"]), quote_literal(column["name"])
     none = quote_literal("null")
     found, patched = f"r.{name}", f"p.patch -> {literal}"
-    if column["base"] in _JSON:  # verbatim; what was populated may have been written anew
+    is_scalar = column["is_scalar"] and column["base"] not in JSON
+    if table.has_images and not is_scalar and column["name"] not in table.unlike:
+        text = f"(p.texts ->> {literal})::{column['type']}"
+        found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {text} END"
+    elif column["base"] in JSON:  # verbatim; what was populated may have been written anew
         # Where there must be a value, what looks like none is a JSON null.
         text = f"({patched})::text"
         new = f"{text if column['not_null'] else f'NULLIF({text}, {none})'}::{column['type']}"
         found = f"CASE WHEN {patched} IS NULL THEN r.{name} ELSE {new} END"
-    is_scalar = column["is_scalar"] and column["base"] not in _JSON
-    if table.live and column["name"] in table.same and not is_scalar:
+    if not table.has_images and table.live and column["name"] in table.same and not is_scalar:
         # Blanks around a document do not come out of another document again.
         same = f"btrim(to_json(c.{name})::text, E' \\t\\n\\r') = ({patched})::text"
         found = f"CASE WHEN {same} THEN c.{name} ELSE {found} END"
@@ -372,22 +364,6 @@ def _moved(table: Replayed, prefix: str = "") -> str:
     """Return the condition that a change gave its row another key."""
     pairs = zip(_columns("k", table.key), _columns("n", table.key), strict=True)
     return "(" + " OR ".join(f"{prefix}{old} <> {prefix}{new}" for old, new in pairs) + ")"
-
-
-def _key_record(table: Replayed) -> str:
-    return ", ".join(
-        f"{quote_identifier(name)} {table.type_of(column)}"
-        for column in table.key
-        for name in table.names_of(column)
-    )
-
-
-def _key_of(table: Replayed, row: str) -> list[str]:
-    found = [
-        [f"{row}.{quote_identifier(name)}" for name in table.names_of(column)]
-        for column in table.key
-    ]
-    return [f"COALESCE({', '.join(names)})" for names in found]
 
 
 def _old_name(table: Replayed) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -22,8 +22,10 @@ from whimbrel.runner.sessions import own
 FUNCTION: Final = 0  # as whose the digest of the function is told (`read_capture`)
 
 
-def make_capture(session: Session, names: Names, max_journal: int) -> str:
+def make_capture(session: Session, names: Names, max_journal: int, oids: Collection[int]) -> str:
     """Make journal and functions in the transaction that is open; return the function's owner.
+
+    `oids` are those of the tables.
 
     Raises:
         RefusedError: No role can be had that may do nothing but write the journal.
@@ -31,7 +33,9 @@ def make_capture(session: Session, names: Names, max_journal: int) -> str:
     own(session, words.create_journal(names))
     keep_private(session, names.journal)
     ((toast,),) = own(session, words.FIND_TOAST, names.journal)
-    own(session, words.create_capture(names, toast=toast, max_journal=max_journal))
+    ((settings,),) = own(session, words.NEEDS_SETTINGS, list(oids))
+    function = words.create_capture(names, toast=toast, max_journal=max_journal, settings=settings)
+    own(session, function)
     own(session, words.create_refusal(names))
     for function in (names.function, names.truncate_function):
         _keep_private_function(session, function)

@@ -164,7 +164,8 @@ def _begin(
             zip(closure.tables, manifests, strict=True), start=1
         ):
             _cover(wanted, desk, number, table, manifest)
-        role = make_capture(desk.session, names, wanted.max_journal)
+        oids = [each.oid for each in closure.tables]
+        role = make_capture(desk.session, names, wanted.max_journal, oids)
         ledger.rows(SET_CAPTURE_ROLE, wanted.id, role)
         return begun_checkpoint(wanted, ledger)
 

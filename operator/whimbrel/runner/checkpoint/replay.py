@@ -2,17 +2,18 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from whimbrel.model.errors import HeldError, TransientError
-from whimbrel.planning.checkpoint.facts import by_name
+from whimbrel.planning.checkpoint.facts import Facts, by_name
 from whimbrel.planning.dialects import postgresql_replay as words
 from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.planning.dialects.postgresql_capture import HAS_IMAGES
 from whimbrel.planning.dialects.postgresql_conflicts import follow_conflicts, key_of_place
 from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
-from whimbrel.planning.dialects.postgresql_journal import count_journal
+from whimbrel.planning.dialects.postgresql_journal import count_journal, take_journal
 from whimbrel.planning.dialects.postgresql_references import Reference
 from whimbrel.planning.dialects.postgresql_replay import Replayed
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
@@ -43,6 +44,7 @@ _LONGEST: Final = (
 _FEWER: Final = 0.8  # of those of the round before
 _STUCK: Final = 4  # rounds that have brought us no nearer
 _END: Final = "infinity"  # of the journal
+_LAST_PLACE: Final = 2**62  # of a patch
 _ROW_ERRORS: Final = ("22", "23")  # SQLSTATE: the value is wrong, a constraint says no
 
 
@@ -71,7 +73,9 @@ class Progress:
 
 def begin_replay(checkpoint: Checkpoint, desk: Desk) -> Progress:
     """Return where a replay begins, or goes on."""
-    tables = tuple(_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
+    ((has_images,),) = own(desk.session, HAS_IMAGES, checkpoint.names.journal)
+    found = (_replayed(checkpoint, each, desk.session) for each in checkpoint.tables)
+    tables = tuple(replace(each, has_images=has_images) for each in found)
     return Progress(tables, references(checkpoint, tables), checkpoint.snapshot)
 
 
@@ -80,6 +84,9 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
     now = by_name(describe_again(session, *found[0])["columns"]) if found else {}
     then = covered.manifest["columns"]
     same = {each["name"] for each in then if each["type"] == now.get(each["name"], {}).get("type")}
+    renamed = tuple(
+        (each.new, each.old) for each in checkpoint.mappings if each.table == str(covered)
+    )
     gone = lost_sequences(covered, session)
     lost = {each["column"] for each in covered.manifest["sequences"] if each["oid"] in gone}
     return Replayed(
@@ -91,14 +98,22 @@ def _replayed(checkpoint: Checkpoint, covered: Covered, session: Session) -> Rep
         clone=covered.clone,
         key=covered.key,
         columns=tuple(then),
-        renamed=tuple(
-            (each.new, each.old) for each in checkpoint.mappings if each.table == str(covered)
-        ),
+        renamed=renamed,
         live=quote_name(*found[0]) if found and same.issuperset(covered.key) else "",
         same=frozenset(same),
         # The default of one whose sequence is gone too cannot be had.
         missing=frozenset({each["name"] for each in then} - now.keys() - lost),
+        unlike=frozenset(_unlike(then, now | {o: now[n] for n, o in renamed if n in now})),
     )
+
+
+def _unlike(then: Iterable[Facts], now: Mapping[str, Facts]) -> Iterator[str]:
+    """Yield the columns that have another type now; the text of a json is one of a jsonb too."""
+    for each in then:
+        found = now.get(each["name"], each)
+        is_json = each["base"] in words.JSON and found["base"] in words.JSON
+        if found["type"] != each["type"] and not is_json:
+            yield each["name"]
 
 
 def catch_up(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
@@ -180,7 +195,7 @@ def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tu
         begin_round(session, progress)
         _replay(session, progress)
         suspects = new_suspects(session, progress.references, suspects)
-        end_round(session, progress)
+        session.run("; ".join(ended(progress)))
     set_snapshot(desk.ledger, checkpoint.id, snapshot)
     # Whoever had a number up to `seen` then has ended by now, and what he wrote is in the clones.
     above = progress.seen if oldest >= progress.horizon else progress.above
@@ -191,14 +206,14 @@ def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tu
 def replay_rest(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> None:
     """Replay the rest, when nobody writes any more, and take out the rows that refer to none.
 
-    The session is pinned, formats too, and `begin_round` was called: nobody waits for that.
+    The session is pinned, formats too, and `begin_round` was called: nobody waits for that. What
+    it made goes with the statements of `ended`.
     """
     question = count_journal(progress.tables[0])
     changes, _ = own(desk.session, question, progress.snapshot, progress.above)[0]
     if changes or any(progress.suspects.values()):
         _replay(desk.session, progress)
         record_orphans(desk.session, progress.references, progress.suspects)
-    end_round(desk.session, progress)
 
 
 def begin_round(session: Session, progress: Progress) -> None:
@@ -206,9 +221,9 @@ def begin_round(session: Session, progress: Progress) -> None:
     session.run("; ".join(map(words.begin_round, progress.tables)))
 
 
-def end_round(session: Session, progress: Progress) -> None:
-    """Take them away."""
-    session.run("; ".join(map(words.end_round, progress.tables)))
+def ended(progress: Progress) -> list[str]:
+    """Return the statements that take them away."""
+    return list(map(words.end_round, progress.tables))
 
 
 def _replay(session: Session, progress: Progress) -> None:
@@ -218,15 +233,9 @@ def _replay(session: Session, progress: Progress) -> None:
 
 def _replay_table(session: Session, table: Replayed, progress: Progress) -> list[Window]:
     """Replay what was written to a table; return the places of each part, in their order."""
-    _take(session, table, progress)
     done, found = 0, []
-    for first, last in _windows(own(session, words.read_moves(table))):
-        own(session, words.make_patch(table), first, last, done)
-        if last != _END:
-            own(session, words.follow_key(table), last, done)
-        ((made,),) = own(session, words.last_place(table))
-        own(session, words.remove_rows(table), done)
-        _put(session, table, done + 1, made)
+    for first, last in _windows(_take(session, table, progress)):
+        made = _replay_window(session, table, (first, last), done)
         if last != _END:
             own(session, follow_conflicts(table), last)
         if made > done:
@@ -235,9 +244,35 @@ def _replay_table(session: Session, table: Replayed, progress: Progress) -> list
     return found
 
 
-def _take(session: Session, table: Replayed, progress: Progress) -> None:
+def _replay_window(session: Session, table: Replayed, window: tuple[str, str], done: int) -> int:
+    """Replay a part of what was taken; return its last place, the first is the one after `done`."""
+    first, last = window
+    follow_key = [(words.follow_key(table), (last, done))] if last != _END else []
+    steps = [
+        (words.make_patch(table), (first, last, done)),
+        *follow_key,
+        (words.remove_rows(table), (done,)),
+        (words.last_place(table), ()),
+        (words.SAVEPOINT, ()),
+        (words.put_rows(table), (done + 1, _LAST_PLACE)),
+    ]
     try:
-        own(session, words.take_journal(table), progress.snapshot, progress.above)
+        answers = postgres(session).ask_all(*steps, (words.RELEASE, ()))
+    except SERVER_ERRORS as error:
+        if not _is_of_row(error):
+            raise
+        session.run(words.ROLLBACK_TO)
+        ((made,),) = own(session, words.last_place(table))
+        _put_by_halves(session, table, done + 1, made)
+        return int(made)
+    return int(answers[-4][0][0])
+
+
+def _take(session: Session, table: Replayed, progress: Progress) -> list[Row]:
+    """Take what was written since, and return the changes of a key in it."""
+    take = (take_journal(table), (progress.snapshot, progress.above))
+    try:
+        return postgres(session).ask_all(take, (words.read_moves(table), ()))[1]
     except SERVER_ERRORS as error:
         if not _is_of_row(error):
             raise
@@ -263,20 +298,22 @@ def _windows(moves: list[Row]) -> Iterator[tuple[str, str]]:
 
 def _put(session: Session, table: Replayed, first: int, last: int) -> None:
     """Put rows in; those that the old shape refuses, found by halves, are recorded one by one."""
-    if first > last:
-        return
     try:
         with session.transaction():
             own(session, words.put_rows(table), first, last)
     except SERVER_ERRORS as error:
         if not _is_of_row(error):
             raise
-        if first < last:
-            middle = (first + last) // 2
-            _put(session, table, first, middle)
-            _put(session, table, middle + 1, last)
-            return
+        _put_by_halves(session, table, first, last)
+
+
+def _put_by_halves(session: Session, table: Replayed, first: int, last: int) -> None:
+    if first == last:
         _put_what_fits(session, table, first)
+        return
+    middle = (first + last) // 2
+    _put(session, table, first, middle)
+    _put(session, table, middle + 1, last)
 
 
 def _put_what_fits(session: Session, table: Replayed, place: int) -> None:

@@ -25,7 +25,7 @@ from whimbrel.runner.checkpoint import transplant
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
-from whimbrel.runner.checkpoint.replay import Progress, begin_round, come_close, replay_rest
+from whimbrel.runner.checkpoint.replay import Progress, begin_round, come_close, ended, replay_rest
 from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
@@ -179,14 +179,15 @@ def _exchange(
         for each in sides:
             transplant.describe_planned(session, *place_of(each.clone))  # plans it
         begin_round(session, progress)
-        own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
-        session.run(lock(tables))
+        if tables:  # else the migration has dropped them all
+            own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
+            session.run(lock(tables))
         locked = time.monotonic()
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
         expect_no_conflicts(checkpoint, desk)
         settings = _settings(session, known, progress)
-        session.run(";\n".join([*statements, *settings]))
+        session.run(";\n".join([*ended(progress), *statements, *settings]))
         extra(session)
         expect_equal(session, checkpoint, pending(checkpoint))
         set_state(desk.ledger, checkpoint.id, State.RESTORED)
@@ -206,8 +207,8 @@ def _go_on(session: Session, table: Known, written: Mapping[str, int]) -> list[s
     found = []
     for each in table.side.then["sequences"]:
         step, place = each["increment"], (each["schema"], each["name"])
-        now = [own(session, words.next_value(there, step)) for there in _now(table.side, each)]
-        values = [rows[0][0] for rows in now]
+        questions = [(words.next_value(there, step), ()) for there in _now(table.side, each)]
+        values = [rows[0][0] for rows in postgres(session).ask_all(*questions)]
         seen = (table.furthest.get(each["column"]), each["last"], written.get(each["column"]))
         values += [value + step for value in seen if value is not None]
         value = (max if step > 0 else min)(values, default=each["start"])
