@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from tests.checkpoint_shop import application, migrator, until
 from tests.postgres import BINARIES, Postgres
@@ -63,6 +64,10 @@ ALTER TYPE shop.mood RENAME VALUE 'sad' TO 'sorry';
 """
 DAMAGED = {"001_damage.up.sql": DAMAGE, "001_damage.down.sql": "SELECT 1/0"}
 FAILS = DAMAGED | {"002_fails.up.sql": "SELECT 1/0"}
+# Whose programs we have: a dump is the way back only with those of the server's version.
+ON_EACH = pytest.mark.parametrize(
+    "any_database", [15, 16, 18], indirect=True, ids=lambda version: f"postgresql {version}"
+)
 EACH_FILE = ("migrations.atomicity", "File")
 DUMP = {"image": "postgres:17", "claimName": "dumps"}
 ACCEPTED = ("rollback", {"allowDataLoss": {"by": "Ada", "reason": "a test"}})

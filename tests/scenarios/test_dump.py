@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dump_runs import DAMAGED, Shop, files, opened
+from tests.dump_runs import DAMAGED, ON_EACH, Shop, files, opened
 from tests.postgres import BINARIES, Postgres, create_database, drop_database
 from tests.scenarios.test_restored_dump import Dump, emptied
 
@@ -25,6 +25,7 @@ def shop(database: Postgres, tmp_path: Path) -> Shop:
     return opened(database, tmp_path, SMALL)
 
 
+@ON_EACH
 def test_a_backup_is_whole_private_and_on_record(any_database: Postgres, tmp_path: Path):
     shop = opened(any_database, tmp_path, SMALL)
     done = shop.run(files=files(KEYED))

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from tests.checkpoint_shop import admin, application, migrator, until
-from tests.dump_runs import EACH_FILE, FAILS, Shop, content, files, opened, ordering
+from tests.dump_runs import EACH_FILE, FAILS, ON_EACH, Shop, content, files, opened, ordering
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.sampled("stopped writes")
@@ -72,6 +72,7 @@ def test_the_plan_says_that_writes_are_stopped_and_for_how_long(shop: Shop):
     assert "Checkpoint first" not in log
 
 
+@ON_EACH
 def test_a_failed_run_loses_no_write_that_was_acknowledged(any_database: Postgres, tmp_path: Path):
     shop = frozen(any_database, tmp_path)
     with ordering(shop.database) as told:

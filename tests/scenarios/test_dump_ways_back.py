@@ -10,6 +10,7 @@ from tests.dump_runs import (
     DAMAGED,
     EACH_FILE,
     FAILS,
+    ON_EACH,
     Shop,
     content,
     files,
@@ -47,6 +48,7 @@ def test_the_plan_says_why_at_what_cost_and_with_what_loss(shop: Shop):
         assert words in log, log
 
 
+@ON_EACH
 def test_a_person_takes_back_what_no_copy_covers(any_database: Postgres, tmp_path: Path):
     shop = opened(any_database, tmp_path, {}, spec=(ACCEPTED,))
     done = shop.run()
