@@ -147,18 +147,20 @@ def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
 
 SERVERS = re.compile(r"mariadb|mysql", re.IGNORECASE)
 # Where a kind of server is chosen: by the URL, by a word of the resource, by the driver's
-# exception, by a file's name; the step that only it has, and how a login is lent to a tool.
+# exception, by a file's name; the step that only it has, how a login is lent to a tool, and which
+# engine takes checkpoints.
 NAMES_SERVERS = {
     "model/database.py", "planning/sql_dialects.py", "planning/sql_files.py", "runner/carry.py",
-    "runner/prepared_login.py", "runner/server_errors.py", "runner/servers.py", "runner/target.py",
-    "runner/urls.py",
+    "runner/checkpoint/engine.py", "runner/prepared_login.py", "runner/server_errors.py",
+    "runner/servers.py", "runner/target.py", "runner/urls.py",
 }  # fmt: skip
 
 
 def test_nothing_else_names_a_second_kind_of_server():
     texts = {path: path.read_text() for path in PACKAGE.rglob("*.py")}
     found = [path for path in texts if SERVERS.search(texts[path])]
-    others = {path for path in found if not (shape.dialect_of(path) or shape.is_of_tools(path))}
+    own = (shape.dialect_of, shape.is_of_tools, shape.is_of_mariadb_checkpoint)
+    others = {path for path in found if not any(is_own(path) for is_own in own)}
     assert {f"{path.relative_to(PACKAGE)}" for path in others} <= NAMES_SERVERS
 
 

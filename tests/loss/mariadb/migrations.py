@@ -26,7 +26,6 @@ _PARTS = (
     ("add index", "ALTER TABLE accounts ADD KEY many (owner, amount), ADD KEY s (seen)", ""),
     ("rebuild", "ALTER TABLE accounts ENGINE = InnoDB, ALGORITHM = COPY", ""),
     ("charset", "ALTER TABLE notes MODIFY body longtext CHARACTER SET utf16", ""),
-    ("counter", "ALTER TABLE accounts AUTO_INCREMENT = 1", ""),
     ("notes wrong", "UPDATE notes SET body = 'wrong', num = -1, js = '{}'", ""),
     ("notes gone", "DELETE FROM notes WHERE n % 2 = 0", ""),
     ("truncate", "TRUNCATE TABLE notes", ""),

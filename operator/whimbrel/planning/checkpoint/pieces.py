@@ -1,4 +1,4 @@
-"""Which tables the statements of a file change that runs statement by statement, on MariaDB.
+"""Which tables the statements of a file change that runs statement by statement.
 
 Each table that a statement names counts as changed, also where it is only read: a table that is
 copied in vain costs time, one that is forgotten costs its rows.

@@ -178,8 +178,7 @@ class Column:
         if self.type != "timestamp":
             return value
         # The zero of a lenient application, of which UNIX_TIMESTAMP knows nothing.
-        is_zero = f"CAST({value} AS CHAR) LIKE '0000-00-00%'"
-        return f"IF({is_zero}, 0, UNIX_TIMESTAMP({value}))"
+        return f"IF(CAST({value} AS CHAR) LIKE '0000-00-00%', 0, UNIX_TIMESTAMP({value}))"
 
     @property
     def is_text(self) -> bool:
@@ -298,8 +297,6 @@ def hold(table: str) -> str:
     return f"LOCK TABLES {quote_identifier(table)} WRITE"
 
 
-# Of who has to wait while others look for a gap, and holds nothing: ours are ended when idle.
-STAY: Final = "SET SESSION wait_timeout = 300"
 # Around `hold`: then it also waits for transactions that have left their session (XA PREPARE).
 STRICTLY: Final = "SET SESSION autocommit = 0, innodb_lock_wait_timeout = 0"
 NOT_STRICTLY: Final = "SET SESSION autocommit = 1, innodb_lock_wait_timeout = 5"

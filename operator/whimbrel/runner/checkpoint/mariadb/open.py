@@ -124,14 +124,20 @@ def _attach(
     One that is there before the others would tell of a row's beginning and not of what followed.
     """
     names = names_of(desk.ledger.schema, checkpoint)
-    hold(session, covered.table, desk)
-    session.run(words.wait_at_most(PATIENT))
     try:
-        for statement in statements:
+        hold(session, covered.table, desk)
+    except SERVER_ERRORS as error:
+        _refuse(error, covered)
+        raise
+    session.run(words.wait_at_most(PATIENT))
+    made: list[str] = []
+    try:
+        for event, statement in zip(EVENTS, statements, strict=True):
             _run(session, statement, covered)
+            made.append(names.trigger(covered.number, event))
     except BaseException:
-        for event in EVENTS:
-            session.run(capture.drop_trigger(names.trigger(covered.number, event)))
+        for trigger in made:
+            session.run(capture.drop_trigger(trigger))
         raise
     finally:
         session.run(words.GIVE_BACK)

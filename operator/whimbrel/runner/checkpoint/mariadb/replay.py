@@ -30,9 +30,9 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, session: Session, *, until: int
         if desk.stopping.is_set():
             raise TransientError("Stopped", "the restore stops between two rounds of its replay")
         desk.tell(f"{left} writes of the application to replay")
-        with desk.session.transaction():
-            desk.guard(desk.session)
-            for covered in checkpoint.tables:
+        for covered in checkpoint.tables:
+            with desk.session.transaction():
+                desk.guard(desk.session)
                 _round(checkpoint, covered, session)
 
 

@@ -56,6 +56,8 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
                     _bring_back(now, desk, session)
                 _expect_nothing_slipped(now, session)
                 record_unmapped(now, session)
+                with desk.session.transaction():
+                    desk.guard(desk.session)
                 extra(desk.session)
                 _become_restored(now, desk)
             _finish(now, desk, session)
@@ -100,17 +102,15 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     expect_no_conflicts(checkpoint, desk)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
-    _exchange(checkpoint, live, desk, session)
+    _exchange(checkpoint, live, desk)
 
 
-def _exchange(
-    checkpoint: Checkpoint, live: dict[int, str | None], desk: Desk, session: Session
-) -> None:
+def _exchange(checkpoint: Checkpoint, live: dict[int, str | None], desk: Desk) -> None:
     """Hold the tables, replay the rest, look at everything again, and exchange them."""
     names = names_of(checkpoint.schema, checkpoint.id)
     tables = [name for name in live.values() if name is not None]
-    session.run(words.STAY)
-    with held(tables, desk) as sessions:
+    # Another session than before: that one may have been idle for too long meanwhile.
+    with held(tables, desk) as sessions, hand(desk) as session:
         start = time.monotonic()
         catch_up(checkpoint, desk, session, until=0)
         expect_capture(checkpoint, desk.session)
