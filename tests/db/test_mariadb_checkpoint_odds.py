@@ -10,7 +10,7 @@ import pytest
 from tests.db.mariadb_checkpoint_desk import Station, application, station
 from tests.db.test_mariadb_checkpoint import make_users
 from tests.mariadb import MariaDB
-from whimbrel.model.errors import RefusedError
+from whimbrel.model.errors import HeldError, RefusedError
 
 
 def as_the_copy_begins(place: Station, act: Callable[[], None]) -> None:
@@ -261,3 +261,34 @@ def test_a_restore_that_waits_for_a_gap_keeps_its_sessions(mariadb: MariaDB):
             over.set()
             heart.join()
             end.join()
+
+
+def two_tables(mariadb: MariaDB) -> None:
+    make_users(mariadb)
+    mariadb.run("CREATE TABLE more (id bigint PRIMARY KEY)")
+    mariadb.run("INSERT INTO more SELECT id FROM users")
+
+
+def test_a_foreign_key_that_the_migration_added_goes(mariadb: MariaDB):
+    two_tables(mariadb)
+    with station(mariadb) as place:
+        place.open("users", "more")
+        place.migrate("ALTER TABLE users ADD FOREIGN KEY (id) REFERENCES more (id)")
+        place.app.run("UPDATE users SET credits = 3 WHERE id = 3")
+        expected = place.deploy.run("SELECT * FROM users ORDER BY id")
+        place.restore()
+        assert place.deploy.run("SELECT * FROM users ORDER BY id") == expected
+        asked = "SELECT COUNT(*) FROM information_schema.REFERENTIAL_CONSTRAINTS"
+        named = " WHERE CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = 'users'"
+        assert list(place.deploy.run(asked + named)) == [(0,)]
+
+
+def test_a_foreign_key_that_changes_rows_by_itself_is_noticed(mariadb: MariaDB):
+    two_tables(mariadb)
+    cascade = "ALTER TABLE users ADD FOREIGN KEY (id) REFERENCES more (id) ON DELETE CASCADE"
+    with station(mariadb) as place:
+        place.open("users", "more")
+        place.migrate(cascade)
+        with pytest.raises(HeldError, match="fires no trigger") as held:
+            place.restore()
+        assert held.value.reason == "CaptureBroken"

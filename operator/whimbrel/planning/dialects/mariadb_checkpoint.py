@@ -58,9 +58,11 @@ INDEX_TYPES: Final = (
     "SELECT DISTINCT s.INDEX_NAME, s.INDEX_TYPE FROM information_schema.STATISTICS s"
     " WHERE s.TABLE_SCHEMA = $1 AND s.TABLE_NAME = $2 AND s.INDEX_TYPE <> 'BTREE'"
 )
-# Foreign keys of the table, and those of others that point at it.
+# Foreign keys of the table, and those of others that point at it; whether one changes rows.
 FOREIGN_KEYS: Final = (
-    "SELECT f.CONSTRAINT_NAME, f.TABLE_NAME, f.REFERENCED_TABLE_NAME"
+    "SELECT f.CONSTRAINT_NAME, f.TABLE_NAME, f.REFERENCED_TABLE_NAME,"
+    " f.DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION')"
+    " OR f.UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')"
     " FROM information_schema.REFERENTIAL_CONSTRAINTS f"
     " WHERE (f.CONSTRAINT_SCHEMA = $1 AND f.TABLE_NAME = $2)"
     " OR (f.UNIQUE_CONSTRAINT_SCHEMA = $1 AND f.REFERENCED_TABLE_NAME = $2)"
@@ -335,6 +337,11 @@ def drop(kind: str, name: str) -> tuple[str, ...]:
     """Return the statements that drop something without rows; a routine is of either kind."""
     kinds = ("FUNCTION", "PROCEDURE") if kind == "function" else (kind.upper(),)
     return tuple(f"DROP {each} IF EXISTS {quote_identifier(name)}" for each in kinds)
+
+
+def drop_foreign_key(table: str, name: str) -> str:
+    """Return the statement that drops a foreign key of a table."""
+    return f"ALTER TABLE {quote_identifier(table)} DROP FOREIGN KEY {quote_identifier(name)}"
 
 
 def drop_tables(names: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import mariadb_checkpoint as words, mariadb_checkpoint_replay
@@ -30,7 +31,7 @@ from whimbrel.runner.checkpoint.mariadb.replay import (
     record_unmapped,
 )
 from whimbrel.runner.checkpoint.mariadb.tables import refuse_server, subject_of
-from whimbrel.runner.checkpoint.mariadb.watch import expect_capture, live_names
+from whimbrel.runner.checkpoint.mariadb.watch import expect_capture, foreign_keys, live_names
 from whimbrel.runner.checkpoint.restore import Restored, expect_restorable
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.server_errors import SERVER_ERRORS
@@ -100,9 +101,20 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     _expect_shapes(checkpoint, session)
     live = live_names(checkpoint, desk.session)
     expect_no_conflicts(checkpoint, desk)
+    drop = partial(_drop_foreign_keys, checkpoint, live, session)
+    until_unlocked(desk, "taking away the foreign keys of the migration", drop)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
     _exchange(checkpoint, live, desk)
+
+
+def _drop_foreign_keys(
+    checkpoint: Checkpoint, live: dict[int, str | None], session: Session
+) -> None:
+    """Drop what the migration added: who holds a parent alone would hold its children too."""
+    for table in live.values():
+        for name, child, _, _ in foreign_keys(checkpoint, table, session):
+            session.run(words.drop_foreign_key(str(child), str(name)))
 
 
 def _exchange(checkpoint: Checkpoint, live: dict[int, str | None], desk: Desk) -> None:

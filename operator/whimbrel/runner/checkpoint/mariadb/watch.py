@@ -14,7 +14,7 @@ from whimbrel.runner.checkpoint.mariadb.hand import first
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.watch import capture_broken, expired, journal_full, login_shared
 from whimbrel.runner.mariadb_session import mariadb
-from whimbrel.runner.session import Session
+from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
 # A migration may fill so much of its journal: the rest is for what is written on the way back.
@@ -39,6 +39,7 @@ def expect_capture(
         _expect_journal(checkpoint, covered, session)
         if live[covered.number] is None and _is_there(covered, session):
             raise capture_broken(f"{covered} is another table now, without its triggers")
+        _expect_no_cascade(covered, foreign_keys(checkpoint, live[covered.number], session))
     if journal_bytes(checkpoint, session) >= checkpoint.max_journal:
         raise journal_full(checkpoint)
     if not checkpoint.own_login:
@@ -95,6 +96,20 @@ def read_triggers(checkpoint: Checkpoint, session: Session) -> dict[int, tuple[s
             if name in by_name:
                 found[number] = by_name[name]
     return found
+
+
+def foreign_keys(checkpoint: Checkpoint, live: str | None, session: Session) -> list[Row]:
+    """Return the foreign keys of a covered table, which had none: name, table, other, cascades."""
+    return own(session, words.FOREIGN_KEYS, checkpoint.schema, live) if live else []
+
+
+def _expect_no_cascade(covered: Covered, found: list[Row]) -> None:
+    for name, child, parent, cascades in found:
+        if cascades:
+            raise capture_broken(
+                f"the migration gave {covered} the foreign key {name} of {child} to {parent}, and "
+                "what that changes by itself fires no trigger"
+            )
 
 
 def _is_there(covered: Covered, session: Session) -> bool:
