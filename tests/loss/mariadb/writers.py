@@ -49,7 +49,7 @@ class Writer:
     new: dict[Key, dict[str, object]] = field(default_factory=dict)
     errors: Counter = field(default_factory=Counter)
     told: Counter = field(default_factory=Counter)
-    numbers: list[int] = field(default_factory=list)
+    numbers: list[tuple[int, str]] = field(default_factory=list)
     phase: str = "before"
     extra: str = ""  # a column that only the new shape has
     over: threading.Event = field(default_factory=threading.Event)
@@ -203,7 +203,7 @@ class Writer:
         self.maybe.append(values["owner"])
         self._run(cursor, [], f"INSERT INTO {table} ({names}) VALUES ({marks})", *values.values())
         self.maybe.pop()
-        self.numbers.append(cursor.lastrowid)
+        self.numbers.append((cursor.lastrowid, self.phase))
         plain = {name: DEFAULTS.get(name) for name in COLUMNS[table]}
         return [((table, (cursor.lastrowid,)), {**plain, **values})]
 
