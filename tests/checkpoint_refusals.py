@@ -10,6 +10,14 @@ TABLES = (
 )
 SIZE = "write a size such as 512Mi or 1Gi"
 USERS = {"name": "users"}
+DUMP = {"image": "postgres:17", "claimName": "dumps"}
+FROZEN = (
+    "writeFreeze makes a dump the way back: write `dump` with image and claimName, or leave it out"
+)
+OBJECT = (
+    "write an object's name: lower-case letters, digits, '-' and '.', with a letter or digit at "
+    "both ends"
+)
 
 
 def asked(**checkpoint: Any) -> dict[str, Any]:
@@ -40,6 +48,19 @@ CHECKPOINT_REFUSALS = (
         "spec.checkpoint.tables[0].name",
         NO_NUL,
         "String should have at least 1 character",
+    ),
+    Refusal("stopped writes without a dump", asked(writeFreeze=True), "spec.checkpoint", FROZEN),
+    Refusal(
+        "a claim with no name that a claim may have",
+        asked(dump=DUMP | {"claimName": "Dumps/1"}),
+        "spec.checkpoint.dump.claimName",
+        OBJECT,
+    ),
+    Refusal(
+        "an image with a space in its name",
+        asked(dump=DUMP | {"image": "postgres: 17"}),
+        "spec.checkpoint.dump.image",
+        "write the name of an image, without spaces",
     ),
     Refusal(
         "a column that keeps its name",

@@ -34,6 +34,7 @@ class Attempt:
     spec: tuple[tuple[str, Any], ...] = ()
     order: tuple[tuple[str, Any], ...] = ()
     programs: Path | None = None  # a folder that comes first on the tool's PATH
+    dumper: Path | None = None  # a folder that comes first on the PATH of the dump's container
     anew: bool = False  # starts Python as a Pod does, which is what a measurement is about
 
     def next(self, **changes: Any) -> "Attempt":
@@ -75,6 +76,8 @@ class Attempt:
         (root / "order/order.json").write_text(json.dumps(self.body()))
         if self.url:
             (root / "database/url").write_text(self.url + "\n")
+        if self.dumper is not None and not (root / "dump").exists():
+            (root / "dump").symlink_to(self.folder / "claim")
         return root
 
     def start(self) -> "RunnerProcess":
@@ -93,7 +96,7 @@ class Attempt:
             process = self._start_anew(module, environment)
         else:
             process = start_module(module, [], environment, err=subprocess.STDOUT)
-        return RunnerProcess(process, message, self._start_tool(root))
+        return RunnerProcess(process, message, self._start_tool(root), self._start_dumper(root))
 
     def _start_anew(self, module: str, environment: dict[str, str]) -> subprocess.Popen:
         """Start Python, with another host name or another resolver if that is asked for."""
@@ -125,6 +128,18 @@ class Attempt:
             env={"PATH": path, "HOME": str(self.folder), "LANG": "C.UTF-8"},
         )
 
+    def _start_dumper(self, root: Path) -> subprocess.Popen | None:
+        """Start the launcher, as the container of the dump's image does; one claim for all."""
+        if self.dumper is None:
+            return None
+        claim = self.folder / "claim"
+        if not claim.exists():
+            claim.mkdir()
+        return subprocess.Popen(
+            [built_launcher(), "serve", str(root / "shared/dump.sock")],
+            env={"PATH": f"{self.dumper}:{os.environ['PATH']}", "HOME": str(self.folder)},
+        )
+
     def run_to_end(self) -> "Answer":
         """Start the runner and wait for its end."""
         return self.start().finish()
@@ -146,6 +161,7 @@ class RunnerProcess:
     process: Process
     message: Path
     tool: subprocess.Popen | None = None
+    dumper: subprocess.Popen | None = None
 
     def finish(self, seconds: float = 60) -> Answer:
         """Wait for the end."""
@@ -154,8 +170,8 @@ class RunnerProcess:
         finally:
             self.process.kill()
             self.process.stdout.close()
-        if self.tool is not None:
-            self.tool.wait(timeout=10)
+        for each in filter(None, (self.tool, self.dumper)):
+            each.wait(timeout=10)
         text = self.message.read_text()
         return Answer(self.process.returncode, json.loads(text) if text else {}, log)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from whimbrel.cli.attempts import Desk
 from whimbrel.cli.clusters import acts_locally, connect_cluster
+from whimbrel.cli.dump import dumps_in
 from whimbrel.cli.local_identity import object_uid
 from whimbrel.cli.manifest import Manifest, looks_like_file, read_manifest
 from whimbrel.cli.options import URL_VARIABLE, Connection, Consent, Place
@@ -101,7 +102,7 @@ def desk_for(place: Place, connection: Connection, found: Found) -> Iterator[Des
     """Give everything that an attempt needs; hold the object until the end."""
     patience = patience_of(connection)
     project = Path(found.record.project) if found.record.project else None
-    brought = material(found.manifest, project)
+    brought = material(found.manifest, project, dumps_in(place.state_dir))
     record = found.record
     with (
         sole_worker(place.state_dir, record.namespace, record.name),

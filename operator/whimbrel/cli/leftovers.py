@@ -1,9 +1,11 @@
 """What earlier runs left behind: salvage whose time is over, logins that were made for tools."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from whimbrel.cli.checkpoint.kept import can_go, drop, kept_in
+from whimbrel.cli.dump import about, can_thaw, dumps_over, remove_over
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
 from whimbrel.runner.ledger import Ledger
@@ -22,7 +24,7 @@ class Leftover:
     """One thing that can go.
 
     Attributes:
-        kind: salvage, login or checkpoint.
+        kind: salvage, login, checkpoint, dump or freeze.
         about: What it is, for a person.
     """
 
@@ -46,7 +48,9 @@ def find_leftovers(ledger: Ledger) -> tuple[Leftover, ...]:
         Leftover("checkpoint", each.id, f"of run {each.id}, until {each.kept_until}")
         for each in can_go(ledger)
     ]
-    return (*salvage, *logins, *copies)
+    dumps = [Leftover("dump", each.run, about(each)) for each in dumps_over(ledger)]
+    dumps += [Leftover("freeze", each, "triggers that stopped writes") for each in can_thaw(ledger)]
+    return (*salvage, *logins, *copies, *dumps)
 
 
 def find_kept(ledger: Ledger) -> tuple[dict[str, Any], ...]:
@@ -81,7 +85,7 @@ def find_open_runs(ledger: Ledger) -> tuple[dict[str, str], ...]:
     )
 
 
-def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
+def remove_leftovers(ledger: Ledger, target: Target, dumps: Path) -> tuple[str, ...]:
     """Remove what `find_leftovers` finds and return the names of what is gone.
 
     Raises:
@@ -89,7 +93,7 @@ def remove_leftovers(ledger: Ledger, target: Target) -> tuple[str, ...]:
     """
     roles = [each.name for each in find_leftovers(ledger) if each.kind == "login"]
     try:
-        gone = [*drop_expired(ledger), *drop(ledger, target)]
+        gone = [*drop_expired(ledger), *drop(ledger, target), *remove_over(ledger, target, dumps)]
         removed = [
             role
             for role in roles

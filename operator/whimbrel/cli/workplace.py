@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from whimbrel.cli.dump import dumps_here
 from whimbrel.cli.embedded import describe, embedded_postgres
 from whimbrel.cli.manifest import Manifest
 from whimbrel.cli.options import Connection
@@ -16,6 +17,7 @@ from whimbrel.cli.record import EMBEDDED
 from whimbrel.cli.screen import Report, progress
 from whimbrel.model.errors import RefusedError
 from whimbrel.planning.tools.registry import file_tool
+from whimbrel.runner.dump import DumpPlace
 from whimbrel.runner.local_tool import LocalTool
 from whimbrel.runner.stopping import stop_on_signals
 from whimbrel.runner.surroundings import Surroundings
@@ -55,10 +57,11 @@ class Material:
 
     files: Mapping[str, str] | None
     tool: Tool | None
+    dumps: DumpPlace | None = None
 
 
-def material(manifest: Manifest, project: Path | None) -> Material:
-    """Return files or tool.
+def material(manifest: Manifest, project: Path | None, dumps: Path) -> Material:
+    """Return files or tool, and where dumps go.
 
     Raises:
         RefusedError: They are not at hand, or their names and pairs are wrong.
@@ -66,7 +69,7 @@ def material(manifest: Manifest, project: Path | None) -> Material:
     files = sql_files(manifest, project)
     if files is not None:
         file_tool(manifest.spec.migrations.tool).read(files)
-    return Material(files, _tool(manifest, project))
+    return Material(files, _tool(manifest, project), dumps_here(manifest.spec, dumps))
 
 
 def surroundings(place: Workplace, brought: Material) -> Surroundings:
@@ -78,6 +81,7 @@ def surroundings(place: Workplace, brought: Material) -> Surroundings:
         tool=brought.tool,
         report=place.report,
         stopping=place.stopping,
+        dumps=brought.dumps,
     )
 
 

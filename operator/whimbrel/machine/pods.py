@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from whimbrel.machine import names
 from whimbrel.machine.decisions import CreateJob
+from whimbrel.machine.dump import dump_mounts, dump_volumes, dumper_image
 from whimbrel.model.order import Order
 from whimbrel.model.probed import asks_database, moment_of
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec
@@ -24,12 +25,27 @@ def pod_spec(wanted: CreateJob) -> Body:
         wanted = replace(wanted, tool_image="")  # a probe measures; it starts no tool
     body = restricted_pod(wanted.order.spec) | {
         "containers": [_runner(wanted)],
-        "volumes": _volumes(wanted.order, shared=bool(wanted.tool_image)),
+        "volumes": _volumes(wanted.order, shared=_shares(wanted)),
     }
-    if wanted.tool_image:
+    if _shares(wanted):
         body["initContainers"] = [_launcher(wanted)]
+    if wanted.tool_image:
         _add_tool(body, wanted)
+    if dumper := dumper_image(wanted.order):
+        body["containers"].append(_dumper(wanted, dumper))
     return body
+
+
+def _shares(wanted: CreateJob) -> bool:
+    """Tell whether the Pod has containers of other images, which the launcher is copied for."""
+    return bool(wanted.tool_image or dumper_image(wanted.order))
+
+
+def _dumper(wanted: CreateJob, image: str) -> Body:
+    command = [LAUNCHER, "serve", f"{SHARED}/dump.sock"]
+    dumper = _container(wanted, "dumper", image, command)
+    dumper["volumeMounts"] += _read_only(_authority(wanted.order.spec.database))
+    return dumper | {"volumeMounts": [*dumper["volumeMounts"], *dump_mounts(wanted.order)]}
 
 
 def restricted_pod(spec: Spec) -> Body:
@@ -94,7 +110,7 @@ def _runner(wanted: CreateJob) -> Body:
     measures = moment_of(wanted.order.segment) is not None
     module = "whimbrel.runner.probes" if measures else "whimbrel.runner"
     runner = _container(wanted, "runner", wanted.image, ["python", "-m", module])
-    runner["volumeMounts"] += _read_only(_sources(wanted.order))
+    runner["volumeMounts"] += [*_read_only(_sources(wanted.order)), *dump_mounts(wanted.order)]
     return runner
 
 
@@ -106,7 +122,7 @@ def _read_only(sources: list[Source]) -> list[Body]:
 
 def _container(wanted: CreateJob, name: str, image: str, command: list[str]) -> Body:
     body = restricted_container(wanted.order.spec, name, image, command)
-    if wanted.tool_image:
+    if _shares(wanted):
         body["volumeMounts"].append({"name": "shared", "mountPath": SHARED})
     return body
 
@@ -145,7 +161,7 @@ def _volumes(order: Order, *, shared: bool) -> list[Body]:
     own = [TMP]
     if shared:
         own.append({"name": "shared", "emptyDir": {}})
-    return own + [volume for volume, _ in _sources(order)]
+    return own + dump_volumes(order) + [volume for volume, _ in _sources(order)]
 
 
 def _sources(order: Order) -> list[Source]:

@@ -22,6 +22,7 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
+from whimbrel.model.dump import DumpOptions
 
 _UNITS: Final = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _TABLES: Final = (
@@ -29,6 +30,9 @@ _TABLES: Final = (
     "touches"
 )
 _KEPT: Final = "write a keepFor longer than zero: a checkpoint that is not kept restores nothing"
+_FROZEN: Final = (
+    "writeFreeze makes a dump the way back: write `dump` with image and claimName, or leave it out"
+)
 _RENAMED: Final = "name two columns that differ in `from` and `to`"
 MOST_TABLES: Final = 64
 SHOWN: Final = 16  # tables that status names
@@ -112,6 +116,7 @@ class CheckpointOptions(Frozen):
         json_schema_extra=rules(
             ("(self.scope == 'Tables') == (has(self.tables) && size(self.tables) > 0)", _TABLES),
             ("!self.keepFor.matches(r'^[0.hms]*$')", _KEPT),
+            ("!self.writeFreeze || has(self.dump)", _FROZEN),
         )
     )
     scope: Scope = Field(
@@ -143,11 +148,22 @@ class CheckpointOptions(Frozen):
     mappings: Annotated[tuple[RenamedColumn, ...], Field(max_length=64)] = Field(
         (), description="Columns that the migration renames."
     )
+    dump: DumpOptions | None = Field(
+        None,
+        description="A dump of the whole database besides, as a backup; it is the way back only "
+        "with writeFreeze, or where no copy of tables can be and rollback.allowDataLoss is given.",
+    )
+    write_freeze: bool = Field(
+        False,
+        description="Stop the application's writes from before the dump to the end of the run, "
+        "which the dump then takes back without a loss; no copy of tables is made.",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         require((self.scope is Scope.TABLES) == bool(self.tables), _TABLES)
         require(self.keep_for > 0, _KEPT)
+        require(self.dump is not None or not self.write_freeze, _FROZEN)
         return self
 
 
@@ -167,6 +183,7 @@ class CheckpointStatus(Frozen):
     kept_until: _Word = Field("", description="When it is dropped; RFC 3339.")
     restorable: bool = Field(False, description="Whether it can be restored.")
     reason: Annotated[str, Field(max_length=1024)] = Field("", description="Why it cannot.")
+    dump: _Word = Field("", description="File of the dump on its claim, empty for none.")
     attempt: int = Field(1, description="Attempt at dropping it.")
     not_before: _Word = Field("", description="The next attempt does not start earlier; RFC 3339.")
 

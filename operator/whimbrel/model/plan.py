@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from whimbrel.model.dump import PlannedDump
 from whimbrel.model.steps import (
     CatalogObject,
     Direction,
@@ -55,6 +56,7 @@ class RunnerPlan:
         losses: What it destroys and salvage does not cover, as sentences; a person allowed it.
         target: A name for the place it leads to, where `to` is none that can be asked for.
         covered: Tables that a checkpoint keeps before the first step.
+        dump: The dump that is made before the first step, or None.
         ahead: True when the database is newer than what was asked for with `to: head`.
     """
 
@@ -66,6 +68,7 @@ class RunnerPlan:
     ahead: bool = False
     target: str = ""
     covered: tuple[CatalogObject, ...] = ()
+    dump: PlannedDump | None = None
 
     def digest(self) -> str:
         """Return the sha256 (hex) over direction, target, checkpoint and every step's text."""
@@ -75,6 +78,8 @@ class RunnerPlan:
             *(text for step in self.steps for text in step_text(step)),
             *(f"checkpoint of {each}" for each in self.covered),
         ]
+        if self.dump is not None:
+            parts.append(f"dump of {self.dump}")
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
     def step_digests(self) -> tuple[str, ...]:

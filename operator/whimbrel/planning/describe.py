@@ -26,6 +26,8 @@ def _lines(plan: RunnerPlan) -> Iterator[str]:
     way = "up to" if plan.direction is Direction.UP else "down to"
     yield f"Direction: {way} {plan.to or 'nothing'}"
     yield f"Digest: {plan.digest()}"
+    if plan.dump is not None:
+        yield f"Dump first: {plan.dump}"
     yield from (f"Checkpoint first: {each}" for each in plan.covered)
     for note in plan.notes:
         yield f"Note: {note}"

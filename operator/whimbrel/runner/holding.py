@@ -194,9 +194,8 @@ def _stopped_when_told(place: Surroundings, session: Session) -> Iterator[thread
         while not over.is_set():
             with contextlib.suppress(*SERVER_ERRORS):
                 session.cancel_safe(timeout=_CANCEL_AGAIN)
-            if place.tool is not None:
-                late = time.monotonic() > end
-                place.tool.signal(signal.SIGKILL if late else signal.SIGTERM)
+            for program in place.programs():
+                program.signal(signal.SIGKILL if time.monotonic() > end else signal.SIGTERM)
             over.wait(_CANCEL_AGAIN)
 
     thread = threading.Thread(target=cancel, name="stop", daemon=True)

@@ -50,7 +50,7 @@ def look(
         has_ledger = opened.meta is not None
         facts = read_facts(ledger, order, server.database, has_ledger=has_ledger)
         findings.revision = revision_of(facts, order)
-        plan = planned(ledger, order, facts, source)
+        plan = planned(ledger, order, facts, source, place)
     findings.plan_digest = plan.digest()
     text = clean(describe(plan))
     place.report(f"{PLAN_BEGIN}\n{text}\n{PLAN_END}")

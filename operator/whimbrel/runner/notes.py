@@ -17,6 +17,7 @@ class Kind(StrEnum):
     Attributes:
         CHECKPOINT: By checkpoint: what was so before its run, and what that run changed.
         DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
+        DUMP: By run: the dump of the database that was made before it.
         IMAGE: By object: what its last good run saw of its image.
         RELEASE: By Service: object and spec of the release that it was switched for last.
         SHAPE: The catalogue at the end of the last run; none while a run changes it.
@@ -25,6 +26,7 @@ class Kind(StrEnum):
 
     CHECKPOINT = "checkpoint"
     DIGESTS = "digests"
+    DUMP = "dump"
     IMAGE = "image"
     RELEASE = "release"
     SHAPE = "shape"

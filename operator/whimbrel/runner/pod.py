@@ -13,10 +13,12 @@ from whimbrel.model.errors import TransientError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import WITHOUT_TOOL
 from whimbrel.runner import mounts
+from whimbrel.runner.dump import DumpPlace, asks_for_dump, dumper_of
 from whimbrel.runner.launcher_tool import LauncherTool
 from whimbrel.runner.surroundings import Surroundings
 
 SOCKET: Final = "shared/tool.sock"
+DUMPER: Final = "shared/dump.sock"
 _HELLO_POLL: Final = 1.0  # seconds between two looks at SIGTERM while the tool's image is pulled
 _HELLO_LEAST: Final = 120.0  # seconds; a try after the deadline has to pull the image too
 
@@ -31,10 +33,11 @@ def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Ite
         TransientError: A Secret, a ConfigMap or the tool's container is not there.
         RefusedError: What is there cannot be used.
     """
-    tool = _tool(order, root)
+    tool, dumper = _tool(order, root), dumper_of(order, root / DUMPER)
+    containers = [each for each in (tool, dumper) if each is not None]
     try:
-        if tool is not None:
-            _await_hello(tool, stopping, order.deadline)
+        for each in containers:
+            _await_hello(each, stopping, order.deadline)
         yield Surroundings(
             target=mounts.read_target(order.spec, root),
             run_target=mounts.read_run_target(order.spec, root),
@@ -42,10 +45,11 @@ def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Ite
             tool=tool,
             report=_report,
             stopping=stopping,
+            dumps=DumpPlace(dumper, root / "dump") if asks_for_dump(order) else None,
         )
     finally:
-        if tool is not None:
-            tool.close()
+        for each in containers:
+            each.close()
 
 
 def _tool(order: Order, root: Path) -> LauncherTool | None:

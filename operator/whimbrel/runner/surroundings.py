@@ -1,9 +1,10 @@
 """What the place of a run gives and the order does not: secrets, files, tool, a way to stop."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from whimbrel.runner.dump import DumpPlace
 from whimbrel.runner.target import Target
 from whimbrel.runner.tool import Tool
 
@@ -18,6 +19,7 @@ class Surroundings:
         files: File name to text for tool sql; None for a foreign tool.
         tool: The foreign tool, already there (its launcher said hello), or None.
         report: Shows one line of progress to a person; never a secret.
+        dumps: Where dumps are kept, or None.
         stopping: Set by SIGTERM or Ctrl-C; the run then stops at the next safe point.
     """
 
@@ -27,3 +29,8 @@ class Surroundings:
     tool: Tool | None
     report: Callable[[str], None]
     stopping: threading.Event
+    dumps: DumpPlace | None = None
+
+    def programs(self) -> Iterator[Tool]:
+        """Yield every place where a program of somebody else may run."""
+        yield from filter(None, (self.tool, self.dumps and self.dumps.tool))

@@ -15,6 +15,8 @@ from whimbrel.runner.approval import check_approved
 from whimbrel.runner.attempts import close_attempt
 from whimbrel.runner.bench import Bench, SeenImage
 from whimbrel.runner.carry import carry_out_plan
+from whimbrel.runner.checkpoint.dump.freeze import end_freeze
+from whimbrel.runner.checkpoint.dump.make import epoch_since_dump
 from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.checkpoint.restoring import restore_lower
 from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
@@ -88,7 +90,7 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
         """Refuse what is wrong before even the ledger is made."""
         if order.segment is Segment.MIGRATE and found.unchanged is None:
             facts = read_facts(ledger, order, findings.database, has_ledger=False)
-            planned(ledger, order, facts, found.source)
+            planned(ledger, order, facts, found.source, place)
 
     with holding(order, place, findings, plan_first) as held:
         match held:
@@ -177,7 +179,9 @@ def _closed(result: Result, bench: Bench) -> Result:
     try:
         if give_back(result, bench):
             return closed
-        closed = closed.model_copy(update={"checkpoint": kept_for(ledger, order)})
+        end_freeze(bench, state)
+        seen = {"checkpoint": kept_for(ledger, order), "epoch": epoch_since_dump(bench)}
+        closed = closed.model_copy(update=seen)
         shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)
@@ -198,8 +202,11 @@ def _closed(result: Result, bench: Bench) -> Result:
 _UNKNOWN_ENDS: Final = frozenset({"ConnectionLost", "LockLost", "LedgerDamaged"})
 # Held before anything was touched: the reservation is given back while a person thinks.
 _UNTOUCHED: Final = frozenset(
-    {"NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration"}
-)
+    {
+        "NotApproved", "PlanChanged", "WasRolledBack", "WouldLoseData", "FailedMigration",
+        "DumpLosesWrites",
+    }
+)  # fmt: skip
 
 
 def _state(result: Result, state: str, bench: Bench) -> str:
@@ -226,7 +233,7 @@ def _migrate(bench: Bench) -> Result:
         findings.plan_digest = plan.digest()
         return _nothing(plan, bench)
     facts = bench.facts()
-    plan = planned(ledger, order, facts, bench.source)
+    plan = planned(ledger, order, facts, bench.source, bench.place)
     _let_go_of_half(plan, bench, facts)
     findings.plan_digest = plan.digest()
     _check_allowed(plan, order, begun)

@@ -9,6 +9,8 @@ from whimbrel.cli.ledger_view import open_ledger
 from whimbrel.cli.options import Connection, Place
 from whimbrel.cli.screen import table
 from whimbrel.cli.workplace import workplace
+from whimbrel.model.checkpoint import CheckpointStatus
+from whimbrel.runner.checkpoint.dump.record import read_dumps
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
     open_checkpoints,
@@ -16,7 +18,7 @@ from whimbrel.runner.checkpoint.manifest import (
     read_conflicts,
 )
 from whimbrel.runner.checkpoint.settle import free_desk, let_go
-from whimbrel.runner.checkpoint.shown import as_status
+from whimbrel.runner.checkpoint.shown import checkpoint_status
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import take_lock
 from whimbrel.runner.runs import read_run
@@ -45,7 +47,7 @@ def as_text(found: list[dict[str, Any]]) -> str:
         [each["id"], each["object"], each["state"], each.get("keptUntil", ""),
          f"{each.get('rows', 0)} rows, {each.get('bytes', 0) / 2**20:.1f} MiB",
          "yes" if each.get("restorable") else f"no: {each.get('reason', '')}",
-         ", ".join(each.get("tables", ()))]
+         ", ".join(filter(None, [*each.get("tables", ()), each.get("dump", "")]))]
         for each in found
     ]  # fmt: skip
     columns = ["RUN", "OBJECT", "STATE", "KEPT UNTIL", "SIZE", "RESTORES", "TABLES"]
@@ -53,14 +55,17 @@ def as_text(found: list[dict[str, Any]]) -> str:
 
 
 def kept_in(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return the checkpoints of which something is there, with the object of their run."""
-    return [_row(ledger, each) for each in open_checkpoints(ledger)]
+    """Return the checkpoints and dumps of which something is there, by run, with its object."""
+    ids = [each.run for each in read_dumps(ledger)]
+    ids += [each.id for each in open_checkpoints(ledger)]
+    found = ((each, checkpoint_status(ledger, each)) for each in dict.fromkeys(ids))
+    return [_row(ledger, run, shown) for run, shown in found if shown is not None]
 
 
-def _row(ledger: Ledger, checkpoint: Checkpoint) -> dict[str, Any]:
-    run = read_run(ledger, checkpoint.id)
-    shown = as_status(checkpoint).model_dump(mode="json", by_alias=True, exclude=_SHOWN)
-    return {"object": f"{run.namespace}/{run.name}" if run else "", **shown}
+def _row(ledger: Ledger, of: str, shown: CheckpointStatus) -> dict[str, Any]:
+    run = read_run(ledger, of)
+    told = shown.model_dump(mode="json", by_alias=True, exclude=_SHOWN)
+    return {"object": f"{run.namespace}/{run.name}" if run else "", **told}
 
 
 def conflicts_in(ledger: Ledger) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from whimbrel.cli.clusters import acts_locally
+from whimbrel.cli.dump import dumps_in
 from whimbrel.cli.here import ledger_place
 from whimbrel.cli.ledger_view import open_ledger
 from whimbrel.cli.leftovers import find_kept, find_leftovers, find_open_runs, remove_leftovers
@@ -45,7 +46,8 @@ def gc(
     ):
         found = [asdict(each) for each in find_leftovers(ledger)]
         kept, runs = list(find_kept(ledger)), list(find_open_runs(ledger))
-        gone = list(remove_leftovers(ledger, here.target)) if yes else []
+        dumps = dumps_in(place.state_dir)
+        gone = list(remove_leftovers(ledger, here.target, dumps)) if yes else []
     content: dict[str, list[Any]] = {"found": found, "kept": kept, "open": runs, "removed": gone}
     answer(place.form, content, as_text(content))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan
@@ -10,14 +11,18 @@ from whimbrel.planning.checkpoint.ladder import Cost, laid, wanted, wants_checkp
 from whimbrel.planning.checkpoint.touches import Name
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bookkeeping import find_table
+from whimbrel.runner.checkpoint.dump.planned import Choice, with_dump
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import words_of
 from whimbrel.runner.kept_table import find_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
+from whimbrel.runner.surroundings import Surroundings
 
 
-def planned(ledger: Ledger, order: Order, facts: Facts, source: Source) -> RunnerPlan:
+def planned(
+    ledger: Ledger, order: Order, facts: Facts, source: Source, place: Surroundings
+) -> RunnerPlan:
     """Return what leads to `spec.migrations.to`, after the checkpoint that the spec asks for.
 
     Raises:
@@ -25,9 +30,22 @@ def planned(ledger: Ledger, order: Order, facts: Facts, source: Source) -> Runne
         HeldError: A human decides first.
     """
     plan = plan_up(order.spec, order.owner(), facts, source)
-    asked, session = order.spec.checkpoint, ledger.session
+    asked = order.spec.checkpoint
     if asked is None or not wants_checkpoint(asked, plan):
         return plan
+
+    def copied() -> RunnerPlan:
+        return _copied(plan, asked, ledger, order, facts)
+
+    if asked.dump is None:
+        return copied()
+    return with_dump(Choice(asked, plan, ledger, order, place), copied)
+
+
+def _copied(
+    plan: RunnerPlan, asked: CheckpointOptions, ledger: Ledger, order: Order, facts: Facts
+) -> RunnerPlan:
+    session = ledger.session
     engine = engine_of(session)
     names = engine.known_names(session, facts.catalog)
     anew = not facts.applied and not facts.revisions

@@ -12,6 +12,7 @@ from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, write_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
 from whimbrel.runner.checkpoint.changes import note_changes
+from whimbrel.runner.checkpoint.dump.make import dump_first, freeze_new_tables
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_reason
 from whimbrel.runner.checkpoint.open import Wanted, used
@@ -21,13 +22,11 @@ from whimbrel.runner.facts import revision_of
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
 
-def _expect_nothing() -> None:
-    pass
-
-
 @contextmanager
 def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
-    """Open the checkpoint of a plan that has one; give what is called before each step.
+    """Open the checkpoint of a plan that has one, and make its dump first.
+
+    What is given is called before each step.
 
     A checkpoint of an earlier run is settled first, whatever this plan does.
 
@@ -38,9 +37,12 @@ def protection(plan: RunnerPlan, bench: Bench) -> Iterator[Callable[[], None]]:
         TransientError: Another object keeps a checkpoint and wants later runs to wait.
     """
     settle_older(plan, bench)
+    expect_frozen = dump_first(plan, bench)
     checkpoint = _opened(plan, bench) if plan.direction is Direction.UP else None
     if checkpoint is None:
-        yield _expect_nothing
+        yield expect_frozen
+        freeze_new_tables(bench)
+        expect_frozen()
         return
 
     def expect() -> None:

@@ -10,6 +10,8 @@ from whimbrel.runner.checkpoint.added import added_by_run
 from whimbrel.runner.checkpoint.before import left_over, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of, mappings_of
 from whimbrel.runner.checkpoint.changes import note_changes
+from whimbrel.runner.checkpoint.dump.record import Dumped, read_dump
+from whimbrel.runner.checkpoint.dump.restore import of_this_run, restore_dump, way_back
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -30,6 +32,7 @@ from whimbrel.runner.unchanged import distrust_image
 from whimbrel.runner.verify import verify
 
 TARGET: Final = "checkpoint:"  # in front of its id, where a run keeps where its way back leads
+Kept = Checkpoint | Dumped
 _ENDED: Final = frozenset({"done", "failed", "rolled_back"})  # states of runs
 _HEAD, _BASE = "head", "base"
 # A person would have to undo these by hand; a restore does.
@@ -49,21 +52,22 @@ _USELESS: Final = frozenset(
 def restores_after(error: WhimbrelError, bench: Bench) -> bool:
     """Tell whether the checkpoint of this run is the way back from its failure."""
     checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
-    if checkpoint is None or why_not(checkpoint):
+    is_of_use = checkpoint is not None and not why_not(checkpoint)
+    if not is_of_use and of_this_run(bench) is None:
         return False
     if bench.order.spec.rollback.on_failure is OnFailure.MANUAL:
         return False
     half = isinstance(error, HeldError) and error.reason in _HALF
-    return half or (isinstance(error, FailedError) and _may_have_changed(checkpoint, bench))
+    return half or (isinstance(error, FailedError) and _may_have_changed(bench))
 
 
-def _may_have_changed(checkpoint: Checkpoint, bench: Bench) -> bool:
+def _may_have_changed(bench: Bench) -> bool:
     """Tell whether the run may have left something; of a tool's rows no catalogue tells."""
-    ledger = bench.holding.ledger
+    ledger, run = bench.holding.ledger, bench.order.run
     if bench.order.spec.migrations.tool.is_foreign:
         return True
-    applied = any(row.run == checkpoint.run for row in bench.facts().applied)
-    return applied or bool(ledger.rows(words_of(ledger).STARTED_STEPS, checkpoint.run))
+    applied = any(row.run == run for row in bench.facts().applied)
+    return applied or bool(ledger.rows(words_of(ledger).STARTED_STEPS, run))
 
 
 def restore_after(error: WhimbrelError, bench: Bench) -> Result:
@@ -90,8 +94,8 @@ def goes_to_checkpoint(run: Run | None) -> bool:
     return run is not None and run.target.startswith(TARGET)
 
 
-def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
-    """Return the checkpoint that leads to a revision; None where it is another means' work.
+def restorable(bench: Bench, to: str | None) -> Kept | None:
+    """Return the checkpoint, or the dump, that leads to a revision; None for another means' work.
 
     Args:
         bench: The attempt.
@@ -112,7 +116,12 @@ def restorable(bench: Bench, to: str | None) -> Checkpoint | None:
                 f"CheckpointExpired: the checkpoint of run {each.id} was kept until "
                 f"{each.kept_until:%F %T}Z: the way back is not by it, but by down migrations"
             )
-    return None
+    return way_back(bench, to)
+
+
+def _kept(ledger: Ledger, run: str) -> Kept | None:
+    dump = read_dump(ledger, run)
+    return dump if dump is not None and dump.is_way_back else read_checkpoint(ledger, run)
 
 
 def _is_stuck(checkpoint: Checkpoint, ledger: Ledger) -> bool:
@@ -151,8 +160,8 @@ def restore_asked(bench: Bench, to: str | None) -> str:
     return f"{told}; read back: the database is at {bench.findings.revision or 'nothing'}"
 
 
-def _expected(bench: Bench, checkpoint: str) -> Checkpoint:
-    found = read_checkpoint(bench.holding.ledger, checkpoint)
+def _expected(bench: Bench, checkpoint: str) -> Kept:
+    found = _kept(bench.holding.ledger, checkpoint)
     if found is None:
         raise HeldError(
             "CheckpointGone",
@@ -162,9 +171,11 @@ def _expected(bench: Bench, checkpoint: str) -> Checkpoint:
     return found
 
 
-def _restored(checkpoint: Checkpoint, bench: Bench) -> str:
+def _restored(checkpoint: Kept, bench: Bench) -> str:
     """Restore, or finish what an earlier attempt restored; read back; return what was done."""
     ledger = bench.holding.ledger
+    if isinstance(checkpoint, Dumped):
+        return restore_dump(checkpoint, bench)
     if checkpoint.state is not State.RESTORED:
         _refuse_partial(checkpoint, bench)
         distrust_image(bench)
@@ -229,7 +240,7 @@ def _told(checkpoint: Checkpoint, bench: Bench) -> str:
     return told + (listed if conflicts else "")
 
 
-def _stuck(before: str, held: HeldError, checkpoint: Checkpoint, bench: Bench) -> HeldError:
+def _stuck(before: str, held: HeldError, checkpoint: Kept, bench: Bench) -> HeldError:
     """Return the end of a restore that a person has to see to.
 
     A checkpoint that restores nothing any more is not tried again: the next way back is by downs.
@@ -238,7 +249,7 @@ def _stuck(before: str, held: HeldError, checkpoint: Checkpoint, bench: Bench) -
     order, told = bench.order, held.message
     again = f"whimbrel retry {order.name} -n {order.namespace}"
     back = f"whimbrel rollback {order.name} -n {order.namespace}"
-    if held.reason in _USELESS:
+    if held.reason in _USELESS and isinstance(checkpoint, Checkpoint):
         set_reason(bench.holding.ledger, checkpoint.id, held.message)
         told += f"; to go back without it: {back}"
     elif before:

@@ -16,6 +16,9 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.before import forget_before, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of
 from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.dump.freeze import thaw
+from whimbrel.runner.checkpoint.dump.gone import remove_dump, remove_or_tell
+from whimbrel.runner.checkpoint.dump.record import read_dump
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -107,12 +110,14 @@ def let_go_of_run(bench: Bench) -> None:
 
     What stops that is a warning: it must not hide how the run ended, and it goes in its time.
     """
-    checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
-    if checkpoint is None or checkpoint.state is State.CLOSED:
-        return
+    ledger = bench.holding.ledger
+    checkpoint, dump = read_checkpoint(ledger, bench.order.run), read_dump(ledger, bench.order.run)
     try:
-        let_go(checkpoint, desk_of(bench))
-    except (WhimbrelError, *SERVER_ERRORS) as error:
+        if dump is not None:
+            remove_dump(ledger, dump, bench.place.dumps)
+        if checkpoint is not None and checkpoint.state is not State.CLOSED:
+            let_go(checkpoint, desk_of(bench))
+    except (WhimbrelError, OSError, *SERVER_ERRORS) as error:
         told = bench.clean(getattr(error, "message", "the server refused it"))
         bench.findings.warnings.append(f"CheckpointLeft: the checkpoint stays for its time: {told}")
 
@@ -129,21 +134,26 @@ def drop_checkpoint(order: Order, place: Surroundings, findings: Findings) -> Re
         ledger = Ledger(session, order.spec.database.ledger_schema)
         opened = look_at_ledger(ledger, order)
         findings.database_uuid = opened.meta.database if opened.meta else ""
-        checkpoint = read_checkpoint(ledger, order.run)
-        if checkpoint is not None and checkpoint.state is not State.CLOSED:
+        checkpoint, dump = read_checkpoint(ledger, order.run), read_dump(ledger, order.run)
+        is_open = checkpoint is not None and checkpoint.state is not State.CLOSED
+        if is_open or dump is not None:
             take_lock(session, patience=_PATIENCE)
-            _expect_over(ledger, checkpoint)
-            manners = manners_of(order)
-            desk = free_desk(ledger, lambda: open_session(place.target, manners), place.report)
+            _expect_over(ledger, order.run)
+        manners = manners_of(order)
+        desk = free_desk(ledger, lambda: open_session(place.target, manners), place.report)
+        if checkpoint is not None and is_open:
             let_go(checkpoint, desk)
+        if dump is not None:
+            thaw(desk)
+            findings.warnings += remove_or_tell(ledger, dump, place.dumps)
         gone = checkpoint_status(ledger, order.run)
         told = "the checkpoint is gone; nothing of it is left in the database"
         return findings.result(Outcome.DONE, "Discarded", told, checkpoint=gone)
 
 
-def _expect_over(ledger: Ledger, checkpoint: Checkpoint) -> None:
+def _expect_over(ledger: Ledger, run: str) -> None:
     holder = open_run(ledger)
-    if holder is not None and holder.id == checkpoint.id:
+    if holder is not None and holder.id == run:
         raise TransientError("Busy", "the run of this checkpoint is not over", retry_after=10.0)
 
 

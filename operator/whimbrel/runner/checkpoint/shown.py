@@ -4,9 +4,10 @@ from datetime import UTC
 
 from whimbrel.model.checkpoint import SHOWN, CheckpointStatus
 from whimbrel.model.order import Order
+from whimbrel.runner.checkpoint.dump import record as dumps
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, read_checkpoints
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.runs import read_run, same_object
+from whimbrel.runner.runs import read_runs, same_object
 
 OVER = "its time is over"
 _RESTORABLE = frozenset({State.READY, State.RESTORING})
@@ -39,21 +40,31 @@ def as_status(checkpoint: Checkpoint) -> CheckpointStatus:
 
 def checkpoint_status(ledger: Ledger, checkpoint: str) -> CheckpointStatus | None:
     """Return what is shown of the checkpoint with an id; None where there never was one."""
-    found = read_checkpoint(ledger, checkpoint)
-    return as_status(found) if found else None
+    return shown(read_checkpoint(ledger, checkpoint), dumps.read_dump(ledger, checkpoint))
+
+
+def shown(checkpoint: Checkpoint | None, dump: dumps.Dumped | None) -> CheckpointStatus | None:
+    """Return what is shown of the checkpoint of a run and of its dump, as one."""
+    if checkpoint is None or (dump is not None and checkpoint.state is State.CLOSED):
+        return dumps.as_status(dump) if dump is not None else None
+    told = as_status(checkpoint)
+    return told.model_copy(update={"dump": dumps.place_of(dump)}) if dump is not None else told
 
 
 def unprovable(ledger: Ledger, order: Order) -> str:
     """Return what to add where nothing is done and the last run's checkpoint is worth nothing."""
     found = kept_for(ledger, order)
-    is_told = found is not None and found.state == State.READY and found.reason not in {"", OVER}
-    return f"; the last run cannot be restored: {found.reason}" if found and is_told else ""
+    if found is None or not found.tables or found.state != State.READY:  # no tables: a dump alone
+        return ""
+    told = f"; the last run cannot be restored: {found.reason}"
+    return told if found.reason not in {"", OVER} else ""
 
 
 def kept_for(ledger: Ledger, order: Order) -> CheckpointStatus | None:
     """Return the newest checkpoint of the order's object; None where it never had one."""
-    for each in reversed(read_checkpoints(ledger)):
-        run = read_run(ledger, each.id)
-        if run is not None and same_object(order, run):
-            return as_status(each)
+    ids = {each.id for each in read_checkpoints(ledger)}
+    ids |= {each.run for each in dumps.read_dumps(ledger)}
+    for run in reversed(read_runs(ledger) if ids else ()):
+        if run.id in ids and same_object(order, run):
+            return checkpoint_status(ledger, run.id)
     return None

@@ -1,0 +1,1 @@
+"""What is done to have a dump, and with it: pure."""
