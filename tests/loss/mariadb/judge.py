@@ -46,7 +46,7 @@ def _numbers(shop: Shop, writers: list[Writer]) -> Iterator[str]:
         for number, phase in each.numbers:
             phases.setdefault(number, []).append(phase)
     for number, found in phases.items():
-        # An ALTER that copies a table, while others write to it, gives some numbers again by itself.
+        # An ALTER that copies a table while others write to it gives numbers again by itself.
         if len(found) > 1 and not {"migrating", "migrated"} & set(found):
             yield f"the number {number} was given twice: {found}"
     asked = (
