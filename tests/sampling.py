@@ -65,6 +65,8 @@ CLASSES = {
     "a part that stays, of Prisma": Sample(3),
     "a name that is put together": Sample(1),
     "a defect of checkpoints on MariaDB": Sample(1),
+    "an exchange on MariaDB that is cut off": Sample(4, ("test",)),
+    "a change of a table on MariaDB": Sample(3),
     "Alembic beside its main path": Sample(3),
     "Django asked and told": Sample(5),
     "Django led elsewhere": Sample(2),

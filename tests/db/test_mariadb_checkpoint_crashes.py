@@ -101,6 +101,7 @@ def expect_restored(place: Station) -> None:
     assert place.left() == []
 
 
+@pytest.mark.sampled("an exchange on MariaDB that is cut off")
 @pytest.mark.parametrize("step", STEPS)
 def test_a_runner_that_ends_in_the_exchange(
     mariadb: MariaDB, step: str, monkeypatch: pytest.MonkeyPatch
@@ -122,6 +123,7 @@ def test_a_runner_that_ends_in_the_exchange(
             expect_restored(later)
 
 
+@pytest.mark.sampled("an exchange on MariaDB that is cut off")
 @pytest.mark.parametrize("step", STEPS)
 def test_a_server_that_stops_hard_in_the_exchange(step: str, monkeypatch: pytest.MonkeyPatch):
     with running_mariadb("--innodb-flush-log-at-trx-commit=1") as server:

@@ -49,6 +49,7 @@ def test_what_the_application_is_told_is_its_own(mariadb: MariaDB):
             assert cursor.rowcount == 2
 
 
+@pytest.mark.sampled("a change of a table on MariaDB")
 @pytest.mark.parametrize(
     "change",
     [

@@ -13,7 +13,7 @@ from tests.mariadb import MariaDB
 
 # Each of these makes something that a defect leaves behind.
 WRONG = ("wrong update", "wrong some", "delete", "insert", "add column")
-TRIES = 3  # a race is not lost every time
+TRIES = 4  # a race is not lost every time
 
 
 @pytest.mark.sampled("a defect of checkpoints on MariaDB")
@@ -30,4 +30,4 @@ def test_a_defect_is_found(name: str, mariadb_server: MariaDB):
         if found:
             break
     assert found, f"nobody noticed: {name}"
-    assert "AssertionError" not in found[0]
+    assert "died" not in found[0], "the mutant itself is broken"

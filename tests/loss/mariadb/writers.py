@@ -49,7 +49,7 @@ class Writer:
     new: dict[Key, dict[str, object]] = field(default_factory=dict)
     errors: Counter = field(default_factory=Counter)
     told: Counter = field(default_factory=Counter)
-    numbers: list[int] = field(default_factory=list)
+    numbers: list[tuple[int, str]] = field(default_factory=list)
     phase: str = "before"
     extra: str = ""  # a column that only the new shape has
     over: threading.Event = field(default_factory=threading.Event)
@@ -203,9 +203,17 @@ class Writer:
         self.maybe.append(values["owner"])
         self._run(cursor, [], f"INSERT INTO {table} ({names}) VALUES ({marks})", *values.values())
         self.maybe.pop()
-        self.numbers.append(cursor.lastrowid)
+        self.numbers.append((cursor.lastrowid, self.phase))
         plain = {name: DEFAULTS.get(name) for name in COLUMNS[table]}
         return [((table, (cursor.lastrowid,)), {**plain, **values})]
+
+    def flash(self, cursor, table: str, token: int) -> list:
+        """Add a row and delete it: nothing but its number tells that it was there."""
+        notes = self.insert(cursor, table, token)
+        ((where, _),) = notes
+        self.trying = [*notes, (where, None)]
+        cursor.execute("DELETE FROM accounts WHERE id = %s", where[1])
+        return [*notes, (where, None)]
 
     def put(self, cursor, table: str, token: int) -> list:
         """Add a row, or put it in another's place."""
@@ -252,6 +260,13 @@ class Writer:
 
 
 _WAYS = {
-    "accounts": (Writer.update, Writer.update, Writer.update, Writer.insert, Writer.delete),
+    "accounts": (
+        Writer.update,
+        Writer.update,
+        Writer.update,
+        Writer.insert,
+        Writer.delete,
+        Writer.flash,
+    ),
     "notes": (Writer.update, Writer.update, Writer.put, Writer.upsert, Writer.delete, Writer.move),
 }

@@ -112,8 +112,8 @@ def _drop_foreign_keys(
     checkpoint: Checkpoint, live: dict[int, str | None], session: Session
 ) -> None:
     """Drop what the migration added: who holds a parent alone would hold its children too."""
-    for table in live.values():
-        for name, child, _, _ in foreign_keys(checkpoint, table, session):
+    for covered in checkpoint.tables:
+        for name, child, _, _ in foreign_keys(covered, live[covered.number], session):
             session.run(words.drop_foreign_key(str(child), str(name)))
 
 

@@ -39,7 +39,7 @@ def expect_capture(
         _expect_journal(checkpoint, covered, session)
         if live[covered.number] is None and _is_there(covered, session):
             raise capture_broken(f"{covered} is another table now, without its triggers")
-        _expect_no_cascade(covered, foreign_keys(checkpoint, live[covered.number], session))
+        _expect_no_cascade(covered, foreign_keys(covered, live[covered.number], session))
     if journal_bytes(checkpoint, session) >= checkpoint.max_journal:
         raise journal_full(checkpoint)
     if not checkpoint.own_login:
@@ -98,9 +98,9 @@ def read_triggers(checkpoint: Checkpoint, session: Session) -> dict[int, tuple[s
     return found
 
 
-def foreign_keys(checkpoint: Checkpoint, live: str | None, session: Session) -> list[Row]:
+def foreign_keys(covered: Covered, live: str | None, session: Session) -> list[Row]:
     """Return the foreign keys of a covered table, which had none: name, table, other, cascades."""
-    return own(session, words.FOREIGN_KEYS, checkpoint.schema, live) if live else []
+    return own(session, words.FOREIGN_KEYS, covered.schema, live) if live else []
 
 
 def _expect_no_cascade(covered: Covered, found: list[Row]) -> None:
