@@ -331,6 +331,22 @@ def test_sequences_never_go_back(place):
     assert ask("INSERT INTO users (name) VALUES ('x') RETURNING id")[0][0] > 5000
 
 
+def test_sequence_that_somebody_made_again_for_another_table_is_used_again(place):
+    """The default of a table that is not covered went with it: who gives it back must make one."""
+    ask = place.database.run
+    ask("CREATE TABLE others (id int DEFAULT nextval('orgs_id_seq'))")
+    before = dump(place.database)
+    place.open(*COVERED)
+    place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")
+    ask("INSERT INTO orgs (id, name) VALUES (40, 'mine')")
+    ask("CREATE SEQUENCE orgs_id_seq")
+    ask("ALTER TABLE others ALTER id SET DEFAULT nextval('orgs_id_seq')")
+    place.restore()
+    assert dump(place.database) == before
+    assert ask("INSERT INTO others DEFAULT VALUES RETURNING id") == [(41,)]
+    assert ask("INSERT INTO orgs (name) VALUES ('x') RETURNING id") == [(42,)]
+
+
 def test_planner_knows_the_restored_tables_and_every_key_was_checked(place):
     place.open(*COVERED)
     place.migrate(HARM)

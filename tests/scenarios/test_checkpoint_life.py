@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoint_runs import DAMAGED, EACH_FILE, FAILS, Shop, files, opened
-from tests.checkpoint_shop import admin, application, left_over, migrator, until
+from tests.checkpoint_shop import admin, application, left_over, migrator, shape, until
 from tests.postgres import Postgres
 
 pytestmark = pytest.mark.sampled("the life of a checkpoint")
@@ -194,4 +194,40 @@ def test_a_time_that_is_over_is_named_where_the_down_files_lead_back(shop: Shop)
     assert "1 taken back by down migrations" in back["message"]
     (told,) = back["warnings"]
     assert told.startswith(f"CheckpointExpired: the checkpoint of run {shop.id(1)} was kept until ")
+    shop.expect_as_before()
+
+
+@pytest.mark.parametrize(
+    "made", ["", "; CREATE VIEW names AS SELECT 1 AS x"], ids=["gone", "other"]
+)
+def test_a_view_that_the_migration_drops_is_as_before_with_its_rights(shop: Shop, made: str):
+    """Also in the eyes of the run: rights are no others because they were given again."""
+    app = application(shop.database, "users").user
+    shop.database.run("CREATE VIEW names AS SELECT id, name FROM users")
+    shop.database.run("CREATE VIEW more AS SELECT id FROM names")
+    shop.database.run(f"GRANT SELECT (id) ON names TO {app}, PUBLIC")
+    shop.before[:] = shape(shop.database)
+    drops = FAILS | {
+        "001_damage.up.sql": f"DROP VIEW names CASCADE; UPDATE users SET credits = 0{made}"
+    }
+    failed = shop.run(files=files(drops), spec=(EACH_FILE,))
+    assert (failed["outcome"], failed["reason"]) == ("Failed", "StatementFailed"), failed["message"]
+    shop.expect_as_before()
+
+
+def test_a_default_that_went_with_a_sequence_is_given_back_by_hand(shop: Shop):
+    """The table is not covered; a restore takes the sequence that was made for it."""
+    shop.database.run("CREATE TABLE notes (id serial PRIMARY KEY, word text)")
+    shop.database.run("CREATE TABLE others (id int DEFAULT nextval('notes_id_seq'))")
+    listed = ("checkpoint", {"scope": "Tables", "tables": [{"name": "notes"}]})
+    drops = files(FAILS | {"001_damage.up.sql": "DROP SEQUENCE notes_id_seq CASCADE"})
+    spec = (EACH_FILE, listed)
+    shop.before[:] = shape(shop.database)
+    held = shop.run(files=drops, spec=spec)
+    assert (held["outcome"], held["reason"]) == ("Held", "CheckpointPartial"), held["message"]
+    assert "changed public.others (column)" in held["message"]
+    shop.database.run("CREATE SEQUENCE notes_id_seq")
+    shop.database.run("ALTER TABLE others ALTER id SET DEFAULT nextval('notes_id_seq')")
+    back = shop.run(2, "Rollback", files=drops, spec=spec)
+    assert back["outcome"] == "RolledBack", back["message"]
     shop.expect_as_before()

@@ -73,10 +73,17 @@ WITH w AS (
     LEFT JOIN pg_catalog.pg_class t ON t.oid = x.indrelid
     WHERE c.relkind <> 't'
 )"""
+# Who may what, however it came to that: no rights on record are the owner's own, and GRANT and
+# REVOKE leave them on record, in the order in which they were given.
+_SORTED: Final = "(SELECT pg_catalog.array_agg(r ORDER BY r::text) FROM pg_catalog.unnest({}) r)"
+_RIGHTS: Final = _SORTED.format(
+    "COALESCE(w.relacl, pg_catalog.acldefault("
+    "CASE w.relkind WHEN 'S' THEN 's' ELSE 'r' END::\"char\", w.relowner))"
+)
 READ_SHAPE: Final = f"""{_RELATIONS}
 SELECT w.kind, w.label, pg_catalog.concat_ws('|', w.relname, w.relkind, w.relpersistence,
     w.relrowsecurity, w.relforcerowsecurity, w.relreplident, w.reloptions::text,
-    pg_catalog.pg_get_userbyid(w.relowner), w.relacl::text,
+    pg_catalog.pg_get_userbyid(w.relowner), {_RIGHTS}::text,
     pg_catalog.pg_get_expr(w.relpartbound, w.oid), pg_catalog.pg_get_partkeydef(w.oid),
     (SELECT pg_catalog.array_agg(h.inhparent::regclass::text ORDER BY h.inhseqno)::text
      FROM pg_catalog.pg_inherits h WHERE h.inhrelid = w.oid))
@@ -90,7 +97,8 @@ UNION ALL
 SELECT CASE w.kind WHEN 'index' THEN w.kind ELSE 'column' END, w.label,
     pg_catalog.concat_ws('|', w.relname, a.attname,
     pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
-    a.attgenerated, a.attcollation::regcollation::text, a.attacl::text,
+    a.attgenerated, a.attcollation::regcollation::text,
+    CASE WHEN a.attacl IS NOT NULL THEN {_SORTED.format("a.attacl")}::text END,
     a.attstorage, a.attstattarget, a.attoptions::text,
     pg_catalog.pg_get_expr(d.adbin, d.adrelid))
 FROM w JOIN pg_catalog.pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0

@@ -64,6 +64,13 @@ FIND_BY_OID: Final = (
     "SELECT n.nspname::text, c.relname::text FROM pg_class c"
     " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = $1::bigint::oid"
 )
+# One that no column owns.
+FIND_FREE_SEQUENCE: Final = (
+    "SELECT n.nspname::text, c.relname::text FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::text"
+    " AND c.relname = $2::text AND c.relkind = 'S' AND NOT EXISTS (SELECT FROM pg_depend d"
+    " WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refobjsubid > 0)"
+)
 FIND_BY_NAME: Final = (
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1::text AND c.relname = $2::text"

@@ -9,6 +9,7 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_identities
 from whimbrel.runner.checkpoint.before import read_before, write_before
 from whimbrel.runner.checkpoint.manifest import Checkpoint, short_id
+from whimbrel.runner.checkpoint.named import labels
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import read_applied, read_tool_runs
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
@@ -55,9 +56,12 @@ def label(each: CatalogObject) -> str:
 def take_away(ledger: Ledger, checkpoint: Checkpoint, added: tuple[CatalogObject, ...]) -> None:
     """Drop what was added, inside the transaction of the swap; what holds rows is moved instead.
 
-    So is what the failed tables still need, a type for example.
+    So is what the failed tables still need, a type for example. What had taken the name of a view
+    is gone with the exchange, and the view is there again.
     """
-    moved = list(_moved(ledger, checkpoint, added))
+    ours = labels(ledger.session, checkpoint)
+    others = tuple(each for each in added if label(each) not in ours)
+    moved = list(_moved(ledger, checkpoint, others))
     before = read_before(ledger, checkpoint.id)
     if before is not None:
         write_before(ledger, checkpoint.id, replace(before, moved=tuple(moved)))

@@ -4,13 +4,14 @@ from typing import Final
 
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.planning.checkpoint.clone import missing
+from whimbrel.planning.checkpoint.facts import Facts
 from whimbrel.planning.dialects.fates import Fate
-from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
+from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID, FIND_FREE_SEQUENCE
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.checkpoint.transplant import describe_again
 from whimbrel.runner.server_errors import SERVER_ERRORS, read_error
-from whimbrel.runner.session import Session
+from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own, sorted_error
 
 _MOST_PASSES: Final = 3  # what one pass makes, the next may name
@@ -44,8 +45,16 @@ def _pass(covered: Covered, desk: Desk) -> int:
 
 def lost_sequences(covered: Covered, session: Session) -> frozenset[int]:
     """Return the oids of sequences of a table's columns that are there no more."""
-    oids = [each["oid"] for each in covered.manifest["sequences"]]
-    return frozenset(oid for oid in oids if not own(session, FIND_BY_OID, oid))
+    sequences = covered.manifest["sequences"]
+    return frozenset(each["oid"] for each in sequences if not find_sequence(each, session))
+
+
+def find_sequence(each: Facts, session: Session) -> list[Row]:
+    """Return schema and name of a sequence, or of one that somebody made again in its place."""
+    found = own(session, FIND_BY_OID, each["oid"])
+    if found or each["identity"]:
+        return found
+    return own(session, FIND_FREE_SEQUENCE, each["schema"], each["name"])
 
 
 def _run(covered: Covered, desk: Desk, statement: str) -> None:

@@ -25,6 +25,7 @@ from whimbrel.runner.checkpoint import transplant
 from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State, set_state
+from whimbrel.runner.checkpoint.prepare import find_sequence
 from whimbrel.runner.checkpoint.replay import Progress, begin_round, come_close, ended, replay_rest
 from whimbrel.runner.checkpoint.watch import expect_capture
 from whimbrel.runner.postgresql_session import postgres
@@ -87,7 +88,7 @@ def _known(covered: Covered, desk: Desk) -> Known:
     live = transplant.describe_again(session, *found[0]) if found else None
     sequences: dict[int, tuple[str, str]] = {}
     for each in then["sequences"]:
-        for row in own(session, words.FIND_BY_OID, each["oid"]):
+        for row in find_sequence(each, session):
             sequences[each["oid"]] = (row[0], row[1])
     clone, views = (
         transplant.describe_again(session, schema, covered.clone),
