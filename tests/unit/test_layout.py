@@ -140,9 +140,22 @@ def test_an_engine_is_measured_with_its_statements(tmp_path: Path):
         write_code(tmp_path / f"runner/checkpoint/mariadb/effect{number}.py", 250)
         write_code(tmp_path / f"planning/dialects/mariadb_checkpoint_part{number}.py", 250)
     assert shape.broken_budgets(tmp_path) == []
-    write_code(tmp_path / "runner/checkpoint/mariadb/one_more.py", 1)
+    write_code(tmp_path / "runner/checkpoint/mariadb/one_more.py", 50)
+    assert shape.broken_budgets(tmp_path) == []
+    write_code(tmp_path / "runner/checkpoint/mariadb/and_one.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of checkpoints on MariaDB: 1501 lines, the budget is 1500"
+    assert line == "code of checkpoints on MariaDB: 1551 lines, the budget is 1550"
+
+
+def test_a_dump_is_measured_apart_with_its_statements(tmp_path: Path):
+    for number in range(4):
+        write_code(tmp_path / f"runner/checkpoint/dump/effect{number}.py", 225)
+    write_code(tmp_path / "planning/dialects/postgresql_dump.py", 200)
+    write_code(tmp_path / "planning/dialects/postgresql_freeze.py", 200)
+    assert shape.broken_budgets(tmp_path) == []
+    write_code(tmp_path / "model/dump.py", 1)
+    (line,) = shape.broken_budgets(tmp_path)
+    assert line == "code of the dump: 1301 lines, the budget is 1300"
 
 
 def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
