@@ -52,9 +52,12 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
     now = expect_restorable(checkpoint, desk)
     try:
         with hand(desk) as session:
+            is_back = now.state is State.RESTORED or _is_exchanged(now, session)
+            if not is_back:
+                _bring_back(now, desk, session)
+        # Another session: the server ends one that was idle while the tables were waited for.
+        with hand(desk) as session:
             if now.state is not State.RESTORED:
-                if not _is_exchanged(now, session):
-                    _bring_back(now, desk, session)
                 _expect_nothing_slipped(now, session)
                 record_unmapped(now, session)
                 with desk.session.transaction():
