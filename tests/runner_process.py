@@ -1,5 +1,6 @@
 """The real runner as a process, with the folders that Kubernetes would mount."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -69,8 +70,12 @@ class Attempt:
         } | dict(self.order)
 
     def mount(self) -> Path:
-        """Write what Kubernetes would mount; return the folder."""
-        root = self.folder / f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
+        """Write what Kubernetes would mount; return the folder.
+
+        Its name is short: the sockets in it may have paths of 107 bytes.
+        """
+        whole = f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
+        root = self.folder / hashlib.sha256(whole.encode()).hexdigest()[:6]
         for part in ("order", "database", "shared"):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "order/order.json").write_text(json.dumps(self.body()))
