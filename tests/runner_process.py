@@ -69,13 +69,15 @@ class Attempt:
             "spec": spec,
         } | dict(self.order)
 
-    def mount(self) -> Path:
-        """Write what Kubernetes would mount; return the folder.
-
-        Its name is short: the sockets in it may have paths of 107 bytes.
-        """
+    @property
+    def root(self) -> Path:
+        """The folder of what Kubernetes would mount: the sockets in it may have 107 bytes."""
         whole = f"{self.name}-{self.run}-{self.segment}-{self.attempt}"
-        root = self.folder / hashlib.sha256(whole.encode()).hexdigest()[:6]
+        return self.folder / hashlib.sha256(whole.encode()).hexdigest()[:6]
+
+    def mount(self) -> Path:
+        """Write what Kubernetes would mount; return the folder."""
+        root = self.root
         for part in ("order", "database", "shared"):
             (root / part).mkdir(parents=True, exist_ok=True)
         (root / "order/order.json").write_text(json.dumps(self.body()))

@@ -149,7 +149,7 @@ def attempt(mariadb: MariaDB, project: Path) -> Iterator[Attempt]:
 
 def with_role(attempt: Attempt, runs: MariaDB) -> Attempt:
     """Mount the Secret of the prepared login."""
-    there = attempt.folder / f"shop-{attempt.run}-Migrate-{attempt.attempt}/run-role"
+    there = attempt.root / "run-role"
     there.mkdir(parents=True)
     (there / "url").write_text(runs.url)
     return attempt

@@ -155,7 +155,7 @@ def secured_attempt(database: Postgres, folder: Path, url: str) -> Attempt:
 
 def run_with(attempt: Attempt, ca: Path | None) -> Answer:
     """Run an attempt with what Kubernetes mounts for database.tls.caFrom."""
-    root = attempt.folder / f"{attempt.name}-{attempt.run}-{attempt.segment}-{attempt.attempt}"
+    root = attempt.root
     if ca is not None:
         mounted(root, attempt.url, ca)
     answer = attempt.run_to_end()
@@ -245,7 +245,7 @@ def hidden_from_the_tool() -> list[str]:
 
 def run_in_pod(attempt: Attempt, project: Path, ca: Path, tools_ca: Path | None = None) -> Answer:
     """Run with the real launcher, which sees only what the container of the tool mounts."""
-    root = attempt.folder / f"{attempt.name}-{attempt.run}-{attempt.segment}-{attempt.attempt}"
+    root = attempt.root
     mounted(root, attempt.url, ca)
     assert SHARED == "/whimbrel/shared"
     hide = [f"mount -t tmpfs none {root / part}" for part in hidden_from_the_tool()]

@@ -88,7 +88,7 @@ def test_the_parts_of_the_connection_as_another_operator_writes_them(
 ):
     """The names of the keys are those that mariadb-operator gives."""
     named = {"secretRef": {"name": "db"}, "name": "database", "engine": "MariaDB"}
-    mounted = attempt.folder / f"shop-{RUN}-Migrate-1/database"
+    mounted = attempt.root / "database"
     mounted.mkdir(parents=True)
     parts = {"host": "127.0.0.1", "port": str(mariadb.port), "name": mariadb.dbname}
     parts |= {"user": mariadb.user, "password": mariadb.password}
