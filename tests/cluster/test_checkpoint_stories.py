@@ -22,7 +22,7 @@ from tests.cluster.load import Load, answers, load
 from tests.cluster.one_node import provide_image
 from tests.cluster.release import FAULTS, deployment, example
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.sampled("a checkpoint on the cluster")]
 
 # One transaction, after the three of the example; locks first, so that it waits for nobody inside.
 DAMAGE = '''"""damage"""

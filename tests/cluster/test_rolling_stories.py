@@ -15,7 +15,7 @@ from tests.cluster.kube import ROOT, Namespace, kubectl, wait_until
 from tests.cluster.release import FAULTS, REPLICAS, Release, deployment, example
 from tests.cluster.watching import watched
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.sampled("a rolling release")]
 
 NAME = "shop-rolling"
 IMAGES = ("whimbrel-example-shop:1", "whimbrel-example-shop:2")

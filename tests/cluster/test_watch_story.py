@@ -10,7 +10,7 @@ import pytest
 
 from tests.cluster.kube import KUBECTL, ROOT, Namespace, kubectl_command, migration, wait_until
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.sampled("a run that is watched on the cluster")]
 
 FILES = {"001_a.up.sql": "CREATE TABLE a (id int);", "002_slow.up.sql": "SELECT pg_sleep(8);"}
 BROKEN = {"001_a.up.sql": "CREATE TABLE a (id int);\nSELECT nonsense();"}

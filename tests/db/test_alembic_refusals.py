@@ -14,6 +14,8 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.runner.run_tool import ToolFailedError, run_tool
 from whimbrel.runner.target import render_url
 
+pytestmark = pytest.mark.sampled("Alembic named wrong")
+
 shop, shop_in = plain.shop, plain.shop_in
 
 

@@ -8,6 +8,8 @@ from whimbrel.planning.dialects.postgresql_manifest import SET_CAPTURE
 from whimbrel.runner.checkpoint.capture import read_capture
 from whimbrel.runner.sessions import as_json
 
+pytestmark = pytest.mark.sampled("what a journal tells")
+
 TABLE = """
 CREATE TYPE pair AS (number int, word text);
 CREATE TABLE things (id int PRIMARY KEY, doc json, docb jsonb, list int[], pair pair, word text);

@@ -6,6 +6,8 @@ from tests.db.checkpoint_desk import station
 from whimbrel.model.errors import HeldError
 from whimbrel.runner.checkpoint.manifest import Mapping
 
+pytestmark = pytest.mark.sampled("a write since a checkpoint")
+
 TABLE = """
 CREATE TABLE people (id int, part text, name text, age int DEFAULT 18, mail text UNIQUE,
   doc json, docb jsonb, size numeric GENERATED ALWAYS AS (age * 2) STORED,
@@ -33,6 +35,7 @@ def rows(place, what="name, age, mail", where="id = 1"):
     return place.database.run(f"SELECT {what} FROM people WHERE {where} {order}")
 
 
+@pytest.mark.sampled("the main path")
 def test_only_what_the_application_changed_comes_back(place):
     place.open(("public", "people"))
     run = place.database.run

@@ -15,6 +15,8 @@ from whimbrel.runner.checkpoint.mariadb import exchange, restore
 from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Session
 
+pytestmark = pytest.mark.sampled("an exchange cut off on MariaDB")
+
 STEPS = ("the tables are held", "the rename waits", "the name is made", "the last is given back",
          "it is done")  # fmt: skip
 

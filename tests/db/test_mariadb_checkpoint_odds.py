@@ -12,6 +12,8 @@ from tests.db.test_mariadb_checkpoint import make_users
 from tests.mariadb import MariaDB
 from whimbrel.model.errors import HeldError, RefusedError
 
+pytestmark = pytest.mark.sampled("what is rare on MariaDB")
+
 
 def as_the_copy_begins(place: Station, act: Callable[[], None]) -> None:
     """Let an application write when the triggers are there and the copy is not."""

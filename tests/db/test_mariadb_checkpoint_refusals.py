@@ -9,6 +9,8 @@ from tests.db.test_mariadb_checkpoint import make_users
 from tests.mariadb import PASSWORD, MariaDB, create_database, running_mariadb
 from whimbrel.model.errors import RefusedError
 
+pytestmark = pytest.mark.sampled("a table on MariaDB without a checkpoint")
+
 TABLES = (
     ("CREATE TABLE t (a int)", "it has no primary key"),
     ("CREATE TABLE t (a varchar(300), PRIMARY KEY (a(10)))", "the beginning of a column's values"),

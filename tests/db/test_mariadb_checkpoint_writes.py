@@ -11,6 +11,8 @@ from tests.mariadb import MariaDB
 from whimbrel.model.errors import HeldError
 from whimbrel.runner.checkpoint.manifest import State
 
+pytestmark = pytest.mark.sampled("a write on MariaDB since a checkpoint")
+
 
 def test_the_numbers_of_a_journal_are_in_the_order_of_the_writes_to_each_row(mariadb: MariaDB):
     """A statement of many rows takes a number for each row when it writes it, not before."""
