@@ -95,14 +95,17 @@ def test_a_full_journal_fails_no_write_and_is_noticed_before_and_after(shop):
     """Values too long for the page count too: they are kept beside the journal itself."""
     with a_desk(shop.deploy) as desk:
         ready = open_checkpoint(wanted(shop, "notes", max_journal=200_000), desk)
-        assert (journal_bytes(ready, desk.session), is_used_up(ready, desk.session)) == (
+        assert (
+            journal_bytes(ready, desk.session),
+            is_used_up(ready, journal_bytes(ready, desk.session)),
+        ) == (
             0,
             False,
         )
         insert = "insert into app.notes select 1, {0}, string_agg(md5(random()::text), '')"
         insert += " from generate_series(1, 500)"
         written = 0
-        while not is_used_up(ready, desk.session):
+        while not is_used_up(ready, journal_bytes(ready, desk.session)):
             shop.app.run(insert.format(written := written + 1))
         expect_capture(ready, desk.session)
         # The size is looked at now and then, by the clock: what is written until then is captured.

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Session
 
@@ -25,6 +26,16 @@ class Desk:
     guard: Callable[[Session], None]
     tell: Callable[[str], None]
     stopping: threading.Event
+
+    def set_state(self, checkpoint: Checkpoint, state: State, *, reason: str = "") -> None:
+        """Move a checkpoint to a state, if it is still ours to move, in a transaction of its own.
+
+        Raises:
+            HeldError: It is not in a state before that one.
+        """
+        with self.session.transaction():
+            self.guard(self.session)
+            set_state(self.ledger, checkpoint.id, state, reason=reason)
 
     @property
     def session(self) -> Session:

@@ -21,18 +21,13 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     if checkpoint.state is State.CLOSED:
         return
     desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
-    until_unlocked(desk, "discarding the checkpoint", partial(_close, checkpoint, desk))
+    close = partial(desk.set_state, checkpoint, State.CLOSING, reason=checkpoint.reason)
+    until_unlocked(desk, "discarding the checkpoint", close)
     names = checkpoint.names
     for schema, table in own(desk.session, words.FIND_TRIGGERS, names.triggers):
         what = f"discarding the checkpoint of {schema}.{table}"
         until_unlocked(desk, what, partial(_detach, checkpoint, desk, (schema, table)))
     until_unlocked(desk, "discarding the checkpoint", partial(_drop, checkpoint, desk))
-
-
-def _close(checkpoint: Checkpoint, desk: Desk) -> None:
-    with desk.session.transaction():
-        desk.guard(desk.session)
-        set_state(desk.ledger, checkpoint.id, State.CLOSING, reason=checkpoint.reason)
 
 
 def _detach(checkpoint: Checkpoint, desk: Desk, table: tuple[str, str]) -> None:

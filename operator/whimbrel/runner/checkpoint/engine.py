@@ -77,8 +77,8 @@ class Engine:
         find_closure: Which tables must be covered together, or why they cannot be.
         open: Takes a checkpoint; it is ready when the function returns.
         expect_capture: Raises unless it can still be restored.
-        is_used_up: Whether it is time to stop the migration.
-        await_tool_sessions: Waits for the sessions of a tool that has ended: login, others of ours.
+        journal_bytes: How much of `max_journal` is written; None where nothing can be any more.
+        others_of: The sessions of a login that are not ours, whose numbers are given.
         restore: Goes back to it.
         discard: Takes it away.
         known_names: What names in a plan's statements mean.
@@ -91,8 +91,8 @@ class Engine:
     find_closure: Callable[[Session, Iterable[tuple[str, str]], str], Closed]
     open: Callable[[Wanted, Desk], Checkpoint]
     expect_capture: Expect
-    is_used_up: Callable[[Checkpoint, Session], bool]
-    await_tool_sessions: Callable[[Session, str, Collection[int]], None]
+    journal_bytes: Callable[[Checkpoint, Session], int | None]
+    others_of: Callable[[Session, str, Collection[int]], set[int]]
     restore: Callable[[Checkpoint, Desk, Extra], Restored]
     discard: Callable[[Checkpoint, Desk], None]
     known_names: Callable[[Session, Iterable[CatalogObject]], Known]
@@ -107,8 +107,8 @@ ENGINES: Final[dict[str, Engine]] = {
         closure.find_closure,
         opening.open_checkpoint,
         watch.expect_capture,
-        watch.is_used_up,
-        watch.await_tool_sessions,
+        watch.journal_bytes,
+        watch.others_of,
         restoring.restore,
         discarding.discard,
         named.known_names,
@@ -121,8 +121,8 @@ ENGINES: Final[dict[str, Engine]] = {
         mariadb_tables.find_closure,
         mariadb_open.open_checkpoint,
         mariadb_watch.expect_capture,
-        mariadb_watch.is_used_up,
-        mariadb_watch.await_tool_sessions,
+        mariadb_watch.journal_bytes,
+        mariadb_watch.others_of,
         mariadb_restore.restore,
         mariadb_discard.discard,
         mariadb_names.known_names,

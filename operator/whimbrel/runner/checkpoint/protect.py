@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.errors import HeldError, WhimbrelError
@@ -18,6 +19,7 @@ from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoi
 from whimbrel.runner.checkpoint.open import Wanted, used
 from whimbrel.runner.checkpoint.quota import Quota
 from whimbrel.runner.checkpoint.settle import settle_older
+from whimbrel.runner.checkpoint.watch import await_tool_sessions
 from whimbrel.runner.facts import revision_of
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
@@ -121,7 +123,8 @@ def _await_tool(checkpoint: Checkpoint, bench: Bench) -> None:
         return
     with suppress(*SERVER_ERRORS):  # how the tool ended is the answer; the next look asks again
         session = bench.holding.session
-        engine_of(session).await_tool_sessions(session, checkpoint.login, _ours(bench))
+        others = engine_of(session).others_of
+        await_tool_sessions(partial(others, session, checkpoint.login, _ours(bench)))
 
 
 def _warn_of_uncovered(checkpoint: Checkpoint, bench: Bench) -> None:

@@ -12,6 +12,7 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.beside import Beside
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.watch import is_used_up
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
 FULL: Final = "JournalFull"
@@ -54,9 +55,10 @@ class Quota(Beside):
 
     def work(self) -> None:
         """Look at the journal until it is over; stop the migration where its half is used up."""
+        size = engine_of(self._session).journal_bytes
         with contextlib.suppress(*SERVER_ERRORS):
             while not self.over.wait(_POLL_SECONDS):
-                if engine_of(self._session).is_used_up(self._checkpoint, self._session):
+                if is_used_up(self._checkpoint, size(self._checkpoint, self._session)):
                     self._full.set()
                     break
         if self._full.is_set():

@@ -8,7 +8,7 @@ from whimbrel.runner.checkpoint.conflicts import count_conflicts, expect_no_conf
 from whimbrel.runner.checkpoint.copy import expect_clones
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
-from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint, set_state
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint
 from whimbrel.runner.checkpoint.prepare import prepare_clones
 from whimbrel.runner.checkpoint.replay import (
     begin_replay,
@@ -71,9 +71,7 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], N
     expect_capture(checkpoint, desk.session)
     if checkpoint.state is State.READY:
         expect_clones(checkpoint, desk.session)
-        with desk.session.transaction():
-            desk.guard(desk.session)
-            set_state(desk.ledger, checkpoint.id, State.RESTORING)
+        desk.set_state(checkpoint, State.RESTORING)
     prepare_clones(checkpoint, desk)
     progress = catch_up(checkpoint, desk, begin_replay(checkpoint, desk))
     progress = check_references(checkpoint, desk, progress)

@@ -1,7 +1,7 @@
 """Whether a checkpoint that is open can still be restored: asked before and after each step."""
 
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final
 
 from whimbrel.model.errors import HeldError, RefusedError, WhimbrelError
@@ -104,9 +104,8 @@ def journal_bytes(checkpoint: Checkpoint, session: Session) -> int | None:
     return int(found[0][0]) if found else None
 
 
-def is_used_up(checkpoint: Checkpoint, session: Session) -> bool:
+def is_used_up(checkpoint: Checkpoint, size: int | None) -> bool:
     """Tell whether it is time to stop the migration, while its way back has room."""
-    size = journal_bytes(checkpoint, session)
     return size is None or size >= _MIGRATIONS_SHARE * checkpoint.max_journal
 
 
@@ -119,24 +118,25 @@ def expect_login(
         RefusedError: Somebody has, and no checkpoint is open.
         HeldError: Somebody has, `while_open`.
     """
-    if others := _others(session, login, our_pids):
+    if others := others_of(session, login, our_pids):
         raise login_shared(login, len(others), while_open=while_open)
 
 
-def _others(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+def others_of(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+    """Return the sessions of a login that are not ours."""
     with session.transaction(), as_login(session):
         return {pid for (pid,) in own(session, words.SHARED_LOGIN, login, sorted(our_pids))}
 
 
-def await_tool_sessions(session: Session, login: str, our_pids: Collection[int]) -> None:
+def await_tool_sessions(look: Callable[[], set[int]]) -> None:
     """Wait for the sessions of a tool that has ended, which are gone in a moment.
 
     Nobody else was there before its start. Who stays, or comes now, is found by the next look.
     """
-    end, left = time.monotonic() + _PATIENCE, _others(session, login, our_pids)
+    end, left = time.monotonic() + _PATIENCE, look()
     while left and time.monotonic() < end:
         time.sleep(_POLL_SECONDS)  # between two looks at the list of sessions
-        left &= _others(session, login, our_pids)
+        left &= look()
 
 
 def login_shared(login: str, others: int, *, while_open: bool) -> WhimbrelError:

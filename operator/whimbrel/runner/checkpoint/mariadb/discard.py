@@ -7,7 +7,7 @@ from whimbrel.planning.dialects import (
     mariadb_checkpoint_capture as capture,
 )
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
+from whimbrel.runner.checkpoint.manifest import Checkpoint, State
 from whimbrel.runner.checkpoint.mariadb.hand import alone_with, hand
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.retrying import until_unlocked
@@ -25,18 +25,12 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     if checkpoint.state is State.CLOSED:
         return
     desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
-    what = "discarding the checkpoint"
-    until_unlocked(desk, what, partial(_set, checkpoint, desk, State.CLOSING))
+    what, become = "discarding the checkpoint", partial(desk.set_state, reason=checkpoint.reason)
+    until_unlocked(desk, what, partial(become, checkpoint, State.CLOSING))
     with hand(desk) as session:
         until_unlocked(desk, what, partial(drop_triggers, checkpoint, desk, session))
         until_unlocked(desk, what, partial(_drop_tables, checkpoint, session))
-    until_unlocked(desk, what, partial(_set, checkpoint, desk, State.CLOSED))
-
-
-def _set(checkpoint: Checkpoint, desk: Desk, state: State) -> None:
-    with desk.session.transaction():
-        desk.guard(desk.session)
-        set_state(desk.ledger, checkpoint.id, state, reason=checkpoint.reason)
+    until_unlocked(desk, what, partial(become, checkpoint, State.CLOSED))
 
 
 def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:

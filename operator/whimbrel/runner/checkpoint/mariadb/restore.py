@@ -17,7 +17,6 @@ from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
     Covered,
     State,
-    set_state,
 )
 from whimbrel.runner.checkpoint.mariadb.discard import drop_triggers
 from whimbrel.runner.checkpoint.mariadb.exchange import held, rename
@@ -63,7 +62,7 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
                 with desk.session.transaction():
                     desk.guard(desk.session)
                 extra(desk.session)
-                _become_restored(now, desk)
+                desk.set_state(now, State.RESTORED)
             _finish(now, desk, session)
     except SERVER_ERRORS as error:
         raise sorted_error(error, "the restore of the checkpoint") from error
@@ -95,9 +94,7 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     expect_capture(checkpoint, desk.session)
     if checkpoint.state is State.READY:
         _expect_copies(checkpoint, session)
-        with desk.session.transaction():
-            desk.guard(desk.session)
-            set_state(desk.ledger, checkpoint.id, State.RESTORING)
+        desk.set_state(checkpoint, State.RESTORING)
     names = names_of(checkpoint.schema, checkpoint.id)
     session.run(words.drop_tables([names.go, names.gone]))
     catch_up(checkpoint, desk, session, until=FEW)
@@ -193,12 +190,6 @@ def _expect_nothing_slipped(checkpoint: Checkpoint, session: Session) -> None:
                 f"stand in {names.journal(covered.number)} and {names.kept(covered.number)} "
                 "alone: carry them over by hand",
             )
-
-
-def _become_restored(checkpoint: Checkpoint, desk: Desk) -> None:
-    with desk.session.transaction():
-        desk.guard(desk.session)
-        set_state(desk.ledger, checkpoint.id, State.RESTORED)
 
 
 def _finish(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:

@@ -17,11 +17,8 @@ from whimbrel.runner.mariadb_session import mariadb
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
-# A migration may fill so much of its journal: the rest is for what is written on the way back.
-_MIGRATIONS_SHARE: Final = 0.5
 _LOOKS: Final = 5  # at who uses the login of the migration
 _LOOK_AGAIN: Final = 0.2  # seconds
-_PATIENCE: Final = 5.0  # seconds for the server to see that a client is gone
 
 
 def expect_capture(
@@ -123,11 +120,6 @@ def journal_bytes(checkpoint: Checkpoint, session: Session) -> int:
     return sum(int(rows[0][0]) for rows in sizes if rows)
 
 
-def is_used_up(checkpoint: Checkpoint, session: Session) -> bool:
-    """Tell whether it is time to stop the migration, while its way back has room."""
-    return journal_bytes(checkpoint, session) >= _MIGRATIONS_SHARE * checkpoint.max_journal
-
-
 def expect_login(
     session: Session, login: str, our_pids: Collection[int], *, while_open: bool = False
 ) -> None:
@@ -138,22 +130,15 @@ def expect_login(
         HeldError: Somebody has, `while_open`.
     """
     for _ in range(_LOOKS):
-        if not _others(session, login, our_pids):
+        if not others_of(session, login, our_pids):
             return
         # A session of ours that begins or ends has no name for a moment.
         time.sleep(_LOOK_AGAIN)
-    if others := _others(session, login, our_pids):
+    if others := others_of(session, login, our_pids):
         raise login_shared(login, len(others), while_open=while_open)
 
 
-def _others(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+def others_of(session: Session, login: str, our_pids: Collection[int]) -> set[int]:
+    """Return the sessions of a login that are not ours."""
     asked = (mariadb(session).name, login, sorted(our_pids))
     return {int(pid) for (pid,) in own(session, words.SHARED_LOGIN, *asked)}
-
-
-def await_tool_sessions(session: Session, login: str, our_pids: Collection[int]) -> None:
-    """Wait for the sessions of a tool that has ended, which are gone in a moment."""
-    end, left = time.monotonic() + _PATIENCE, _others(session, login, our_pids)
-    while left and time.monotonic() < end:
-        time.sleep(_LOOK_AGAIN)  # between two looks at the list of sessions
-        left &= _others(session, login, our_pids)
