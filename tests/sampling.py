@@ -99,7 +99,6 @@ CLASSES = {
     "a write on MariaDB since a checkpoint": Sample(6),
     "what is rare on MariaDB": Sample(4),
     "a table on MariaDB without a checkpoint": Sample(5),
-    "an exchange cut off on MariaDB": Sample(3),
     # On the cluster.
     "a checkpoint on the cluster": Sample(1),
     "a run that is watched on the cluster": Sample(1),

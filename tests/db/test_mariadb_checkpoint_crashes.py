@@ -15,8 +15,6 @@ from whimbrel.runner.checkpoint.mariadb import exchange, restore
 from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.session import Session
 
-pytestmark = pytest.mark.sampled("an exchange cut off on MariaDB")
-
 STEPS = ("the tables are held", "the rename waits", "the name is made", "the last is given back",
          "it is done")  # fmt: skip
 
@@ -142,3 +140,13 @@ def test_a_server_that_stops_hard_in_the_exchange(step: str, monkeypatch: pytest
         with again(place) as later:
             later.restore()
             expect_restored(later)
+
+
+def test_a_statement_of_a_server_that_is_gone_needs_no_end():
+    """What was said instead was no error of a server, and hid the one that mattered."""
+    with running_mariadb() as server, station(create_database(server, "shop")) as place:
+        session = place.desk.session
+        stop_hard(server)
+        with pytest.raises(SERVER_ERRORS):
+            session.cancel_safe(timeout=1.0)
+        start_again(server)

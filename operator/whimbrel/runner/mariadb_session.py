@@ -39,6 +39,7 @@ MARIADB: Final = Dialect(
 # Ours never pause: the heartbeat speaks every 5 s. So a session whose runner is lost with its
 # node goes away by itself.
 _OURS: Final = {"wait_timeout": 30, "idle_transaction_timeout": 15}
+_CANNOT_CONNECT: Final = 2003
 _PARAMETER: Final = re.compile(r"\$([0-9]+)")
 
 
@@ -184,7 +185,11 @@ class MariadbSession:
         """End the running statement, over a connection of its own."""
         if self.closed:
             return
-        with closing(wire_to(self._target, "whimbrel", timeout)) as wire, wire.cursor() as cursor:
+        try:
+            wire = wire_to(self._target, "whimbrel", timeout)
+        except OSError as error:  # the driver's word for it: nobody expects another one here
+            raise pymysql.OperationalError(_CANNOT_CONNECT, str(error)) from error
+        with closing(wire), wire.cursor() as cursor:
             _ignoring_gone(lambda: cursor.execute(words.kill(self.handshake_id, hard=False)))
 
     def terminate(self, theirs: Theirs) -> None:
