@@ -66,7 +66,8 @@ def _find_meta(ledger: Ledger) -> Meta | None:
     if not there:
         return None
     if "meta" not in there:
-        raise _damaged(ledger, {"meta"})
+        # Which version it had is gone with it: the first one's tables every ledger has.
+        raise _damaged(ledger, ledger.words.tables(1) - there)
     found = ledger.rows(ledger.words.READ_META)
     if not found:
         raise HeldError(
