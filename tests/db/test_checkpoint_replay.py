@@ -171,12 +171,42 @@ def test_what_has_no_place_is_recorded(place):
         ("DoesNotFit", 2, "age"),
         ("DoesNotFit", 3, "age"),
         ("MigrationRow", 70, ""),
+        ("MigrationRowDeleted", 71, ""),
         ("UnknownColumn", 1, "score"),
         ("UnknownColumn", 72, "score"),
     ]
-    assert done.conflicts == 5
+    assert done.conflicts == 6
     kept = place.database.run(f"SELECT age FROM whimbrel.{done.kept[0]} WHERE id = 2")
     assert kept == [("old",)]
+
+
+def test_nothing_is_silent_about_rows_whose_keys_the_migration_has_changed(place):
+    gone = "DELETE FROM people WHERE id IN (7, 8, 9)"
+    begin(place, f"UPDATE people SET id = id + 100 WHERE id < 4; {gone}")
+    run = place.database.run
+    run("DELETE FROM people WHERE id = 101")
+    run("UPDATE people SET name = 'mine' WHERE id = 102")
+    run("INSERT INTO people (id, part, name) VALUES (1, 'a', 'anew'), (7, 'a', 'anew')")
+    run("UPDATE people SET id = 71 WHERE id = 7")
+    run("INSERT INTO people (id, part, name) VALUES (8, 'a', 'anew')")
+    run("DELETE FROM people WHERE id = 8")
+    run("UPDATE people SET id = 9 WHERE id = 10")
+    place.restore()
+    assert rows(place, "id, name", "id IN (1, 2, 3, 7, 8, 9, 10, 71) OR id > 100") == [
+        (1, "anew"),
+        (2, "n2"),
+        (3, "n3"),
+        (8, "n8"),
+        (9, "n10"),
+        (71, "anew"),
+    ]
+    assert sorted((kind, key["id"], row["name"]) for kind, key, _, row in place.conflicts()) == [
+        ("MigrationRow", 102, "mine"),
+        ("MigrationRowDeleted", 101, "n1"),
+        ("ReplacedRow", 1, "n1"),
+        ("ReplacedRow", 7, "n7"),
+        ("ReplacedRow", 9, "n9"),
+    ]
 
 
 def test_row_that_fits_neither_as_it_is_nor_as_it_was_is_named(place):

@@ -44,6 +44,30 @@ def test_keys_that_moved_before_the_copy_do_not_move_again(mariadb: MariaDB):
         assert place.conflicts() == []
 
 
+def test_nothing_is_silent_about_rows_whose_keys_the_migration_has_changed(mariadb: MariaDB):
+    mariadb.run("CREATE TABLE slots (place int PRIMARY KEY, what varchar(9))")
+    mariadb.run("INSERT INTO slots VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e')")
+    with station(mariadb) as place:
+        place.open("slots")
+        place.migrate(
+            "UPDATE slots SET place = place + 100 WHERE place < 4",
+            "DELETE FROM slots WHERE place > 100 AND what = 'c'",
+        )
+        place.app.run("DELETE FROM slots WHERE place = 101")
+        place.app.run("UPDATE slots SET what = 'mine' WHERE place = 102")
+        place.app.run("INSERT INTO slots VALUES (1, 'anew'), (3, 'anew')")
+        place.app.run("UPDATE slots SET place = 31 WHERE place = 3")
+        place.restore()
+        rows = place.deploy.run("SELECT place, what FROM slots ORDER BY place")
+        assert list(rows) == [(1, "anew"), (2, "b"), (4, "d"), (5, "e"), (31, "anew")]
+        assert place.conflicts() == [
+            ("MigrationRowDeleted", {"place": "101"}, "", None),
+            ("MigrationRow", {"place": "102"}, "", '{"place": null, "what": "mine"}'),
+            ("ReplacedRow", {"place": "1"}, "", '{"place": "1", "what": "a"}'),
+            ("ReplacedRow", {"place": "3"}, "", '{"place": "3", "what": "c"}'),
+        ]
+
+
 def test_a_unique_value_may_have_had_many_rows_before_the_copy(mariadb: MariaDB):
     make_users(mariadb)
     with station(mariadb) as place:

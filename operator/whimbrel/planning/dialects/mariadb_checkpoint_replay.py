@@ -14,7 +14,9 @@ from whimbrel.planning.dialects.mariadb_checkpoint import Column, Subject
 # Kinds of what has no place in the shape before.
 NO_PLACE: Final = "DoesNotFit"  # a value that no column of before can hold
 NO_COLUMN: Final = "UnknownColumn"  # a value in a column that only the new shape has
-NO_ROW: Final = "MigrationRow"  # a change of a row that the migration made
+NO_ROW: Final = "MigrationRow"  # a change of a row that the migration made, or gave another key
+DELETED: Final = "MigrationRowDeleted"  # the same, and the change is that it is gone
+REPLACED: Final = "ReplacedRow"  # of before; the migration took it away, and its key is given again
 
 _ROW: Final = "`whimbrel row`"  # of the loop; a column of this name could not be set
 
@@ -25,12 +27,15 @@ def replay(subject: Subject, most: int) -> str:
     old, new = _where(subject, "o"), _where(subject, "k")
     places = list(enumerate(subject.columns, start=1))
     stranger = _conflict(subject, "o", NO_ROW, "''", _changed(subject.columns))
+    gone = _conflict(subject, "o", DELETED, "''", "NULL")
     lines = [
         "BEGIN NOT ATOMIC",
         f"FOR {_ROW} IN (SELECT * FROM {journal} WHERE done = 0 ORDER BY seq LIMIT {most:d}) DO",
         f"IF {_ROW}.op = 'D' THEN",
         f"DELETE FROM {clone} WHERE {old};",
+        f"IF ROW_COUNT() = 0 THEN {gone} END IF;",
         f"ELSEIF {_ROW}.op = 'I' THEN",
+        f"{_replaced(subject)} WHERE {new};",
         f"DELETE FROM {clone} WHERE {new};",
         f"INSERT INTO {clone} ({', '.join(each.quoted for each in subject.columns)})",
         f"VALUES ({', '.join(_inserted(place, each) for place, each in places)});",
@@ -102,13 +107,18 @@ def _changed(columns: Sequence[Column]) -> str:
     return f"JSON_OBJECT({', '.join(parts)})"
 
 
+def _replaced(subject: Subject) -> str:
+    """Return the statement that records rows of the copy as they are, but for its condition."""
+    parts = (f"{_text(each.name)}, {_shown(each, each.quoted)}" for each in subject.columns)
+    row = f"{_key(subject, 'k')}, '{REPLACED}', '', JSON_OBJECT({', '.join(parts)})"
+    source = f"{_text(subject.checkpoint)}, {subject.number}, {row}"
+    return record(subject.names.schema, f"SELECT {source} FROM {quote_identifier(subject.clone)}")
+
+
 def _conflict(subject: Subject, letter: str, kind: str, column: str, value: str) -> str:
-    table = quote_identifier(f"{subject.names.schema}_checkpoint_conflict")
-    run, key = _text(subject.checkpoint), _key(subject, letter)
-    return (
-        f"INSERT INTO {table} (checkpoint, number, `key`, kind, column_name, value)"
-        f" VALUES ({run}, {subject.number}, {key}, '{kind}', {column}, {value});"
-    )
+    told = f"{_key(subject, letter)}, '{kind}', {column}, {value}"
+    query = f"SELECT {_text(subject.checkpoint)}, {subject.number}, {told}"
+    return f"{record(subject.names.schema, query)};"
 
 
 def _bad(subject: Subject, place: int, column: Column) -> str:
@@ -147,7 +157,7 @@ def unmapped(subject: Subject, table: str, column: str, *, has_default: bool) ->
 
 
 def record(schema: str, query: str) -> str:
-    """Return the statement that records what a query of `unmapped` finds."""
+    """Return the statement that records what a query finds: a row for each conflict."""
     table = quote_identifier(f"{schema}_checkpoint_conflict")
     return f"INSERT INTO {table} (checkpoint, number, `key`, kind, column_name, value) {query}"
 

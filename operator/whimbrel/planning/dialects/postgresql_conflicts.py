@@ -18,7 +18,7 @@ def follow_conflicts(table: Replayed) -> str:
         f" WHERE t.seq = $1::numeric AND NOT ({same}) AND x.number = {table.number}"
         f" AND x.checkpoint = {quote_literal(table.checkpoint)}"
         f" AND x.key::jsonb = {_key(table, 't.k')}::jsonb"
-        f" AND NOT EXISTS (SELECT FROM {table.target} c WHERE {stays})"
+        f" AND x.kind <> 'ReplacedRow' AND NOT EXISTS (SELECT FROM {table.target} c WHERE {stays})"
     )
 
 

@@ -186,11 +186,11 @@ def remove_orphans(reference: Reference, child: Replayed) -> str:
     key = ", ".join(
         f"{quote_literal(each)}, (g.base).{quote_identifier(each)}" for each in child.key
     )
+    told = record(child, "'NoParent'", f"json_build_object({key})")
     return (
         f"WITH {_touched(reference, child, suspects)}, gone AS (DELETE FROM {child.target} c"
         f" WHERE {_is_touched(child)} AND {reference.is_orphan()}"
         " RETURNING CASE WHEN true THEN c.* END AS base),"
-        f" told AS ({record(child, 'NoParent', f'json_build_object({key})')},"
-        f" {quote_literal('')}, row_to_json(g.base) FROM gone g)"
+        f" told AS ({told}, {quote_literal('')}, row_to_json(g.base) FROM gone g)"
         f" INSERT INTO {child.patch} (place, op, base) SELECT 0, 'X', base FROM gone RETURNING 1"
     )

@@ -130,26 +130,33 @@ def make_patch(table: Replayed) -> str:
 
     Its places go on after $3.
 
-    Updates of rows that are not in the clone, which the migration made, and values of columns that
-    the old shape does not know: both are recorded as conflicts, never dropped in silence. A row of
-    the migration's that was deleted will not be there either way. One that was deleted and inserted
-    again has a place for each: what referred to it has gone with the first.
+    Recorded as conflicts, never dropped in silence: changes of rows that are not in the clone,
+    which the migration made or gave another key; rows whose key the application could only give
+    again because the migration took them away; values of columns that the old shape does not know.
+    A row that was deleted and inserted again has a place for each: what referred to it has gone
+    with the first.
     """
     k = _columns("k", table.key)
     both = _listed([*k, *_columns("n", table.key)], "e.")
     found, is_there = _match(table, "k", "e"), f"c.{quote_identifier(table.key[0])} IS NOT NULL"
+    nothing, no_column, lost = "''", "'UnknownColumn'", "'ReplacedRow'"
+    stranger = "CASE e.final WHEN 'D' THEN 'MigrationRowDeleted' ELSE 'MigrationRow' END"
     return (
         f"{_written(table)},"
         f" patches AS (SELECT {', '.join(k)}, json_object_agg(name, value) AS patch,"
         " json_object_agg(name, text) AS texts FROM written"
         f" WHERE name = ANY ({_array(table.known)}) GROUP BY {', '.join(k)}),"
-        f" unknown AS ({_record(table, 'UnknownColumn', 'w.name', 'w.value')} FROM written w"
+        f" unknown AS ({_record(table, no_column, 'w.name', 'w.value')} FROM written w"
         f" WHERE name <> ALL ({_array([each['name'] for each in table.columns])})"
         " AND (w.op = 'U' OR w.value::text <> 'null')),"
-        f" strangers AS ({_record(table, 'MigrationRow', quote_literal(''), 'e.seen', 'e')}"
+        f" strangers AS ({_record(table, stranger, nothing, 'e.seen', 'e')}"
         f" FROM ends e LEFT JOIN {table.target} c ON {found}"
-        f" WHERE CASE e.last WHEN 'D' THEN e.final = 'U'"
-        f" ELSE e.first <> 'I' AND NOT ({is_there}) END)"
+        f" WHERE (e.first <> 'I' AND NOT ({is_there})) OR (e.last = 'D' AND e.final = 'U')),"
+        f" replaced AS ({_record(table, lost, nothing, 'row_to_json(c)', 'e')}"
+        f" FROM (SELECT {', '.join(k)} FROM ends WHERE first = 'I' AND last <> 'D'"
+        f" UNION ALL SELECT {_listed(_columns('n', table.key), 'e.')} FROM ends e"
+        f" JOIN {table.target} c ON {found} WHERE {_moved(table, 'e.')}) e"
+        f" JOIN {table.target} c ON {found})"
         f" INSERT INTO {table.patch} SELECT $3::bigint + row_number() OVER (ORDER BY"
         f" {_listed(k, 'e.')}),"
         f" w.op, {both}, s.patch, s.texts, CASE WHEN w.op <> 'I' THEN c.* END"
@@ -157,7 +164,8 @@ def make_patch(table: Replayed) -> str:
         f" LEFT JOIN {table.target} c ON {found} CROSS JOIN LATERAL unnest("
         " CASE WHEN e.last = 'D' THEN ARRAY['D'] WHEN e.cut IS NULL THEN ARRAY['U']"
         f" WHEN e.went AND {is_there} THEN ARRAY['D', 'I'] ELSE ARRAY['I'] END::\"char\"[]) w (op)"
-        f" WHERE ({is_there} AND (e.last = 'D' OR s.patch IS NOT NULL))"
+        f" WHERE ({is_there} AND CASE e.last WHEN 'D' THEN e.first <> 'I'"
+        " ELSE s.patch IS NOT NULL END)"
         " OR (e.cut IS NOT NULL AND e.last <> 'D')"
     )
 
@@ -270,7 +278,7 @@ def record_misfit(table: Replayed) -> str:
 
     Without columns the whole row is recorded.
     """
-    insert = _record(table, "DoesNotFit", "f.key", "f.value", "p")
+    insert = _record(table, "'DoesNotFit'", "f.key", "f.value", "p")
     each, all_of_it = "SELECT f.key, f.value FROM json_each(p.patch) f", quote_literal("")
     return (
         f"WITH told AS ({insert} FROM {table.patch} p CROSS JOIN LATERAL"
@@ -327,11 +335,11 @@ def _value(column: Mapping[str, Any], table: Replayed) -> str:
 
 
 def record(table: Replayed, kind: str, key: str) -> str:
-    """Return an INSERT of conflicts up to its column and value."""
+    """Return an INSERT of conflicts up to its column and value; kind and key are expressions."""
     return (
         f"INSERT INTO {quote_identifier(table.ledger)}.checkpoint_conflict"
         " (checkpoint, number, key, kind, column_name, value)"
-        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, {key}, {quote_literal(kind)}"
+        f" SELECT {quote_literal(table.checkpoint)}, {table.number}, {key}, {kind}"
     )
 
 
