@@ -8,7 +8,7 @@ from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec
 from whimbrel.planning.file_tool import FileTool
-from whimbrel.planning.sql_dialects import SQL_DIALECTS
+from whimbrel.planning.sql_dialects import sql_dialect
 from whimbrel.planning.sql_history import history_of
 from whimbrel.planning.tools import foreign_down, foreign_up, sql
 from whimbrel.planning.tools.project import BASE, Project
@@ -79,7 +79,7 @@ def _files_down(
 
 def _meant(tool: FileTool, facts: Facts, files: Mapping[str, str]) -> Mapping[str, str]:
     """Return the files without those for another kind of server."""
-    return tool.choose(files, SQL_DIALECTS[facts.dialect].variants)
+    return tool.choose(files, sql_dialect(facts.dialect).variants)
 
 
 def place_of(spec: Spec, facts: Facts, source: Source, rows: tuple[str, ...]) -> str:

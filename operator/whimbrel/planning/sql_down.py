@@ -20,7 +20,7 @@ from whimbrel.model.steps import (
 )
 from whimbrel.planning.data_loss import Loss, losses, names_before, unknowns
 from whimbrel.planning.file_tool import Key
-from whimbrel.planning.sql_dialects import SQL_DIALECTS, SqlDialect
+from whimbrel.planning.sql_dialects import SqlDialect, sql_dialect
 from whimbrel.planning.sql_history import History
 from whimbrel.planning.sql_steps import Group, Work, groups
 from whimbrel.planning.syntax import Parsed
@@ -41,7 +41,7 @@ def plan_back(spec: Spec, facts: Facts, history: History, target: Key) -> Runner
     """
     refuse_half(facts, history.owner, set())
     keys = sorted((each for each in history.rows if each > target), reverse=True)
-    dialect = SQL_DIALECTS[facts.dialect]
+    dialect = sql_dialect(facts.dialect)
     works = [_work(spec, history, key, dialect) for key in keys]
     transactions = groups(works, dialect.atomicity(spec.migrations.atomicity))
     return RunnerPlan(
@@ -99,7 +99,7 @@ def _steps(
 ) -> Iterator[Step]:
     for group, earlier in _with_earlier(transactions):
         salvage = _salvage(facts, history, group, earlier)
-        planned = SQL_DIALECTS[facts.dialect].step(spec, Direction.DOWN, group)
+        planned = sql_dialect(facts.dialect).step(spec, Direction.DOWN, group)
         if isinstance(planned, RunFiles | RunPieces):
             yield replace(planned, salvage=salvage)
         else:

@@ -32,6 +32,7 @@ from whimbrel.planning.dialects.mariadb_words import (
     refuse,
     settings_of,
 )
+from whimbrel.planning.sql_dialects import SqlDialect
 from whimbrel.planning.sql_steps import Group
 from whimbrel.planning.statements import SqlText, known_directives
 from whimbrel.planning.syntax import Parsed
@@ -201,3 +202,16 @@ def _piece(statement: Statement, words: Sequence[Word], touches: Sequence[Touch]
 
 def _writes(word: str, touches: Sequence[Touch]) -> bool:
     return word == "LOAD" or any(isinstance(each, Written | Opaque) for each in touches)
+
+
+SQL: Final = SqlDialect(
+    variants=("mariadb", "mysql"),
+    parse=parse_sql,
+    read=read_sql,
+    step=step,
+    atomicity=atomicity,
+    notes=(
+        "MariaDB commits each DDL statement by itself, so the files run statement by "
+        "statement: when one fails, what was done of its file is taken back by its down file",
+    ),
+)

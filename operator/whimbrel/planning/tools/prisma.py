@@ -17,7 +17,7 @@ from whimbrel.model.steps import CatalogObject, MigrationFile
 from whimbrel.planning.dialects.mariadb import THEN
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import FileTool, KeptTable, Key
-from whimbrel.planning.sql_dialects import SQL_DIALECTS
+from whimbrel.planning.sql_dialects import sql_dialect
 from whimbrel.planning.sql_files import check_texts
 from whimbrel.planning.syntax import Parsed
 
@@ -318,7 +318,7 @@ def _judged(owner: str, row: Unfinished, file: MigrationFile | None, facts: Fact
 
 def _parsed(file: MigrationFile | None, facts: Facts) -> tuple[Parsed, ...]:
     try:
-        return SQL_DIALECTS[facts.dialect].parse(file.name, file.up) if file else ()
+        return sql_dialect(facts.dialect).parse(file.name, file.up) if file else ()
     except RefusedError:
         return ()  # that may be why it failed
 

@@ -11,7 +11,7 @@ from whimbrel.model.steps import Adopt, Direction, MigrationFile, Step, StepId
 from whimbrel.planning import sql_files
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import BEFORE_ALL, FileTool, Key
-from whimbrel.planning.sql_dialects import SQL_DIALECTS, SqlDialect
+from whimbrel.planning.sql_dialects import SqlDialect, sql_dialect
 from whimbrel.planning.sql_down import notes_on_way_back, plan_back, refuse_half
 from whimbrel.planning.sql_history import (
     HEAD,
@@ -101,7 +101,7 @@ def _to_head(spec: Spec, facts: Facts, history: History) -> RunnerPlan:
 def _forward(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerPlan:
     files = pending(history, target)
     adopted = _adopted(spec, facts, history, target)
-    dialect, name = SQL_DIALECTS[facts.dialect], spec.migrations.history
+    dialect, name = sql_dialect(facts.dialect), spec.migrations.history
     schema = spec.database.ledger_schema
     works = [
         Work(each, dialect.read(each.name, each.up, schema), history.tool.down_name(each.name))
@@ -144,7 +144,7 @@ def _adopted(spec: Spec, facts: Facts, history: History, target: Key) -> tuple[M
     if last > target:
         raise RefusedError("BaselineAfterTarget", "spec.migrations.baseline is later than `to`")
     files = pending(history, last)
-    parse = SQL_DIALECTS[facts.dialect].parse
+    parse = sql_dialect(facts.dialect).parse
     parsed = [each for file in files for each in parse(file.name, file.up)]
     missing = first_missing(expected(parsed), facts.catalog)
     if missing is not None:
