@@ -166,7 +166,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         " WHERE name <> ALL (", " WHERE false AND name <> ALL ("
     ),
     "writes to rows of the migration are dropped": _of_patches(
-        " WHERE CASE e.last WHEN 'D'", " WHERE false AND CASE e.last WHEN 'D'"
+        " WHERE (e.first <> 'I' AND", " WHERE (false AND e.first <> 'I' AND"
     ),
     "values that do not fit are dropped": Mutant(
         (replaced(_REPLAY, "record_misfit", returns("SELECT $1::bigint")),)

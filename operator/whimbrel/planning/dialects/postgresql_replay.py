@@ -152,7 +152,7 @@ def make_patch(table: Replayed) -> str:
         f" strangers AS ({_record(table, stranger, nothing, 'e.seen', 'e')}"
         f" FROM ends e LEFT JOIN {table.target} c ON {found}"
         f" WHERE (e.first <> 'I' AND NOT ({is_there})) OR (e.last = 'D' AND e.final = 'U')),"
-        f" replaced AS ({_record(table, lost, nothing, 'row_to_json(c)', 'e')}"
+        f" replaced AS ({_record(table, lost, nothing, 'row_to_json(c.*)', 'e')}"
         f" FROM (SELECT {', '.join(k)} FROM ends WHERE first = 'I' AND last <> 'D'"
         f" UNION ALL SELECT {_listed(_columns('n', table.key), 'e.')} FROM ends e"
         f" JOIN {table.target} c ON {found} WHERE {_moved(table, 'e.')}) e"
