@@ -86,7 +86,7 @@ def nasty_server(*pieces: bytes, pause: float = 0.0, closes: bool = True) -> Ite
     Without `closes` the connection stays open until the end, and nothing more comes.
     """
     listener = socket.create_server(("127.0.0.1", 0))
-    over, opened = threading.Event(), [listener]
+    over, opened = threading.Event(), list[socket.socket]()
     send = partial(_send, over=over, pieces=pieces, pause=pause, closes=closes)
     serving = threading.Thread(target=_accept, args=(listener, opened, send))
     serving.start()
@@ -94,11 +94,16 @@ def nasty_server(*pieces: bytes, pause: float = 0.0, closes: bool = True) -> Ite
         yield listener.getsockname()[1]
     finally:
         over.set()
+        _close(listener)
+        serving.join()  # from now on nobody comes any more
         for each in opened:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
-        serving.join()
+            _close(each)
+
+
+def _close(each: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        each.shutdown(socket.SHUT_RDWR)
+    each.close()
 
 
 def _accept(listener, opened, send) -> None:
