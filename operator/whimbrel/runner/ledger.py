@@ -69,9 +69,9 @@ def _find_meta(ledger: Ledger) -> Meta | None:
         # Which version it had is gone with it: the first one's tables every ledger has.
         raise _damaged(ledger, ledger.words.tables(1) - there)
     found = ledger.rows(ledger.words.READ_META)
-    if not found and there == {"meta"}:
-        return None  # killed before its row, where each DDL stays
     if not found:
+        if there == {"meta"}:
+            return None  # its maker was killed before the row, on a server that keeps each DDL
         raise HeldError(
             "LedgerDamaged",
             f"the table {ledger.schema}.meta is empty: restore the ledger from a dump, then retry",

@@ -7,7 +7,8 @@ from whimbrel.planning.dialects.postgresql_replay import Replayed
 def follow_conflicts(table: Replayed) -> str:
     """Return the statement after which conflicts stand under the key that number $1 gave a row.
 
-    Not where the old shape refused that key: the row stands under the one before then.
+    Not where the old shape refused that key: the row stands under the one before then. Nor of a
+    row that was replaced: it is told of under the key that was given again.
     """
     columns = [quote_identifier(name) for name in table.key]
     same = " AND ".join(f"t.k{n} = t.n{n}" for n, _ in enumerate(columns, 1))
