@@ -19,3 +19,12 @@ def test_an_install_that_was_cut_off_before_its_row_is_begun_again(mariadb):
         with pytest.raises(HeldError, match="meta is empty") as held:
             read_meta(ledger)
         assert held.value.reason == "LedgerDamaged"
+
+
+def test_what_was_lost_with_meta_is_named(mariadb):
+    with a_session(mariadb) as session:
+        ledger = Ledger(session, "whimbrel")
+        install_ledger(ledger)
+        ledger.rows("DROP TABLE {s}.meta, {s}.step")
+        with pytest.raises(HeldError, match="has lost its tables meta, step, which"):
+            read_meta(ledger)
