@@ -1,0 +1,212 @@
+"""Foreign keys of covered tables on MariaDB: taken along by the exchange, and given back after it.
+
+Copies get their keys while the rename waits and the application with it, so no moment is without
+them. What only the names of keys need comes afterwards; it can be begun again at any step.
+"""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import groupby
+
+from whimbrel.model.errors import HeldError
+from whimbrel.planning.dialects import (
+    mariadb_checkpoint as words,
+    mariadb_checkpoint_keys as texts,
+)
+from whimbrel.planning.dialects.mariadb_checkpoint_keys import Key
+from whimbrel.runner.checkpoint.desk import Desk
+from whimbrel.runner.checkpoint.manifest import Checkpoint
+from whimbrel.runner.checkpoint.mariadb.hand import alone_with
+from whimbrel.runner.checkpoint.mariadb.names import names_of
+from whimbrel.runner.checkpoint.retrying import until_unlocked
+from whimbrel.runner.session import Session
+from whimbrel.runner.sessions import own
+
+
+def read_keys(session: Session, schema: str, table: str) -> tuple[Key, ...]:
+    """Return the foreign keys of a table and those that point at it, within its database."""
+    found = []
+    rows = own(session, texts.READ_KEYS, schema, table)
+    for (name, child, parent, *rules), parts in groupby(rows, key=lambda row: tuple(row[:5])):
+        pairs = [part[5:] for part in parts]
+        columns, refs = (tuple(pair[n] for pair in pairs) for n in (0, 1))
+        index = _index_of(session, child, columns)
+        found.append(Key(name, child, parent, columns, refs, rules[0], rules[1], index))
+    return tuple(found)
+
+
+def _index_of(session: Session, table: str, columns: tuple[str, ...]) -> str:
+    rows = own(session, texts.READ_INDEXES, table)
+    for name, parts in groupby(rows, key=lambda row: row[0]):
+        if tuple(part[1] for part in parts) == columns:
+            return str(name)
+    return ""
+
+
+@dataclass(frozen=True)
+class Linked:
+    """Foreign keys of a checkpoint's tables.
+
+    Attributes:
+        wanted: As they were.
+        others: Tables that are not covered and linked to covered ones, then or now.
+    """
+
+    wanted: tuple[Key, ...]
+    others: tuple[str, ...]
+
+
+def wanted_keys(checkpoint: Checkpoint) -> tuple[Key, ...]:
+    """Return the keys that covered tables had, and those of others that pointed at them."""
+    kept = (each for covered in checkpoint.tables for each in covered.manifest.get("keys", ()))
+    return tuple(dict.fromkeys(map(texts.kept_key, kept)))
+
+
+def read_linked(checkpoint: Checkpoint, live: dict[int, str | None], session: Session) -> Linked:
+    """Return what is linked to the covered tables.
+
+    Raises:
+        HeldError: What a key referred to is gone; nothing has changed.
+    """
+    wanted = wanted_keys(checkpoint)
+    now = [name for name in live.values() if name is not None]
+    keys = [*wanted]
+    for covered in checkpoint.tables:
+        if (name := live[covered.number]) is not None:
+            keys += read_keys(session, covered.schema, name)
+    then = {each.table for each in checkpoint.tables}
+    ends = {end for each in keys for end in (each.child, each.parent)} - then - set(now)
+    others = tuple(sorted(end for end in ends if own(session, words.SIZE, end)))
+    for each in wanted:
+        if each.child in then and each.parent not in {*then, *others}:
+            raise HeldError(
+                "RestoreBlocked",
+                f"{each.child} would refer to {each.parent} (foreign key {each.name}), which is "
+                "gone; nothing has been changed back: make it again, then retry",
+            )
+    return Linked(wanted, others)
+
+
+def copies(checkpoint: Checkpoint) -> dict[str, str]:
+    """Return the name of each copy, by that of its table."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    return {each.table: names.clone(each.number) for each in checkpoint.tables}
+
+
+def in_copies(checkpoint: Checkpoint, keys: tuple[Key, ...]) -> list[Key]:
+    """Return keys as they are while the copies stand for their tables."""
+    of = copies(checkpoint)
+    return [
+        replace(e, child=of.get(e.child, e.child), parent=of.get(e.parent, e.parent)) for e in keys
+    ]
+
+
+def link_copies(checkpoint: Checkpoint, keys: tuple[Key, ...], session: Session) -> None:
+    """Give the copies the keys of their tables, which go with them when they are renamed.
+
+    A name that the server made up goes with them too; others are given back afterwards.
+    """
+    names, of = names_of(checkpoint.schema, checkpoint.id), copies(checkpoint)
+    session.run(texts.UNCHECKED)
+    for table, copy in of.items():
+        then = tuple(each for each in keys if each.child == table)
+        add = [
+            replace(now, name=_on_the_way(was, copy, f"{names.passing(copy)}{place}"))
+            for place, (was, now) in enumerate(zip(then, in_copies(checkpoint, then), strict=True))
+        ]
+        if statement := texts.alter(copy, (), add):
+            session.run(statement)
+
+
+def _on_the_way(key: Key, copy: str, passing: str) -> str:
+    """Return the name of a copy's key: one made up from a table's name changes with that."""
+    begin = f"{key.child}_ibfk_"
+    return f"{copy}{key.name[len(key.child) :]}" if key.name.startswith(begin) else passing
+
+
+def unlink_copies(checkpoint: Checkpoint, session: Session) -> None:
+    """Take the keys of copies away, where a restore got no further: they bind the application."""
+    for covered in checkpoint.tables:
+        copy = copies(checkpoint)[covered.table]
+        mine = [e for e in read_keys(session, covered.schema, copy) if e.child == copy]
+        if statement := texts.alter(copy, mine, ()):
+            session.run(statement)
+
+
+def free_kept(checkpoint: Checkpoint, session: Session) -> None:
+    """Take the keys of failed tables away: they bind the application too, and keep names."""
+    session.run(texts.UNCHECKED)
+    for each in _kept(checkpoint):
+        if statement := _next(checkpoint, each, (), session):
+            session.run(statement)
+
+
+def others_next(checkpoint: Checkpoint, session: Session) -> dict[str, str]:
+    """Return, by table, the statement that lets the keys of others point at restored tables."""
+    then = {each.table for each in checkpoint.tables}
+    wishes = _wishes(checkpoint, session).items()
+    found = {each: _next(checkpoint, each, wanted, session) for each, wanted in wishes}
+    return {each: text for each, text in found.items() if text and each not in then}
+
+
+def settle(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
+    """Give each key the place and the name that it had; again, where it was cut off.
+
+    Raises:
+        TransientError: A table is not to be had; call it again.
+        FailedError: The server refuses it.
+    """
+    session.run(texts.UNCHECKED)
+    free_kept(checkpoint, session)
+    what = "giving foreign keys back"
+    for each, wanted in _wishes(checkpoint, session).items():
+        while statement := _next(checkpoint, each, wanted, session):
+            until_unlocked(desk, what, partial(alone_with, session, statement, desk))
+
+
+def unsettled(checkpoint: Checkpoint, session: Session) -> str:
+    """Return a table whose keys are not as they were, or ""."""
+    then = {each.table for each in checkpoint.tables}
+    for table, wanted in _wishes(checkpoint, session).items():
+        present = [e for e in _present(checkpoint, table, session) if e.parent in then]
+        if {replace(e, index="") for e in wanted if e.parent in then} != {
+            replace(each, index="") for each in present
+        }:
+            return table
+    return ""
+
+
+def _kept(checkpoint: Checkpoint) -> list[str]:
+    names = names_of(checkpoint.schema, checkpoint.id)
+    return [names.kept(each.number) for each in checkpoint.tables]
+
+
+def _wishes(checkpoint: Checkpoint, session: Session) -> dict[str, tuple[Key, ...]]:
+    """Return the keys that tables are to have: covered ones, and others that are linked to them."""
+    wanted, kept = wanted_keys(checkpoint), _kept(checkpoint)
+    tables = [each.table for each in checkpoint.tables]
+    schema = checkpoint.tables[0].schema
+    linked = [key for each in (*kept, *tables) for key in read_keys(session, schema, each)]
+    ends = {each.child for each in (*linked, *wanted)} - {*kept, *tables}
+    tables += sorted(end for end in ends if own(session, words.SIZE, end))
+    return {table: tuple(each for each in wanted if each.child == table) for table in tables}
+
+
+def _present(checkpoint: Checkpoint, table: str, session: Session) -> list[Key]:
+    """Return the keys of a table that a restore sees to."""
+    ours = {*_kept(checkpoint), *(each.table for each in checkpoint.tables)}
+    keys = read_keys(session, checkpoint.tables[0].schema, table)
+    return [e for e in keys if e.child == table and (table in ours or e.parent in ours)]
+
+
+def _next(checkpoint: Checkpoint, table: str, wanted: tuple[Key, ...], session: Session) -> str:
+    """Return the next statement on the way to the keys that a table is to have, or ""."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    present = _present(checkpoint, table, session)
+    if statement := texts.towards(table, present, wanted, names.passing(table)):
+        return statement
+    indexes = {name for name, _ in own(session, texts.READ_INDEXES, table)}
+    for each in wanted:
+        if each.index and each.index not in indexes and each.name in indexes:
+            return texts.rename_index(table, each.name, each.index)
+    return ""
