@@ -7,7 +7,6 @@ import pytest
 
 from tests.db.mariadb_checkpoint_desk import Station, station
 from tests.mariadb import MariaDB
-from whimbrel.model.errors import HeldError
 
 # Plain and named keys, with and without an index of their own, of two columns, to a value that is
 # no primary key, to itself.
@@ -118,5 +117,3 @@ def write(place: Station, n: int) -> None:
     place.app.run(f"INSERT INTO orders VALUES (1, {n}, {n}, 'c{n}', 'new')")
     place.app.run(f"INSERT INTO items (id, shop, n) VALUES ({n}, 1, {n})")
     place.app.run(f"INSERT INTO parts VALUES ({n}, {n})")
-
-
