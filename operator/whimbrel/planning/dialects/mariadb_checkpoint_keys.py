@@ -28,6 +28,11 @@ READ_KEYS: Final = (
     " WHERE f.CONSTRAINT_SCHEMA = $1 AND (f.TABLE_NAME = $2 OR f.REFERENCED_TABLE_NAME = $2)"
     " AND f.UNIQUE_CONSTRAINT_SCHEMA = $1 ORDER BY 2, 1, u.ORDINAL_POSITION"
 )
+# Tables with a foreign key of a name ($1).
+WHO_HAS: Final = (
+    "SELECT f.TABLE_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS f"
+    " WHERE f.CONSTRAINT_SCHEMA = DATABASE() AND f.CONSTRAINT_NAME = $1"
+)
 # Columns of the indexes of a table ($1), in order.
 READ_INDEXES: Final = (
     "SELECT s.INDEX_NAME, s.COLUMN_NAME FROM information_schema.STATISTICS s"

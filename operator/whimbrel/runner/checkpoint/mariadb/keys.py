@@ -48,7 +48,7 @@ class Linked:
     """Foreign keys of a checkpoint's tables.
 
     Attributes:
-        wanted: As they were.
+        wanted: As they were; but those of tables that are gone and not covered.
         others: Tables that are not covered and linked to covered ones, then or now.
     """
 
@@ -62,29 +62,46 @@ def wanted_keys(checkpoint: Checkpoint) -> tuple[Key, ...]:
     return tuple(dict.fromkeys(map(texts.kept_key, kept)))
 
 
+def standing_keys(checkpoint: Checkpoint, session: Session) -> tuple[Key, ...]:
+    """Return those of `wanted_keys` whose tables are there, or come back."""
+    then = {each.table for each in checkpoint.tables}
+    return tuple(
+        each
+        for each in wanted_keys(checkpoint)
+        if each.child in then or own(session, words.SIZE, each.child)
+    )
+
+
 def read_linked(checkpoint: Checkpoint, live: dict[int, str | None], session: Session) -> Linked:
     """Return what is linked to the covered tables.
 
     Raises:
-        HeldError: What a key referred to is gone; nothing has changed.
+        HeldError: A key cannot come back; nothing has changed.
     """
-    wanted = wanted_keys(checkpoint)
+    wanted = standing_keys(checkpoint, session)
     now = [name for name in live.values() if name is not None]
-    keys = [*wanted]
-    for covered in checkpoint.tables:
-        if (name := live[covered.number]) is not None:
-            keys += read_keys(session, covered.schema, name)
+    schema = checkpoint.tables[0].schema
     then = {each.table for each in checkpoint.tables}
-    ends = {end for each in keys for end in (each.child, each.parent)} - then - set(now)
+    present = [key for each in then.union(now) for key in read_keys(session, schema, each)]
+    ends = {e for each in (*wanted, *present) for e in (each.child, each.parent)} - {*then, *now}
     others = tuple(sorted(end for end in ends if own(session, words.SIZE, end)))
+    going = {(each.child, each.name) for each in present}
     for each in wanted:
-        if each.child in then and each.parent not in {*then, *others}:
-            raise HeldError(
-                "RestoreBlocked",
-                f"{each.child} would refer to {each.parent} (foreign key {each.name}), which is "
-                "gone; nothing has been changed back: make it again, then retry",
-            )
+        if each.parent not in {*then, *others}:
+            raise _blocked(each, f"{each.parent} is gone: make it again")
+        for (table,) in own(session, texts.WHO_HAS, each.name):
+            if (table, each.name) not in going and table not in copies(checkpoint).values():
+                told = f"{each.name} is the name of a key of {table} now: give that another one"
+                raise _blocked(each, told)
     return Linked(wanted, others)
+
+
+def _blocked(key: Key, why: str) -> HeldError:
+    return HeldError(
+        "RestoreBlocked",
+        f"{key.child} would refer to {key.parent} (foreign key {key.name}), but {why}, then retry; "
+        "nothing has been changed back",
+    )
 
 
 def copies(checkpoint: Checkpoint) -> dict[str, str]:
@@ -183,12 +200,11 @@ def _kept(checkpoint: Checkpoint) -> list[str]:
 
 def _wishes(checkpoint: Checkpoint, session: Session) -> dict[str, tuple[Key, ...]]:
     """Return the keys that tables are to have: covered ones, and others that are linked to them."""
-    wanted, kept = wanted_keys(checkpoint), _kept(checkpoint)
+    wanted, kept = standing_keys(checkpoint, session), _kept(checkpoint)
     tables = [each.table for each in checkpoint.tables]
     schema = checkpoint.tables[0].schema
     linked = [key for each in (*kept, *tables) for key in read_keys(session, schema, each)]
-    ends = {each.child for each in (*linked, *wanted)} - {*kept, *tables}
-    tables += sorted(end for end in ends if own(session, words.SIZE, end))
+    tables += sorted({each.child for each in (*linked, *wanted)} - {*kept, *tables})
     return {table: tuple(each for each in wanted if each.child == table) for table in tables}
 
 

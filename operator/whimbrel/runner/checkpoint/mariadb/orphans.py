@@ -10,7 +10,7 @@ from whimbrel.planning.dialects.mariadb_checkpoint_keys import (
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
 from whimbrel.runner.checkpoint.manifest import Checkpoint
 from whimbrel.runner.checkpoint.mariadb.hand import first
-from whimbrel.runner.checkpoint.mariadb.keys import in_copies, wanted_keys
+from whimbrel.runner.checkpoint.mariadb.keys import in_copies, standing_keys
 from whimbrel.runner.checkpoint.mariadb.tables import Table, subject_of
 from whimbrel.runner.session import Session
 
@@ -32,7 +32,7 @@ def expect_parents(tables: tuple[Table, ...], session: Session) -> None:
             )
 
 
-def expect_no_orphans(checkpoint: Checkpoint, session: Session) -> None:
+def expect_no_orphans(checkpoint: Checkpoint, wanted: tuple[Key, ...], session: Session) -> None:
     """Hold where rows of others would refer to none, or ours and a person is to decide.
 
     The application waits meanwhile, and the copies are complete.
@@ -41,7 +41,6 @@ def expect_no_orphans(checkpoint: Checkpoint, session: Session) -> None:
         HeldError: Nothing has been changed back.
     """
     covered, found = {each.table for each in checkpoint.tables}, 0
-    wanted = wanted_keys(checkpoint)
     for key, now in zip(wanted, in_copies(checkpoint, wanted), strict=True):
         if key.child in covered:
             found += _count(now, session) if checkpoint.on_conflict == "Hold" else 0
@@ -65,11 +64,12 @@ def take_orphans_out(checkpoint: Checkpoint, session: Session) -> None:
         HeldError: Rows of tables that are not covered refer to them.
     """
     covered = {each.table: each for each in checkpoint.tables}
-    mine = [each for each in wanted_keys(checkpoint) if each.child in covered]
+    standing = standing_keys(checkpoint, session)
+    mine = [each for each in standing if each.child in covered]
     session.run(UNCHECKED)
     while any(_take_out(checkpoint, each, session) for each in mine):
         pass
-    for key in wanted_keys(checkpoint):
+    for key in standing:
         if key.child not in covered and (count := _count(key, session)):
             raise HeldError(
                 "RestoreDiffers",

@@ -179,7 +179,7 @@ def _complete(
         expect_journal(checkpoint, covered, session)
     expect_no_conflicts(checkpoint, desk)
     _expect_shapes(checkpoint, session)
-    expect_no_orphans(checkpoint, session)
+    expect_no_orphans(checkpoint, linked.wanted, session)
     for covered in checkpoint.tables:
         count_on(checkpoint, covered, counters[covered.number], session)
     link_copies(checkpoint, linked.wanted, session)
