@@ -7,7 +7,7 @@ import pytest
 
 from tests.db.mariadb_checkpoint_desk import Station, station
 from tests.mariadb import MariaDB
-from whimbrel.model.errors import HeldError
+from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.runner.checkpoint.manifest import words_of
 
 # Plain and named keys, with and without an index of their own, of two columns, to a value that is
@@ -36,7 +36,6 @@ COVERED = (
     ("items",),
     ("customers",),
     ("parts",),
-    ("customers", "items"),
 )
 
 
@@ -274,6 +273,14 @@ def tidy(place: Station) -> None:
                 place.deploy.run(f"ALTER TABLE parts DROP FOREIGN KEY {name[0]}")
             dropped = ", ".join(f"DROP {each}" for each in columns)
             place.deploy.run(f"ALTER TABLE parts {dropped}")
+
+
+def test_a_table_between_covered_ones_is_to_be_covered_too(mariadb: MariaDB):
+    """Who holds it to change its keys would hold its children, and they are taken already."""
+    with shop(mariadb) as place:
+        with pytest.raises(RefusedError, match=r"orders refers to covered tables.*cover it too"):
+            place.open("customers", "items")
+        place.open("customers", "orders", "items")
 
 
 def test_a_name_that_somebody_else_s_key_has_got_holds_it(mariadb: MariaDB):

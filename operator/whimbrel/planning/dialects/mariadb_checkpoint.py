@@ -336,6 +336,11 @@ def is_awaited(table: str) -> str:
     return f"PREPARE whimbrel_awaited FROM 'SELECT 1 FROM {_in_text(quote_identifier(table))}'"
 
 
+def read_nothing(table: str) -> str:
+    """Return the statement that fails like that where somebody waits to write alone, too."""
+    return f"SELECT 1 FROM {quote_identifier(table)} LIMIT 0"
+
+
 def _in_text(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "''")
 

@@ -7,6 +7,7 @@ one statement, and whoever makes a key may rename an index that the server made 
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import count
 from typing import Any, Final
 
 from whimbrel.planning.dialects.mariadb import quote_identifier
@@ -108,17 +109,21 @@ def towards(table: str, present: Sequence[Key], wanted: Sequence[Key], passing: 
         wanted: Those that it is to have.
         passing: What the names begin with that keys have in between.
     """
-    drop = [each for each in present if not any(map(each.is_like, wanted))]
-    lacking = [each for each in wanted if not any(map(each.is_like, present))]
-    if drop or lacking:
-        add = [replace(each, name=f"{passing}{n}") for n, each in enumerate(lacking)]
-        return alter(table, drop, add)
-    renamed = [
-        (was, each)
-        for was in present
-        for each in wanted
-        if was.is_like(each) and was.name not in {other.name for other in wanted}
-    ]
+    done = [(was, e) for was in present for e in wanted if was.name == e.name and was.is_like(e)]
+    free = [was for was in present if was not in [each for each, _ in done]]
+    renamed, lacking = list[tuple[Key, Key]](), list[Key]()
+    for each in wanted:
+        if each in [key for _, key in done]:
+            continue
+        if was := next((other for other in free if other.is_like(each)), None):
+            free.remove(was)
+            renamed.append((was, each))
+        else:
+            lacking.append(each)
+    if free or lacking:
+        taken = {each.name for each in present}
+        names = (name for n in count() if (name := f"{passing}{n}") not in taken)
+        return alter(table, free, [replace(e, name=next(names)) for e in lacking])
     return alter(table, [was for was, _ in renamed], [each for _, each in renamed])
 
 

@@ -20,7 +20,6 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.planning.dialects import mariadb_checkpoint as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import Names
-from whimbrel.planning.dialects.mariadb_checkpoint_keys import UNCHECKED
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, hand, hold
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
@@ -43,12 +42,14 @@ class Exchange:
         statement: Exchanges all tables, if `names.go` is there.
         live: Covered tables as they are called now.
         others: Tables that foreign keys link to them: nobody writes to these meanwhile.
+        children: Those of them that refer to covered ones.
     """
 
     names: Names
     statement: str
     live: tuple[str, ...]
     others: tuple[str, ...]
+    children: tuple[str, ...]
 
 
 class _Waiting(threading.Thread):
@@ -80,12 +81,14 @@ class Taken:
 
     Attributes:
         work: A session that holds nothing.
+        owner: One that has the children alone, once `own_children` is done.
     """
 
     work: Session
+    owner: Session
     _exchange: Exchange
     _name: Session
-    _others: Session
+    _others: dict[str, Session]
     _renaming: _Waiting
     _desk: Desk
 
@@ -97,8 +100,9 @@ class Taken:
                 return False
             alone()
             self._name.run(words.hold([told.names.wait]))
-            if told.others:
-                self._others.run(words.hold((), told.others))
+            for each, session in self._others.items():
+                session.run(words.wait_at_most(1))
+                session.run(words.hold((), [each]))
             self._renaming.start()
             # All that come from now on come behind it, at this table at least.
             first = min((*told.live, told.names.wait), key=str.encode)
@@ -111,13 +115,13 @@ class Taken:
     def _is_sought(self) -> bool:
         """Tell whether somebody else changes the definition of a table."""
         self.work.run(words.wait_at_most(0))
-        return any(_is_awaited(each, self.work) for each in self._exchange.live)
+        return any(_is_refused(words.is_awaited(e), self.work) for e in self._exchange.live)
 
     def _sees(self, table: str) -> bool:
         """Tell whether the rename came to wait for a table."""
         end = time.monotonic() + _REACH
         while time.monotonic() < end and self._renaming.is_alive():
-            if _is_awaited(table, self.work):
+            if _is_refused(words.is_awaited(table), self.work):
                 return True
             time.sleep(_LOOK_AGAIN)
         if self._renaming.error is not None:
@@ -137,25 +141,30 @@ class Taken:
         if self._renaming.error is not None:
             raise _refused(self._renaming.error)
 
-    def hand_on(self, statements: dict[str, str]) -> None:
-        """Give the other tables back, each to a statement that changes it before anybody else.
+    def own_children(self) -> None:
+        """Have the children of others alone, and let nobody write to them in between.
 
-        What is not done is not told: whoever settles the keys afterwards does it again.
+        Who waits to have them alone goes before all who come to read or to write.
+
+        Raises:
+            TransientError: They were not to be had; nothing has changed.
         """
-        with ExitStack() as stack:
-            waiting = []
-            self.work.run(words.wait_at_most(0))
-            for table, statement in statements.items():
-                session = stack.enter_context(hand(self._desk))
-                session.run(UNCHECKED)
-                session.run(words.wait_at_most(PATIENT))
-                session.run(words.wait_for_rows(1))
-                waiting.append(_Waiting(session, statement))
-                waiting[-1].start()
-                _await(table, self.work, waiting[-1])
-            self._others.run(words.GIVE_BACK)
-            for each in waiting:
-                each.join()
+        children = sorted(self._exchange.children, key=str.encode)
+        if not children:
+            return
+        self.owner.run(words.wait_at_most(PATIENT))
+        owning = _Waiting(self.owner, words.hold(children))
+        owning.start()
+        self.work.run(words.wait_at_most(0))
+        for each in children:
+            end = time.monotonic() + _REACH
+            while time.monotonic() < end and not _is_refused(words.read_nothing(each), self.work):
+                time.sleep(_LOOK_AGAIN)
+            self._others[each].run(words.GIVE_BACK)
+        owning.join()
+        self.work.run(words.wait_at_most(PATIENT))
+        if owning.error is not None:
+            raise _refused(owning.error)
 
     def cancel(self) -> None:
         """End the rename: only what ends it before it is let through leaves all as it was."""
@@ -180,13 +189,13 @@ def taken(exchange: Exchange, alone: Callable[[], None], desk: Desk) -> Iterator
     while True:
         with ExitStack() as stack:
             # New ones for each try: the server ends sessions that are idle for long.
-            work, name, others, renaming = (stack.enter_context(hand(desk)) for _ in range(4))
+            work, owner, name, renaming = (stack.enter_context(hand(desk)) for _ in range(4))
+            others = {each: stack.enter_context(hand(desk)) for each in exchange.others}
             renaming.run(words.wait_at_most(_LONG))
             renaming.run(words.wait_for_rows(1))
             name.run(words.wait_at_most(1))
-            others.run(words.wait_at_most(1))
             waiting = _Waiting(renaming, exchange.statement)
-            tables = Taken(work, exchange, name, others, waiting, desk)
+            tables = Taken(work, owner, exchange, name, others, waiting, desk)
             stack.callback(tables.cancel)
             try:
                 is_taken = tables.take(alone)
@@ -220,16 +229,10 @@ def _gap(exchange: Exchange, desk: Desk) -> Iterator[bool]:
             session.run(words.GIVE_BACK)
 
 
-def _await(table: str, session: Session, waiting: _Waiting) -> None:
-    """Wait until a statement waits for a table."""
-    end = time.monotonic() + _REACH
-    while time.monotonic() < end and waiting.is_alive() and not _is_awaited(table, session):
-        time.sleep(_LOOK_AGAIN)
-
-
-def _is_awaited(table: str, session: Session) -> bool:
+def _is_refused(statement: str, session: Session) -> bool:
+    """Tell whether a table is not to be had for a statement."""
     try:
-        session.run(words.is_awaited(table))
+        session.run(statement)
     except SERVER_ERRORS as error:
         if not is_trouble(error, Trouble.LOCK):
             raise

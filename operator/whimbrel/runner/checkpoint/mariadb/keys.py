@@ -4,6 +4,7 @@ Copies get their keys while the rename waits and the application with it, so no 
 them. What only the names of keys need comes afterwards; it can be begun again at any step.
 """
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -50,10 +51,15 @@ class Linked:
     Attributes:
         wanted: As they were; but those of tables that are gone and not covered.
         others: Tables that are not covered and linked to covered ones, then or now.
+        children: Those of them that refer to covered ones.
+        going: Keys that the migration added and that the exchange cannot take along: a table that
+            is not covered would be linked to covered ones in both directions.
     """
 
     wanted: tuple[Key, ...]
     others: tuple[str, ...]
+    children: tuple[str, ...]
+    going: tuple[Key, ...]
 
 
 def wanted_keys(checkpoint: Checkpoint) -> tuple[Key, ...]:
@@ -79,21 +85,42 @@ def read_linked(checkpoint: Checkpoint, live: dict[int, str | None], session: Se
         HeldError: A key cannot come back; nothing has changed.
     """
     wanted = standing_keys(checkpoint, session)
-    now = [name for name in live.values() if name is not None]
-    schema = checkpoint.tables[0].schema
     then = {each.table for each in checkpoint.tables}
-    present = [key for each in then.union(now) for key in read_keys(session, schema, each)]
-    ends = {e for each in (*wanted, *present) for e in (each.child, each.parent)} - {*then, *now}
-    others = tuple(sorted(end for end in ends if own(session, words.SIZE, end)))
-    going = {(each.child, each.name) for each in present}
+    covered = then.union(name for name in live.values() if name is not None)
+    schema = checkpoint.tables[0].schema
+    present = {key for each in covered for key in read_keys(session, schema, each)}
+    _expect_names(checkpoint, wanted, present, session)
+    both = both_ways([*wanted, *present], covered)
+    going = {e for e in present if {e.child, e.parent} & both and not any(map(e.is_like, wanted))}
+    keys = {*wanted, *(present - going)}
+    others = {end for each in keys for end in (each.child, each.parent)} - covered
+    there = tuple(sorted(each for each in others if own(session, words.SIZE, each)))
+    for key in wanted:
+        if key.parent not in then.union(there):
+            raise _blocked(key, f"{key.parent} is gone: make it again")
+    children = {each.child for each in keys}
+    return Linked(wanted, there, tuple(e for e in there if e in children), tuple(going))
+
+
+def both_ways(keys: Iterable[Key], covered: Collection[str]) -> set[str]:
+    """Return tables that are not covered, refer to covered ones and are referred to by others."""
+    keys = list(keys)
+    children = {each.child for each in keys if each.parent in covered}
+    return {each.parent for each in keys if each.child in covered}.intersection(children) - {
+        *covered
+    }
+
+
+def _expect_names(
+    checkpoint: Checkpoint, wanted: Iterable[Key], present: Iterable[Key], session: Session
+) -> None:
+    """Hold where a key of a table that is not covered has got the name of one that comes back."""
+    known = {(each.child, each.name) for each in present}
     for each in wanted:
-        if each.parent not in {*then, *others}:
-            raise _blocked(each, f"{each.parent} is gone: make it again")
         for (table,) in own(session, texts.WHO_HAS, each.name):
-            if (table, each.name) not in going and table not in copies(checkpoint).values():
+            if (table, each.name) not in known and table not in copies(checkpoint).values():
                 told = f"{each.name} is the name of a key of {table} now: give that another one"
                 raise _blocked(each, told)
-    return Linked(wanted, others)
 
 
 def _blocked(key: Key, why: str) -> HeldError:
@@ -141,29 +168,51 @@ def _on_the_way(key: Key, copy: str, passing: str) -> str:
     return f"{copy}{key.name[len(key.child) :]}" if key.name.startswith(begin) else passing
 
 
+def link_children(checkpoint: Checkpoint, linked: Linked, session: Session) -> None:
+    """Let tables that are not covered refer to the copies too, for what these will be."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    session.run(texts.UNCHECKED)
+    for table in linked.children:
+        mine = in_copies(checkpoint, tuple(e for e in linked.wanted if e.child == table))
+        add = [replace(e, name=f"{names.passing(table)}{n}") for n, e in enumerate(mine)]
+        if statement := texts.alter(table, (), add):
+            session.run(statement)
+
+
+def unlink_children(checkpoint: Checkpoint, session: Session) -> None:
+    """Take that back, where a restore got no further."""
+    for table in {each.child for each in standing_keys(checkpoint, session)} - {
+        each.table for each in checkpoint.tables
+    }:
+        _drop_towards(checkpoint, table, {*copies(checkpoint).values()}, session)
+
+
 def unlink_copies(checkpoint: Checkpoint, session: Session) -> None:
     """Take the keys of copies away, where a restore got no further: they bind the application."""
-    for covered in checkpoint.tables:
-        copy = copies(checkpoint)[covered.table]
-        mine = [e for e in read_keys(session, covered.schema, copy) if e.child == copy]
-        if statement := texts.alter(copy, mine, ()):
-            session.run(statement)
+    for copy in copies(checkpoint).values():
+        _drop_towards(checkpoint, copy, None, session)
+
+
+def _drop_towards(
+    checkpoint: Checkpoint, table: str, parents: Collection[str] | None, session: Session
+) -> None:
+    keys = read_keys(session, checkpoint.tables[0].schema, table)
+    mine = [e for e in keys if e.child == table and (parents is None or e.parent in parents)]
+    if statement := texts.alter(table, mine, ()):
+        session.run(statement)
 
 
 def free_kept(checkpoint: Checkpoint, session: Session) -> None:
     """Take the keys of failed tables away: they bind the application too, and keep names."""
     session.run(texts.UNCHECKED)
     for each in _kept(checkpoint):
-        if statement := _next(checkpoint, each, (), session):
-            session.run(statement)
+        _drop_towards(checkpoint, each, None, session)
 
 
-def others_next(checkpoint: Checkpoint, session: Session) -> dict[str, str]:
-    """Return, by table, the statement that lets the keys of others point at restored tables."""
-    then = {each.table for each in checkpoint.tables}
-    wishes = _wishes(checkpoint, session).items()
-    found = {each: _next(checkpoint, each, wanted, session) for each, wanted in wishes}
-    return {each: text for each, text in found.items() if text and each not in then}
+def free_children(checkpoint: Checkpoint, linked: Linked, session: Session) -> None:
+    """Let tables that are not covered refer to the failed ones no more."""
+    for each in linked.children:
+        _drop_towards(checkpoint, each, _kept(checkpoint), session)
 
 
 def settle(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
@@ -173,7 +222,6 @@ def settle(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
         TransientError: A table is not to be had; call it again.
         FailedError: The server refuses it.
     """
-    session.run(texts.UNCHECKED)
     free_kept(checkpoint, session)
     what = "giving foreign keys back"
     for each, wanted in _wishes(checkpoint, session).items():

@@ -8,7 +8,7 @@ from functools import partial
 from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import mariadb_checkpoint as words, mariadb_checkpoint_replay
 from whimbrel.planning.dialects.mariadb_catalog import show_create
-from whimbrel.planning.dialects.mariadb_checkpoint_keys import without_keys
+from whimbrel.planning.dialects.mariadb_checkpoint_keys import alter, without_keys
 from whimbrel.runner.checkpoint.conflicts import (
     count_conflicts,
     expect_no_conflicts,
@@ -26,11 +26,13 @@ from whimbrel.runner.checkpoint.mariadb.exchange import Exchange, Taken, taken
 from whimbrel.runner.checkpoint.mariadb.hand import first, hand
 from whimbrel.runner.checkpoint.mariadb.keys import (
     Linked,
+    free_children,
     free_kept,
+    link_children,
     link_copies,
-    others_next,
     read_linked,
     settle,
+    unlink_children,
     unlink_copies,
     unsettled,
 )
@@ -114,7 +116,8 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     names = names_of(checkpoint.schema, checkpoint.id)
     session.run(words.drop_tables([names.wait, names.go, *names.gone]))
     session.run(words.make_name(names.wait))
-    until_unlocked(desk, "the restore", partial(unlink_copies, checkpoint, session))
+    for unlink in (unlink_copies, unlink_children):
+        until_unlocked(desk, "the restore", partial(unlink, checkpoint, session))
     catch_up(checkpoint, desk, session, until=FEW)
     _expect_shapes(checkpoint, session)
     live = live_names(checkpoint, desk.session)
@@ -122,6 +125,9 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     expect_no_conflicts(checkpoint, desk)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
+    for key in linked.going:
+        drop = partial(session.run, alter(key.child, [key], ()))
+        until_unlocked(desk, "taking away a foreign key of the migration", drop)
     _exchange(checkpoint, live, linked, desk)
 
 
@@ -132,7 +138,7 @@ def _exchange(
     names = names_of(checkpoint.schema, checkpoint.id)
     pairs = [(each.number, each.table, live[each.number]) for each in checkpoint.tables]
     tables = tuple(name for name in live.values() if name is not None)
-    told = Exchange(names, words.exchange(names, pairs), tables, linked.others)
+    told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
     counters: dict[int, Counters] = {}
 
     def alone() -> None:
@@ -146,7 +152,7 @@ def _exchange(
     with taken(told, alone, desk) as all_tables:
         start = time.monotonic()
         try:
-            _complete(checkpoint, counters, linked, desk, all_tables.work)
+            _complete(checkpoint, counters, linked, desk, all_tables)
             with desk.session.transaction():
                 desk.guard(desk.session)
                 all_tables.let_through()
@@ -155,7 +161,7 @@ def _exchange(
             raise
         if linked.others:
             free_kept(checkpoint, all_tables.work)
-            all_tables.hand_on(others_next(checkpoint, all_tables.work))
+            free_children(checkpoint, linked, all_tables.owner)
     desk.tell(f"tables exchanged: held for {(time.monotonic() - start) * 1000:.0f} ms")
 
 
@@ -163,6 +169,7 @@ def _undo(checkpoint: Checkpoint, all_tables: Taken) -> None:
     """Leave all as it was, if the tables are not exchanged yet."""
     all_tables.cancel()
     with contextlib.suppress(*SERVER_ERRORS):
+        unlink_children(checkpoint, all_tables.owner)
         unlink_copies(checkpoint, all_tables.work)
 
 
@@ -171,9 +178,10 @@ def _complete(
     counters: dict[int, Counters],
     linked: Linked,
     desk: Desk,
-    session: Session,
+    all_tables: Taken,
 ) -> None:
     """Make the copies what is to be, while the application waits."""
+    session = all_tables.work
     catch_up(checkpoint, desk, session, until=0)
     for covered in checkpoint.tables:
         expect_journal(checkpoint, covered, session)
@@ -183,6 +191,8 @@ def _complete(
     for covered in checkpoint.tables:
         count_on(checkpoint, covered, counters[covered.number], session)
     link_copies(checkpoint, linked.wanted, session)
+    all_tables.own_children()
+    link_children(checkpoint, linked, all_tables.owner)
 
 
 def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:

@@ -10,7 +10,7 @@ from whimbrel.planning.dialects.mariadb_catalog import show_create
 from whimbrel.planning.dialects.mariadb_checkpoint import Column, Subject
 from whimbrel.planning.dialects.mariadb_checkpoint_keys import Key
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
-from whimbrel.runner.checkpoint.mariadb.keys import read_keys
+from whimbrel.runner.checkpoint.mariadb.keys import both_ways, read_keys
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
@@ -108,6 +108,13 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
     for table in tables:
         for refuse in _REFUSALS:
             refuse(table)
+    covered = {each.name for each in tables}
+    for name in both_ways((key for table in tables for key in table.keys), covered):
+        raise RefusedError(
+            "TableNotCovered",
+            f"{name} refers to covered tables and is referred to by others of them: cover it too; "
+            "nothing was changed",
+        )
     return Closure(tuple(tables))
 
 
