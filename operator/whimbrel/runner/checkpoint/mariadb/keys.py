@@ -31,17 +31,17 @@ def read_keys(session: Session, schema: str, table: str) -> tuple[Key, ...]:
     for (name, child, parent, *rules), parts in groupby(rows, key=lambda row: tuple(row[:5])):
         pairs = [part[5:] for part in parts]
         columns, refs = (tuple(pair[n] for pair in pairs) for n in (0, 1))
-        index = _index_of(session, child, columns)
+        indexes = _indexes(session, child).items()
+        index = next((each for each, listed in indexes if listed == columns), "")
         found.append(Key(name, child, parent, columns, refs, rules[0], rules[1], index))
     return tuple(found)
 
 
-def _index_of(session: Session, table: str, columns: tuple[str, ...]) -> str:
+def _indexes(session: Session, table: str) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each index of a table."""
     rows = own(session, texts.READ_INDEXES, table)
-    for name, parts in groupby(rows, key=lambda row: row[0]):
-        if tuple(part[1] for part in parts) == columns:
-            return str(name)
-    return ""
+    groups = groupby(rows, key=lambda row: str(row[0]))
+    return {name: tuple(column for _, column in parts) for name, parts in groups}
 
 
 @dataclass(frozen=True)
@@ -269,8 +269,10 @@ def _next(checkpoint: Checkpoint, table: str, wanted: tuple[Key, ...], session: 
     present = _present(checkpoint, table, session)
     if statement := texts.towards(table, present, wanted, names.passing(table)):
         return statement
-    indexes = {name for name, _ in own(session, texts.READ_INDEXES, table)}
+    indexes = _indexes(session, table)
     for each in wanted:
-        if each.index and each.index not in indexes and each.name in indexes:
-            return texts.rename_index(table, each.name, each.index)
+        for name, columns in indexes.items():
+            is_ours = name == each.name or name.startswith(names.passing(table))
+            if is_ours and columns == each.columns and each.index not in {"", *indexes}:
+                return texts.rename_index(table, name, each.index)
     return ""
