@@ -86,6 +86,7 @@ def expect_bound(place: Station) -> None:
         place.app.run(each)
 
 
+@pytest.mark.sampled("foreign keys on MariaDB")
 @pytest.mark.parametrize("covered", COVERED, ids="-".join)
 def test_tables_come_back_with_their_keys_and_all_that_was_written(
     mariadb: MariaDB, covered: tuple[str, ...]
@@ -239,6 +240,7 @@ CASES = [
 ]
 
 
+@pytest.mark.sampled("foreign keys on MariaDB")
 @pytest.mark.parametrize(
     ("migration", "covered"), CASES, ids=[f"{e[0][:40]} {len(c)}" for e, c in CASES]
 )

@@ -139,7 +139,7 @@ class Taken:
         self._name.run(words.GIVE_BACK)
         self._renaming.join()
         if self._renaming.error is not None:
-            raise _refused(self._renaming.error)
+            raise refused(self._renaming.error)
 
     def own_children(self) -> None:
         """Have the children of others alone, and let nobody write to them in between.
@@ -164,7 +164,7 @@ class Taken:
         owning.join()
         self.work.run(words.wait_at_most(PATIENT))
         if owning.error is not None:
-            raise _refused(owning.error)
+            raise refused(owning.error)
 
     def cancel(self) -> None:
         """End the rename: only what ends it before it is let through leaves all as it was."""
@@ -243,10 +243,11 @@ def _is_refused(statement: str, session: Session) -> bool:
 def _raise_unless_busy(error: BaseException) -> None:
     """Raise what the server said, unless a table was not to be had."""
     if not isinstance(error, SERVER_ERRORS) or read_error(error).fate is not Fate.HEALS:
-        raise _refused(error)
+        raise refused(error)
 
 
-def _refused(error: BaseException) -> Exception:
+def refused(error: BaseException) -> Exception:
+    """Return what an error of the server means while nothing has changed yet."""
     if not isinstance(error, SERVER_ERRORS):
         raise error
     failed = sorted_error(error, "the exchange of the tables")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
-from whimbrel.model.errors import HeldError
+from whimbrel.model.errors import FailedError, HeldError
 from whimbrel.planning.dialects import (
     mariadb_checkpoint as words,
     mariadb_checkpoint_keys as texts,
@@ -220,13 +220,20 @@ def settle(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
 
     Raises:
         TransientError: A table is not to be had; call it again.
-        FailedError: The server refuses it.
+        HeldError: The server refuses it; the tables are exchanged.
     """
     free_kept(checkpoint, session)
     what = "giving foreign keys back"
     for each, wanted in _wishes(checkpoint, session).items():
-        while statement := _next(checkpoint, each, wanted, session):
-            until_unlocked(desk, what, partial(alone_with, session, statement, desk))
+        try:
+            while statement := _next(checkpoint, each, wanted, session):
+                until_unlocked(desk, what, partial(alone_with, session, statement, desk))
+        except FailedError as error:
+            raise HeldError(
+                "NotAsBefore",
+                f"the tables are exchanged, but the foreign keys of {each} are not as they were "
+                f"before: {error.message}; mend that, then retry",
+            ) from error
 
 
 def unsettled(checkpoint: Checkpoint, session: Session) -> str:

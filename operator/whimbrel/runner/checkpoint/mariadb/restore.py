@@ -22,7 +22,7 @@ from whimbrel.runner.checkpoint.manifest import (
 )
 from whimbrel.runner.checkpoint.mariadb.counters import Counters, count_on, read_counters
 from whimbrel.runner.checkpoint.mariadb.discard import drop_triggers
-from whimbrel.runner.checkpoint.mariadb.exchange import Exchange, Taken, taken
+from whimbrel.runner.checkpoint.mariadb.exchange import Exchange, Taken, refused, taken
 from whimbrel.runner.checkpoint.mariadb.hand import first, hand
 from whimbrel.runner.checkpoint.mariadb.keys import (
     Linked,
@@ -156,8 +156,10 @@ def _exchange(
             with desk.session.transaction():
                 desk.guard(desk.session)
                 all_tables.let_through()
-        except BaseException:
+        except BaseException as error:
             _undo(checkpoint, all_tables)
+            if isinstance(error, SERVER_ERRORS):
+                raise refused(error) from error
             raise
         if linked.others:
             free_kept(checkpoint, all_tables.work)
