@@ -140,15 +140,7 @@ def _exchange(
     tables = tuple(name for name in live.values() if name is not None)
     told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
     counters: dict[int, Counters] = {}
-
-    def alone() -> None:
-        expect_capture(checkpoint, desk.session)
-        if live_names(checkpoint, desk.session) != live:
-            raise HeldError(
-                "CaptureBroken", "a covered table was renamed while it was being restored"
-            )
-        counters.update(read_counters(checkpoint, live, desk.session))
-
+    alone = partial(_look, checkpoint, live, counters, desk)
     with taken(told, alone, desk) as all_tables:
         start = time.monotonic()
         try:
@@ -165,6 +157,16 @@ def _exchange(
             free_kept(checkpoint, all_tables.work)
             free_children(checkpoint, linked, all_tables.owner)
     desk.tell(f"tables exchanged: held for {(time.monotonic() - start) * 1000:.0f} ms")
+
+
+def _look(
+    checkpoint: Checkpoint, live: dict[int, str | None], counters: dict[int, Counters], desk: Desk
+) -> None:
+    """Look at the live tables while nobody else has one, and note their numbers."""
+    expect_capture(checkpoint, desk.session)
+    if live_names(checkpoint, desk.session) != live:
+        raise HeldError("CaptureBroken", "a covered table was renamed while it was being restored")
+    counters.update(read_counters(checkpoint, live, desk.session))
 
 
 def _undo(checkpoint: Checkpoint, all_tables: Taken) -> None:
