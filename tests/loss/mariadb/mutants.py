@@ -48,8 +48,12 @@ class _Untaken:
     def cancel(self) -> None:
         """There is nothing to end."""
 
-    def hand_on(self, statements: dict[str, str]) -> None:
-        """Others have been there all the while."""
+    @property
+    def owner(self) -> Any:
+        return self.work
+
+    def own_children(self) -> None:
+        """Others are there all the while."""
 
 
 def _nobody_waits() -> None:

@@ -158,7 +158,10 @@ class Taken:
         self.work.run(words.wait_at_most(0))
         for each in children:
             end = time.monotonic() + _REACH
-            while time.monotonic() < end and not _is_refused(words.read_nothing(each), self.work):
+            while not _is_refused(words.read_nothing(each), self.work):
+                if time.monotonic() > end or not owning.is_alive():
+                    owning.cancel()
+                    raise TransientError("Busy", f"{each} is not to be had; nothing has changed")
                 time.sleep(_LOOK_AGAIN)
             self._others[each].run(words.GIVE_BACK)
         owning.join()

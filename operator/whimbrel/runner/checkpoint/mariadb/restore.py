@@ -141,7 +141,8 @@ def _exchange(
     told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
     counters: dict[int, Counters] = {}
     alone = partial(_look, checkpoint, live, counters, desk)
-    with taken(told, alone, desk) as all_tables:
+    # The rename waits for us, and not for the application: its sessions have limits of their own.
+    with desk.patiently(), taken(told, alone, desk) as all_tables:
         start = time.monotonic()
         try:
             _complete(checkpoint, counters, linked, desk, all_tables)
