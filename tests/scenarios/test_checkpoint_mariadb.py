@@ -185,7 +185,10 @@ def test_linked_tables_are_restored_with_their_keys(shop: Shop):
     )
     shop.database.run("INSERT INTO orders VALUES (1, 1), (2, 2)")
     before = shop.database.run(told)
-    failed = shop.run(files={"001_x.up.sql": DAMAGE + LINKED + "UPDATE nowhere SET n = 1;"})
+    # The rename waits for us for longer than a statement may wait for the application.
+    limits = ("limits", {"lockTimeout": "3ms"})
+    files = {"001_x.up.sql": DAMAGE + LINKED + "UPDATE nowhere SET n = 1;"}
+    failed = shop.run(files=files, spec=(limits,))
     assert "2 table(s) were restored from the checkpoint of run run1" in failed["message"]
     assert shop.database.run(told) == before
     assert list(shop.database.run("SELECT * FROM orders")) == [(1, 1), (2, 2)]
