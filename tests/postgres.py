@@ -44,6 +44,8 @@ BINARIES = {
 }
 if os.environ.get("WHIMBREL_SOAK"):
     BINARIES |= {version: maven_postgres.bin_dir(version) for version in maven_postgres.RELEASES}
+# What Maven Central has of 14 and 17 holds no pg_dump; that of the next version reads both.
+CLIENTS = BINARIES | {14: BINARIES[15], 17: BINARIES[18]}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import re
 import subprocess
 from dataclasses import replace
 
-from tests.postgres import BINARIES, Postgres
+from tests.postgres import CLIENTS, Postgres
 
 # {role} is a login of the application, {owner} the owner of the database.
 RICH = """
@@ -201,7 +201,7 @@ def dump(database: Postgres) -> str:
     words = ("--schema-only", "--exclude-schema=whimbrel", "--no-sync")
     url = replace(database, user="postgres", password="postgres").url
     done = subprocess.run(
-        [BINARIES[database.version] / "pg_dump", *words, url],
+        [CLIENTS[database.version] / "pg_dump", *words, url],
         capture_output=True,
         text=True,
         check=True,

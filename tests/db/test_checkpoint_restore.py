@@ -236,10 +236,9 @@ def test_publication_that_the_migration_dropped_is_made_again(place):
     ask("CREATE TABLE others (id int PRIMARY KEY, word text)")
     admin = replace(place.database, user="postgres", password="postgres")
     admin.run(f"GRANT CREATE ON DATABASE {place.database.dbname} TO {place.database.user}")
-    ask(
-        "CREATE PUBLICATION part FOR TABLE orgs (id, name) WHERE (id > 1), users,"
-        " others (id) WHERE (id > 2) WITH (publish = 'insert, update')"
-    )
+    part = "orgs (id, name) WHERE (id > 1), users, others (id) WHERE (id > 2)"
+    part = part if place.database.version > 14 else "orgs, users, others"  # older: whole tables
+    ask(f"CREATE PUBLICATION part FOR TABLE {part} WITH (publish = 'insert, update')")
     ask("COMMENT ON PUBLICATION part IS 'it''s ours'")
     facts = "SELECT pubname, pubinsert, pubdelete, obj_description(oid) FROM pg_publication"
     before = ask(listed), ask(facts)

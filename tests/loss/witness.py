@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.loss.shop import Shop
-from tests.postgres import BINARIES
+from tests.postgres import CLIENTS
 
 # Of the ledger's schema nothing belongs to the application; the roles are there for all databases.
 _OURS: Final = "whimbrel"
@@ -62,7 +62,7 @@ def read_catalogue(shop: Shop) -> Catalogue:
 
 def dump(shop: Shop) -> str:
     """Return pg_dump's text of the schema."""
-    program = BINARIES[shop.admin.version] / "pg_dump"
+    program = CLIENTS[shop.admin.version] / "pg_dump"
     words = ["--schema-only", f"--exclude-schema={_OURS}", "--no-security-labels"]
     place = ["-h", "127.0.0.1", "-p", str(shop.admin.port), "-U", "postgres"]
     done = subprocess.run(

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.db.mariadb_checkpoint_desk import application
 from tests.mariadb import MariaDB
 from tests.scenarios.terminal import Terminal
@@ -35,3 +37,17 @@ def test_from_the_plan_to_the_end_of_its_time(mariadb: MariaDB, tmp_path: Path):
     tables = [name for (name,) in mariadb.run("SHOW TABLES")]
     assert not [each for each in tables if "_kept_" in each or "_journal_" in each]
     assert mariadb.run("SHOW TRIGGERS") == []
+
+
+@pytest.mark.parametrize("more", [{}, {"writeFreeze": True}])
+@pytest.mark.parametrize("word", ["plan", "run"])
+def test_a_dump_is_refused_before_anything_is_touched(
+    word: str, more: dict, mariadb: MariaDB, tmp_path: Path
+):
+    mariadb.run(USERS)
+    terminal = Terminal(tmp_path, mariadb.url)
+    dump = {"dump": {"image": "mariadb:11", "claimName": "dumps"}}
+    said = terminal.type(f"whimbrel {word} {terminal.manifest(DAMAGED, checkpoint=dump | more)}")
+    assert said.code == 2
+    assert "Refused (DumpNotRestorable): a dump needs PostgreSQL, and this is MariaDB" in said.err
+    assert mariadb.run("SHOW TABLES") == [("users",)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.postgres import BINARIES, Postgres, create_database
+from tests.postgres import CLIENTS, Postgres, create_database
 from tests.runner_process import Answer, attempt_on
 from tests.scenarios.held.asking import (
     GATE,
@@ -41,10 +41,6 @@ class Dump:
     def restore(self, database: Postgres) -> None:
         """Restore it into an empty database."""
         tool(database, "pg_restore", "--exit-on-error", "-d", admin(database).url, str(self.path))
-
-
-# What Maven Central has of 14 and 17 holds no pg_dump; that of the next version reads both.
-CLIENTS = BINARIES | {14: BINARIES[15], 17: BINARIES[18]}
 
 
 def admin(database: Postgres) -> Postgres:
