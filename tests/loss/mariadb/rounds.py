@@ -180,7 +180,8 @@ def play(shop: Shop, engine: Driven, migration: Migration, seed: int) -> Round:
         for each in after
         if after[each] != before[each]
     ]
-    faults += judge_errors(errors, set(migration.labels))
+    was_killed = any(part == "restore" for part, *_ in engine.made)
+    faults += judge_errors(errors, set(migration.labels), was_killed=was_killed)
     engine.part("discard", shop)
     faults += [f"left: {each}" for each in traces(shop)]
     return Round(migration, faults, told, errors, engine.said)

@@ -13,6 +13,7 @@ LOST = {0, 2006, 2013, 2014, 1927, 1053, 2003, 2055}
 # What the server says because of the migration's shape: such a write is refused and not there.
 SHAPE = {1054, 1146, 1364, 1048, 1136, 1406, 1264, 1366, 1292, 1265, 4025, 1062, 1205, 1213, 1412,
          1305, 1347, 1020, 1451, 1452}  # fmt: skip
+KEY_ERRORS = {1451, 1452}
 # Columns that refer to other rows, by table that of an account.
 REFERRING = {"entries": "account", "logs": "of"}
 REFERS = {"branch", "before_it", *REFERRING.values()}
@@ -118,7 +119,7 @@ class Writer:
             cursor.execute("COMMIT")
 
     def _refused(self, code: int, said: str) -> None:
-        self.errors[self.phase, code, said[:90]] += 1
+        self.errors[self.phase, code, said[: 400 if code in KEY_ERRORS else 90]] += 1
         if code in {1054, 1146}:
             self.told["shape"] += 1
 
