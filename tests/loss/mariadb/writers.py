@@ -290,7 +290,10 @@ class Writer:
         done = self._run(cursor, note, "UPDATE accounts SET branch = %s WHERE id = %s", token, *key)
         was = states[0]["branch"]
         self.trying = note if done else []
-        cursor.execute("DELETE FROM branches WHERE id = %s AND id > 1", (was,))
+        try:
+            cursor.execute("DELETE FROM branches WHERE id = %s AND id > 1", (was,))
+        except pymysql.IntegrityError as error:
+            self._refused(error.args[0], str(error))  # the account has moved all the same
         return note if done else []
 
     maybe: list = field(default_factory=list)
