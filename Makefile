@@ -124,23 +124,14 @@ bytecode: venv
 test: venv system launcher bytecode ## Everything, with a seeded sample of the faults (cluster included)
 	@$(MAKE) --jobs 2 --output-sync=target check cluster-up # the cluster mostly waits
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test"
-	@$(MAKE) --jobs 2 --keep-going without-cluster stories # which mostly wait, too
+	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
+	@$(KUBECONFIG_OF_TESTS) $(PYTEST) $(STORIES) -m 'cluster and not soak and not alone' tests/cluster
 	@$(KUBECONFIG_OF_TESTS) $(PYTEST) -m 'cluster and not soak and alone' tests/cluster
 
 .PHONY: test-fast
 test-fast: venv system launcher bytecode ## What needs no cluster
 	@echo "seed $(WHIMBREL_SEED): repeat this run with WHIMBREL_SEED=$(WHIMBREL_SEED) make test-fast"
-	@$(MAKE) without-cluster
-
-.PHONY: without-cluster stories
-without-cluster:
 	@$(PYTEST) $(IN_PARALLEL) -m 'not soak and not cluster' --ignore=tests/cluster
-
-# What they print comes in one piece, when they end: the others are printing meanwhile.
-stories:
-	@told=$$(mktemp); code=0; $(KUBECONFIG_OF_TESTS) $(PYTEST) $(STORIES) \
-		-m 'cluster and not soak and not alone' tests/cluster >"$$told" 2>&1 || code=$$?; \
-		cat "$$told"; rm "$$told"; exit $$code
 
 .PHONY: soak
 soak: venv system launcher bytecode cluster-up ## All that make test leaves out; PostgreSQL 14 and 17, MariaDB 11.4, Django 6 too (long)

@@ -70,7 +70,7 @@ def _find_meta(ledger: Ledger) -> Meta | None:
         raise _damaged(ledger, ledger.words.tables(1) - there)
     found = ledger.rows(ledger.words.READ_META)
     if not found and there == {"meta"}:
-        return None  # whoever made it was killed before its row: on MariaDB each DDL stays
+        return None  # killed before its row, where each DDL stays
     if not found:
         raise HeldError(
             "LedgerDamaged",
