@@ -55,6 +55,7 @@ class Writer:
     told: Counter = field(default_factory=Counter)
     numbers: list[tuple[int, str]] = field(default_factory=list)
     phase: str = "before"
+    began: str = "before"  # the phase in which its transaction began
     extra: str = ""  # a column that only the new shape has
     over: threading.Event = field(default_factory=threading.Event)
     token: int = 0
@@ -86,7 +87,7 @@ class Writer:
 
     def _transaction(self, session: pymysql.Connection) -> None:
         several = self.draw.random() < 0.25
-        self.busy, self.trying, self.notes = set(), [], []
+        self.busy, self.trying, self.notes, self.began = set(), [], [], self.phase
         try:
             with session.cursor() as cursor:
                 self._work_in(cursor, several=several)
@@ -119,7 +120,9 @@ class Writer:
             cursor.execute("COMMIT")
 
     def _refused(self, code: int, said: str) -> None:
-        self.errors[self.phase, code, said[: 400 if code in KEY_ERRORS else 90]] += 1
+        # A transaction that began while the migration worked may hear of it later.
+        phase = self.began if self.began == "migrating" else self.phase
+        self.errors[phase, code, said[: 400 if code in KEY_ERRORS else 90]] += 1
         if code in {1054, 1146}:
             self.told["shape"] += 1
 
