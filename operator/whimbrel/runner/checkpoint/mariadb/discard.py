@@ -43,12 +43,10 @@ def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
 def _drop_tables(checkpoint: Checkpoint, session: Session) -> None:
     """Drop copies, failed tables and journals; what a migration added lies among the failed."""
     names = names_of(checkpoint.schema, checkpoint.id)
-    found = [
-        name
-        for kind in ("clone", "kept", "journal")
-        for (name,) in own(session, words.OUR_TABLES, f"{names.schema}_{kind}_{names.short}_")
-    ]
-    found += [name for (name,) in own(session, words.OUR_TABLES, names.go)]
+    kinds = ("clone", "kept", "journal")
+    begins = [f"{names.schema}_{kind}_{names.short}_" for kind in kinds]
+    begins += [names.clone(""), names.wait, names.go]
+    found = [name for each in begins for (name,) in own(session, words.OUR_TABLES, each)]
     if found:
         session.run("SET SESSION foreign_key_checks = 0")
         session.run(words.drop_tables(found))
