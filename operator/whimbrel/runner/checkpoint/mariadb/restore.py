@@ -138,6 +138,12 @@ def _exchange(
     names = names_of(checkpoint.schema, checkpoint.id)
     pairs = [(each.number, each.table, live[each.number]) for each in checkpoint.tables]
     tables = tuple(name for name in live.values() if name is not None)
+    if odd := next((e for e in tables if e.encode() > names.wait.encode()), ""):
+        raise HeldError(
+            "RestoreBlocked",
+            f"the name {odd} sorts behind every other, so the tables cannot be taken in order; "
+            "nothing has been changed back: rename it, then retry",
+        )
     told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
     counters: dict[int, Counters] = {}
     alone = partial(_look, checkpoint, live, counters, desk)
