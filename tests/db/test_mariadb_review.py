@@ -240,3 +240,24 @@ def test_a_write_under_lock_tables_that_the_server_refuses_is_none(mariadb: Mari
         place.app.run("UPDATE orders SET total = 7 WHERE id = 2")
         place.restore()
         assert place.deploy.run("SELECT note, total FROM orders") == [("a", 0), ("b", 7)]
+
+
+def test_a_restore_that_is_held_leaves_the_keys_of_the_migration(mariadb: MariaDB):
+    """A key that has to go before the exchange stays where we know that there will be none."""
+    between = (
+        "CREATE TABLE lots (id int PRIMARY KEY, o int, FOREIGN KEY (o) REFERENCES orders (id))"
+    )
+    with shop(mariadb, between, "CREATE TABLE marks (id int PRIMARY KEY, lot int)") as place:
+        plain = place.definition("marks")
+        place.open("orders", "marks")
+        place.migrate("ALTER TABLE marks ADD KEY fresh (lot)",
+                      "ALTER TABLE marks ADD CONSTRAINT fresh FOREIGN KEY (lot)"
+                      " REFERENCES lots (id)", "INSERT INTO orders (id) VALUES (9)")  # fmt: skip
+        place.app.run("INSERT INTO items VALUES (9, 9)")
+        before = place.definition("marks")
+        with pytest.raises(HeldError, match="rows of items would refer"):
+            place.restore()
+        assert place.definition("marks") == before
+        place.app.run("DELETE FROM items WHERE id = 9")
+        place.restore()
+        assert place.definition("marks") == plain

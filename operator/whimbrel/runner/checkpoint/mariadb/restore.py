@@ -125,6 +125,8 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     expect_no_conflicts(checkpoint, desk)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
+    if linked.going:
+        expect_no_orphans(checkpoint, linked.wanted, session)  # what holds it is to hold it here
     for key in linked.going:
         drop = partial(session.run, alter(key.child, [key], ()))
         until_unlocked(desk, "taking away a foreign key of the migration", drop)
