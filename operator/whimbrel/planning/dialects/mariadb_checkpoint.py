@@ -68,8 +68,8 @@ FOREIGN_KEYS: Final = (
     " OR f.UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION'),"
     " f.CONSTRAINT_SCHEMA <> f.UNIQUE_CONSTRAINT_SCHEMA"
     " FROM information_schema.REFERENTIAL_CONSTRAINTS f"
-    " WHERE (f.CONSTRAINT_SCHEMA = $1 AND f.TABLE_NAME = $2)"
-    " OR (f.UNIQUE_CONSTRAINT_SCHEMA = $1 AND f.REFERENCED_TABLE_NAME = $2)"
+    " WHERE (f.CONSTRAINT_SCHEMA = $1 AND f.TABLE_NAME = BINARY $2)"
+    " OR (f.UNIQUE_CONSTRAINT_SCHEMA = $1 AND f.REFERENCED_TABLE_NAME = BINARY $2)"
 )
 TRIGGERS: Final = (
     "SELECT g.TRIGGER_NAME FROM information_schema.TRIGGERS g"
@@ -88,6 +88,11 @@ AUTO_INCREMENT: Final = (
 SIZE: Final = (
     "SELECT COALESCE(t.DATA_LENGTH, 0) + COALESCE(t.INDEX_LENGTH, 0)"
     " FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = $1"
+)
+# Whether a table can have foreign keys; $1.
+IS_LINKABLE: Final = (
+    "SELECT 1 FROM information_schema.TABLES t"
+    " WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = $1 AND t.ENGINE = 'InnoDB'"
 )
 # Sessions of a login besides our own; $1 name of ours, $2 the login, $3 others of ours.
 SHARED_LOGIN: Final = (
@@ -298,10 +303,8 @@ def exchange(names: Names, live: Sequence[tuple[int, str, str | None]]) -> str:
         live: Number of each table, its name then, and its name now; None for one that is gone.
     """
     pairs = list(zip((names.wait, names.go), names.gone, strict=True))
-    for number, then, now in live:
-        if now is not None:
-            pairs.append((now, names.kept(number)))
-        pairs.append((names.clone(number), then))
+    pairs += [(now, names.kept(number)) for number, _, now in live if now is not None]
+    pairs += [(names.clone(number), then) for number, then, _ in live]
     listed = ", ".join(f"{quote_identifier(a)} TO {quote_identifier(b)}" for a, b in pairs)
     return f"RENAME TABLE {listed}"
 

@@ -18,15 +18,16 @@ NO_PARENT: Final = "NoParent"
 # The server takes over keys without a look at rows, and without a copy of the table.
 UNCHECKED: Final = "SET SESSION foreign_key_checks = 0"
 
-# Columns of the foreign keys of a table ($2, in $1) and of those that point at it, in order.
+# Columns of the foreign keys of a table ($2, in $1) and of those that point at it, in order. A
+# unique index may have the name of a key, and another table that of this one in capitals.
 READ_KEYS: Final = (
     "SELECT f.CONSTRAINT_NAME, f.TABLE_NAME, f.REFERENCED_TABLE_NAME, f.DELETE_RULE, f.UPDATE_RULE,"
     " u.COLUMN_NAME, u.REFERENCED_COLUMN_NAME"
     " FROM information_schema.REFERENTIAL_CONSTRAINTS f"
     " JOIN information_schema.KEY_COLUMN_USAGE u ON u.CONSTRAINT_SCHEMA = f.CONSTRAINT_SCHEMA"
     " AND u.TABLE_SCHEMA = $1 AND u.TABLE_NAME = f.TABLE_NAME"
-    " AND u.CONSTRAINT_NAME = f.CONSTRAINT_NAME"
-    " WHERE f.CONSTRAINT_SCHEMA = $1 AND (f.TABLE_NAME = $2 OR f.REFERENCED_TABLE_NAME = $2)"
+    " AND u.CONSTRAINT_NAME = f.CONSTRAINT_NAME AND u.REFERENCED_COLUMN_NAME IS NOT NULL"
+    " WHERE f.CONSTRAINT_SCHEMA = $1 AND BINARY $2 IN (f.TABLE_NAME, f.REFERENCED_TABLE_NAME)"
     " AND f.UNIQUE_CONSTRAINT_SCHEMA = $1 ORDER BY 2, 1, u.ORDINAL_POSITION"
 )
 # Tables with a foreign key of a name ($1).

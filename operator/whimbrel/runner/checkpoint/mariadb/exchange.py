@@ -152,7 +152,8 @@ class Taken:
         children = sorted(self._exchange.children, key=str.encode)
         if not children:
             return
-        self.owner.run(words.wait_at_most(PATIENT))
+        # The application waits behind us for who reads them in an open transaction.
+        self.owner.run(words.wait_at_most(1))
         owning = _Waiting(self.owner, words.hold(children))
         owning.start()
         self.work.run(words.wait_at_most(0))

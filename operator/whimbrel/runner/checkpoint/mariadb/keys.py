@@ -74,7 +74,7 @@ def standing_keys(checkpoint: Checkpoint, session: Session) -> tuple[Key, ...]:
     return tuple(
         each
         for each in wanted_keys(checkpoint)
-        if each.child in then or own(session, words.SIZE, each.child)
+        if each.child in then or own(session, words.IS_LINKABLE, each.child)
     )
 
 
@@ -94,10 +94,10 @@ def read_linked(checkpoint: Checkpoint, live: dict[int, str | None], session: Se
     going = {e for e in present if {e.child, e.parent} & both and not any(map(e.is_like, wanted))}
     keys = {*wanted, *(present - going)}
     others = {end for each in keys for end in (each.child, each.parent)} - covered
-    there = tuple(sorted(each for each in others if own(session, words.SIZE, each)))
+    there = tuple(sorted(each for each in others if own(session, words.IS_LINKABLE, each)))
     for key in wanted:
         if key.parent not in then.union(there):
-            raise _blocked(key, f"{key.parent} is gone: make it again")
+            raise _blocked(key, f"{key.parent} is no InnoDB table or gone: make it again")
     children = {each.child for each in keys}
     return Linked(wanted, there, tuple(e for e in there if e in children), tuple(going))
 
@@ -180,11 +180,19 @@ def link_children(checkpoint: Checkpoint, linked: Linked, session: Session) -> N
 
 
 def unlink_children(checkpoint: Checkpoint, session: Session) -> None:
-    """Take that back, where a restore got no further."""
-    for table in {each.child for each in standing_keys(checkpoint, session)} - {
-        each.table for each in checkpoint.tables
-    }:
-        _drop_towards(checkpoint, table, {*copies(checkpoint).values()}, session)
+    """Let tables of others refer to copies and failed ones no more, and give indexes names back.
+
+    Whoever drops a table to which a key leads leaves a key that refuses every row.
+    """
+    ours, schema = {*copies(checkpoint).values(), *_kept(checkpoint)}, checkpoint.tables[0].schema
+    standing = standing_keys(checkpoint, session)
+    keys = {*standing, *(key for each in ours for key in read_keys(session, schema, each))}
+    then = {each.table for each in checkpoint.tables}
+    for table in sorted({each.child for each in keys} - ours - then):
+        _drop_towards(checkpoint, table, ours, session)
+        wanted = tuple(each for each in standing if each.child == table)
+        while statement := _index_back(checkpoint, table, wanted, session):
+            session.run(statement)
 
 
 def unlink_copies(checkpoint: Checkpoint, session: Session) -> None:
@@ -274,8 +282,16 @@ def _next(checkpoint: Checkpoint, table: str, wanted: tuple[Key, ...], session: 
     """Return the next statement on the way to the keys that a table is to have, or ""."""
     names = names_of(checkpoint.schema, checkpoint.id)
     present = _present(checkpoint, table, session)
-    if statement := texts.towards(table, present, wanted, names.passing(table)):
-        return statement
+    return texts.towards(table, present, wanted, names.passing(table)) or _index_back(
+        checkpoint, table, wanted, session
+    )
+
+
+def _index_back(
+    checkpoint: Checkpoint, table: str, wanted: tuple[Key, ...], session: Session
+) -> str:
+    """Return the statement that gives an index the name that it had, or ""."""
+    names = names_of(checkpoint.schema, checkpoint.id)
     indexes = _indexes(session, table)
     for each in wanted:
         for name, columns in indexes.items():

@@ -179,8 +179,9 @@ def _copy(begun: Checkpoint, covered: Covered, desk: Desk, session: Session) -> 
     desk.tell(f"checkpoint: copying {covered}")
     subject = subject_of(begun, covered)
     _run(session, copying.make_clone(subject.clone, covered.table), covered)
-    if any(each[1] == covered.table for each in covered.manifest["keys"]):
-        _run(session, own_indexes(covered.manifest["definition"], subject.clone), covered)
+    refers = any(each[1] == covered.table for each in covered.manifest["keys"])
+    if refers and (statement := own_indexes(covered.manifest["definition"], subject.clone)):
+        _run(session, statement, covered)
     with session.transaction():
         session.run(copying.pass_over(subject, seen=False))
     session.run(copying.copy_rows(subject))

@@ -125,6 +125,8 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     expect_no_conflicts(checkpoint, desk)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
+    if linked.going:
+        expect_no_orphans(checkpoint, linked.wanted, session)  # what holds it is to hold it here
     for key in linked.going:
         drop = partial(session.run, alter(key.child, [key], ()))
         until_unlocked(desk, "taking away a foreign key of the migration", drop)
@@ -138,6 +140,12 @@ def _exchange(
     names = names_of(checkpoint.schema, checkpoint.id)
     pairs = [(each.number, each.table, live[each.number]) for each in checkpoint.tables]
     tables = tuple(name for name in live.values() if name is not None)
+    if odd := next((e for e in tables if e.encode() > names.wait.encode()), ""):
+        raise HeldError(
+            "RestoreBlocked",
+            f"the name {odd} sorts behind every other, so the tables cannot be taken in order; "
+            "nothing has been changed back: rename it, then retry",
+        )
     told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
     counters: dict[int, Counters] = {}
     alone = partial(_look, checkpoint, live, counters, desk)

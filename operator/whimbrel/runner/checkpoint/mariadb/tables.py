@@ -115,6 +115,13 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
             f"{name} refers to covered tables and is referred to by others of them: cover it too; "
             "nothing was changed",
         )
+    for child in sorted({key.child for table in tables for key in table.keys} - covered):
+        for (trigger,) in own(session, words.TRIGGERS, home, child, f"{ledger_schema}_capture_"):
+            raise RefusedError(
+                "TableNotCovered",
+                f"{child} refers to covered tables and has the trigger {trigger}: who holds it for "
+                "the restore would also hold what that uses; nothing was changed",
+            )
     return Closure(tuple(tables))
 
 
@@ -152,8 +159,8 @@ def _read(session: Session, schema: str, name: str, ledger_schema: str) -> Table
     ours = f"{ledger_schema}_capture_"
     key = own(session, words.KEY, schema, name)
     counter = own(session, words.AUTO_INCREMENT, name)
-    is_table = kind == "BASE TABLE"
-    definition = str(own(session, show_create("TABLE", name))[0][1]) if is_table else ""
+    is_known = kind == "BASE TABLE" and not words.clash([name])
+    definition = str(own(session, show_create("TABLE", name))[0][1]) if is_known else ""
     return Table(
         schema,
         name,
@@ -246,7 +253,8 @@ def has_odd_parts(table: Table) -> None:
             raise _refused(table, f"its column {column.name} is of type {column.type}")
         if column.is_generated and column.name in table.key:
             raise _refused(table, f"its key has the generated column {column.name}")
-    names = (table.name, *(each.name for each in table.columns))
+    ends = (name for e in table.keys for name in (e.child, e.parent, *e.columns, *e.refs))
+    names = (table.name, *(each.name for each in table.columns), *ends)
     if odd := words.clash(names):
         raise _refused(table, f"the name {odd} has a $ before a digit")
     if max(table.name, "\uffee") == table.name:
