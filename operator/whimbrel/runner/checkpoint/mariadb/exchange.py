@@ -21,7 +21,7 @@ from whimbrel.planning.dialects import mariadb_checkpoint as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import Names
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, hand, hold
+from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, alone_with, hand, hold
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import sorted_error
@@ -95,6 +95,9 @@ class Taken:
     def take(self, alone: Callable[[], None]) -> bool:
         """Tell whether the rename has all live tables."""
         told = self._exchange
+        if told.children:  # who reads them for long is waited for here, not while we hold the rest
+            alone_with(self.owner, words.hold(told.children), self._desk)
+            self.owner.run(words.GIVE_BACK)
         with _gap(told, self._desk) as is_free:
             if not is_free or self._is_sought():
                 return False

@@ -90,6 +90,9 @@ def read_linked(checkpoint: Checkpoint, live: dict[int, str | None], session: Se
     schema = checkpoint.tables[0].schema
     present = {key for each in covered for key in read_keys(session, schema, each)}
     _expect_names(checkpoint, wanted, present, session)
+    for key in {*wanted, *present}:
+        if key.child not in covered:
+            _expect_child(checkpoint, wanted, key, session)
     both = both_ways([*wanted, *present], covered)
     going = {e for e in present if {e.child, e.parent} & both and not any(map(e.is_like, wanted))}
     keys = {*wanted, *(present - going)}
@@ -121,6 +124,19 @@ def _expect_names(
             if (table, each.name) not in known and table not in copies(checkpoint).values():
                 told = f"{each.name} is the name of a key of {table} now: give that another one"
                 raise _blocked(each, told)
+
+
+def _expect_child(
+    checkpoint: Checkpoint, wanted: Iterable[Key], key: Key, session: Session
+) -> None:
+    """Hold where a table that is not covered has got a trigger, or another name."""
+    ours = f"{checkpoint.schema}_capture_"
+    for (trigger,) in own(session, words.TRIGGERS, checkpoint.tables[0].schema, key.child, ours):
+        told = f"who holds that table would hold what its trigger {trigger} uses: drop the trigger"
+        raise _blocked(key, told)
+    for was in set(wanted_keys(checkpoint)).difference(wanted):
+        if replace(was, child=key.child, parent=key.parent).is_like(key):
+            raise _blocked(was, f"its name is {key.child} now: give it its name back")
 
 
 def _blocked(key: Key, why: str) -> HeldError:

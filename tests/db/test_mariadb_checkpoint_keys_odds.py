@@ -8,10 +8,11 @@ from contextlib import contextmanager
 import pytest
 
 from tests.db.mariadb_checkpoint_desk import Station, again, station
+from tests.db.orders import until
 from tests.mariadb import MariaDB
 from whimbrel.model.errors import HeldError, RefusedError, TransientError
 from whimbrel.runner.checkpoint.manifest import State
-from whimbrel.runner.checkpoint.mariadb import restore
+from whimbrel.runner.checkpoint.mariadb import exchange, restore
 
 SHOP = (
     "CREATE TABLE shops (id int PRIMARY KEY)",
@@ -53,6 +54,23 @@ def cut_off(place: Station, name: str, patch: pytest.MonkeyPatch, *, is_behind: 
         with pytest.raises(CutOffError):
             place.restore()
     assert place.now().state is State.RESTORING
+
+
+@contextmanager
+def reading_items(place: Station) -> Iterator:
+    """Read a table that is not covered, in a transaction that stays open."""
+    with place.app.connect() as session, session.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT * FROM items")
+        yield cursor
+
+
+def is_awaited(place: Station, statement: str) -> bool:
+    """Tell whether a statement waits for a table."""
+    waiting = (
+        "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table%'"
+    )
+    return any(info.startswith(statement) for (info,) in place.deploy.run(waiting) if info)
 
 
 @pytest.mark.parametrize(("step", "is_behind"), [("link_children", True), ("free_kept", False)])
@@ -131,7 +149,11 @@ def test_a_name_that_our_statements_cannot_carry_is_refused(
         assert place.left() == []
 
 
-def test_who_reads_a_table_of_others_stops_the_application_for_a_second_at_most(mariadb: MariaDB):
+def test_who_reads_a_table_of_others_stops_the_application_for_a_second_at_most(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+):
+    """It is tried for long; then nothing has changed."""
+    monkeypatch.setattr(exchange, "_PATIENCE", 3.0)
     with shop(mariadb) as place:
         place.open("orders")
         place.migrate("UPDATE orders SET note = 'wrong'")
@@ -143,9 +165,7 @@ def test_who_reads_a_table_of_others_stops_the_application_for_a_second_at_most(
                 place.app.run("UPDATE orders SET total = total + 1 WHERE id = 2")
                 waits.append(time.monotonic() - begin)
 
-        with place.app.connect() as session, session.cursor() as cursor:
-            cursor.execute("BEGIN")
-            cursor.execute("SELECT * FROM items")
+        with reading_items(place) as cursor:
             writer = threading.Thread(target=write)
             writer.start()
             try:
@@ -160,6 +180,20 @@ def test_who_reads_a_table_of_others_stops_the_application_for_a_second_at_most(
         assert place.deploy.run("SELECT total FROM orders WHERE id = 2") == [(len(waits) - 1,)]
 
 
+def test_who_reads_a_table_of_others_is_waited_for(mariadb: MariaDB):
+    with shop(mariadb) as place:
+        place.open("orders")
+        place.migrate("UPDATE orders SET note = 'wrong'")
+        with reading_items(place) as cursor:
+            restoring = threading.Thread(target=place.restore)
+            restoring.start()
+            until(lambda: is_awaited(place, "LOCK TABLES `items` WRITE"))
+            assert restoring.is_alive()
+            cursor.execute("ROLLBACK")
+            restoring.join()
+        assert place.deploy.run("SELECT note FROM orders") == [("a",), ("b",)]
+
+
 def test_a_trigger_on_who_refers_to_a_covered_table_is_refused(mariadb: MariaDB):
     """Who holds its table to write holds what it writes: no exchange would ever be done."""
     body = "FOR EACH ROW UPDATE orders SET total = total + 1 WHERE id = NEW.o"
@@ -167,6 +201,32 @@ def test_a_trigger_on_who_refers_to_a_covered_table_is_refused(mariadb: MariaDB)
         with pytest.raises(RefusedError, match=r"items refers to .* has the trigger summed"):
             place.open("orders")
         assert place.left() == []
+
+
+def test_a_trigger_that_came_later_on_who_refers_to_a_covered_table_holds_it(mariadb: MariaDB):
+    body = "FOR EACH ROW UPDATE orders SET total = total + 1 WHERE id = NEW.o"
+    with shop(mariadb) as place:
+        place.open("orders")
+        place.migrate("UPDATE orders SET note = 'wrong'",
+                      f"CREATE TRIGGER summed AFTER INSERT ON items {body}")  # fmt: skip
+        with pytest.raises(HeldError, match="its trigger summed uses: drop the trigger"):
+            place.restore()
+        place.migrate("DROP TRIGGER summed")
+        place.restore()
+        assert place.deploy.run("SELECT note FROM orders") == [("a",), ("b",)]
+
+
+def test_who_refers_to_a_covered_table_keeps_its_key_under_another_name(mariadb: MariaDB):
+    """The restore does not give that name back, and a key of nobody would go without a word."""
+    with shop(mariadb) as place:
+        before = place.definition("items")
+        place.open("orders")
+        place.migrate("UPDATE orders SET note = 'wrong'", "RENAME TABLE items TO pieces")
+        with pytest.raises(HeldError, match="its name is pieces now: give it its name back"):
+            place.restore()
+        place.migrate("RENAME TABLE pieces TO items")
+        place.restore()
+        assert place.definition("items") == before
 
 
 def test_a_name_behind_the_one_that_the_exchange_waits_at_holds_it(mariadb: MariaDB):
