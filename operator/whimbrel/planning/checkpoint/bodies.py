@@ -27,7 +27,8 @@ class Body:
     Attributes:
         writes: Schema, or "", and name of tables that it writes.
         calls: Names of functions that it calls, without a schema; also others that look like it.
-        is_open: It builds statements as it runs, or is in a language that is not read.
+        is_open: It builds statements as it runs, empties tables with all that refer to them, or is
+            in a language that is not read.
     """
 
     writes: frozenset[tuple[str, str]] = frozenset()
@@ -48,7 +49,7 @@ def read_body(language: str, text: str) -> Body:
     return Body(
         frozenset(filter(None, (_written(words, place) for place in places))),
         frozenset(map(_plain, called)),
-        language == "plpgsql" and "execute" in words,
+        (language == "plpgsql" and "execute" in words) or {"truncate", "cascade"} <= set(words),
     )
 
 

@@ -91,6 +91,8 @@ def wanted(
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
         tables, absent = _listed(asked, names, anew=anew)
+        emptied = names.emptied_with(each for each in touched.emptied if each in tables)
+        tables = tuple(dict.fromkeys([*tables, *emptied]))
         left_out = [each for each in touched.tables if each not in tables]
         notes += tuple(f"{_dotted(each)} is not there yet: nothing to cover" for each in absent)
         notes += tuple(
@@ -192,8 +194,8 @@ def _followed(told: Wanted, costs: Sequence[Cost]) -> Iterator[str]:
     for each in costs:
         if each.table not in told.tables:
             yield (
-                f"{_dotted(each.table)} is covered too: a foreign key or a trigger changes it when "
-                "the others change"
+                f"{_dotted(each.table)} is covered too: a foreign key, a trigger or a rule changes "
+                "it when the others change"
             )
 
 

@@ -46,6 +46,7 @@ class Known:
     Attributes:
         home: Schema that unqualified names mean first, or "".
         parts: Index, or sequence of a column, to the table that it belongs to.
+        children: Pairs of a table and one whose foreign key points at it.
         routines: Names of functions and procedures, where a statement may call them.
         has_one_schema: Tables of others than `home` are not meant, whatever schema is written.
     """
@@ -54,6 +55,7 @@ class Known:
     views: frozenset[Name] = frozenset()
     home: str = ""
     parts: Mapping[Name, Name] = field(default_factory=dict)
+    children: frozenset[tuple[Name, Name]] = frozenset()
     routines: frozenset[str] = frozenset()
     has_one_schema: bool = False
 
@@ -66,6 +68,13 @@ class Known:
         """Return the tables that a name may mean."""
         found = _matching(name, self.tables, self.home)
         return found or tuple(self.parts[each] for each in _matching(name, self.parts, self.home))
+
+    def emptied_with(self, tables: Iterable[Name]) -> tuple[Name, ...]:
+        """Return the tables that TRUNCATE ... CASCADE of some empties, whatever their keys say."""
+        found = set(tables)
+        while more := {child for parent, child in self.children if parent in found} - found:
+            found |= more
+        return tuple(sorted(found))
 
     def is_view(self, name: Name) -> bool:
         """Tell whether a name may mean a view."""
@@ -98,11 +107,13 @@ class Touched:
         tables: Tables that are there already.
         opaque: Sentences about what may change others.
         beyond: Changes outside of tables.
+        emptied: Those of `tables` that are emptied together with all that refer to them.
     """
 
     tables: tuple[Name, ...] = ()
     opaque: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
+    emptied: tuple[Name, ...] = ()
 
 
 def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
@@ -110,6 +121,7 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
     tables: dict[Name, None] = {}
     opaque: list[str] = []
     beyond: list[str] = []
+    emptied: list[Name] = []
     for statement in statements:
         for parsed in parse_sql(statement.file, statement.text):
             where = f"{statement.file}, line {statement.line + parsed.statement.line - 1}"
@@ -117,9 +129,12 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
                 opaque.append(f"{where} {doing}")
             found = [table for name in _changed(parsed) for table in names.meant(name)]
             tables.update(dict.fromkeys(found))
+            if parsed.kind == "truncate_stmt" and parsed.tree.behavior == pg.DROP_CASCADE:
+                emptied += found
+                tables.update(dict.fromkeys(names.emptied_with(found)))
             if _is_beyond(parsed, names) and not found:
                 beyond.append(f"{where}: {' '.join(parsed.statement.text.split())[:80]}")
-    return Touched(tuple(tables), tuple(opaque), tuple(beyond))
+    return Touched(tuple(tables), tuple(opaque), tuple(beyond), tuple(emptied))
 
 
 def _opaque(parsed: Parsed, names: Known) -> str:

@@ -12,6 +12,14 @@ CROSS JOIN LATERAL (SELECT i.indrelid FROM pg_catalog.pg_index i WHERE i.indexre
 JOIN pg_catalog.pg_class t ON t.oid = p.id
 JOIN pg_catalog.pg_namespace tn ON tn.oid = t.relnamespace WHERE n.nspname !~ '^pg_'
 """
+# Table that a foreign key points at, and the one that has it: TRUNCATE ... CASCADE asks no action.
+READ_KEYS: Final = """
+SELECT DISTINCT pn.nspname::text, p.relname::text, n.nspname::text, c.relname::text
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class p ON p.oid = k.confrelid
+JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE k.contype = 'f'
+"""
 # $1: oids of tables. What they, and the sequences of their columns, are called now.
 READ_NAMES: Final = """
 SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c

@@ -1,6 +1,7 @@
 """What names mean on PostgreSQL, and which of them a restore brings back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.checkpoint.touches import Known, known
@@ -13,7 +14,8 @@ from whimbrel.runner.sessions import own
 def known_names(session: Session, catalog: Iterable[CatalogObject]) -> Known:
     """Return what the names in a plan's statements mean."""
     parts = {(row[0], row[1]): (row[2], row[3]) for row in own(session, words.READ_PARTS)}
-    return known(catalog, session.home() or "", parts)
+    keys = frozenset(((row[0], row[1]), (row[2], row[3])) for row in own(session, words.READ_KEYS))
+    return replace(known(catalog, session.home() or "", parts), children=keys)
 
 
 def labels(session: Session, checkpoint: Checkpoint) -> set[str]:

@@ -170,7 +170,7 @@ def test_the_plan_says_rung_reason_cost_and_limits_before_anything_starts():
         "afterwards, for 24h: rung 3, a copy of 2 table(s), about 2000005 rows and 334 MiB, with a "
         "journal of at most 1Gi",
         "about 6 s before the first step, 334 MiB of disk",
-        "public.orders is covered too: a foreign key or a trigger changes it when the others",
+        "public.orders is covered too: a foreign key, a trigger or a rule changes it when the",
         "Note: note",
         "sequences never go back",
     ):
@@ -204,3 +204,13 @@ def test_nothing_to_cover_is_said_and_makes_no_other_plan():
     plan = laid(asked(), bare, Wanted(), ())
     assert plan.digest() == bare.digest()
     assert plan.notes == ("it changes no table that is there: no checkpoint is made",)
+
+
+def test_what_a_listed_table_empties_along_with_it_is_covered():
+    items = ("public", "items")
+    names = replace(KNOWN, children=frozenset({(USERS, ORDERS), (ORDERS, items)}))
+    plan = up(files("TRUNCATE users CASCADE"))
+    assert wanted(tables("users"), plan, names, (), anew=False) == Wanted((USERS, items, ORDERS))
+    outside = wanted(tables("alembic_version"), plan, names, (), anew=False)
+    assert outside.tables == (BOOKS,)
+    assert len([note for note in outside.notes if "is changed and not listed" in note]) == 3

@@ -1,5 +1,7 @@
 """Which tables a statement changes; reading is no change, and what cannot be told is said."""
 
+from dataclasses import replace
+
 import pytest
 
 from whimbrel.model.steps import Statement
@@ -86,3 +88,25 @@ def test_what_cannot_be_told(text: str, said: str):
 )
 def test_what_is_changed_outside_of_tables(text: str, beyond: bool):
     assert bool(touched_by([Statement("1.sql", 1, text)], KNOWN).beyond) is beyond
+
+
+REFERRED = replace(KNOWN, children=frozenset({(ORGS, USERS), (USERS, ORDERS), (USERS, USERS)}))
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "emptied"),
+    [
+        ("TRUNCATE orgs CASCADE", [ORGS, USERS, ORDERS], [ORGS]),
+        ("TRUNCATE users, orgs CASCADE", [USERS, ORGS, ORDERS], [USERS, ORGS]),
+        ("TRUNCATE shop.orders CASCADE", [ORDERS], [ORDERS]),
+        ("TRUNCATE orgs", [ORGS], []),
+        ("TRUNCATE orgs RESTRICT", [ORGS], []),
+        ("DROP TABLE orgs CASCADE", [ORGS], []),
+        ("TRUNCATE absent CASCADE", [], []),
+    ],
+)
+def test_truncate_cascade_empties_all_that_refer(
+    text: str, changed: list[Name], emptied: list[Name]
+):
+    found = touched_by([Statement("1.sql", 1, text)], REFERRED)
+    assert (sorted(found.tables), sorted(found.emptied)) == (sorted(changed), sorted(emptied))

@@ -1,0 +1,83 @@
+"""How far a statement reaches beyond what it names: all of it comes back, or the run is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.checkpoint_shop import USERS, migrator
+from tests.postgres import Postgres
+from tests.scenarios.terminal import Terminal
+
+pytestmark = pytest.mark.sampled("the life of a checkpoint")
+
+USERS_TABLE = {"scope": "Tables", "tables": [{"name": "users"}]}
+ORDERS = """
+CREATE TABLE orders (id int PRIMARY KEY, who bigint REFERENCES users);
+CREATE TABLE items (id int PRIMARY KEY, of int REFERENCES orders);
+INSERT INTO orders SELECT n, n FROM generate_series(1, 50) n;
+INSERT INTO items SELECT n, n FROM generate_series(1, 50) n;
+"""
+COUNTS = """
+SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM orders), (SELECT count(*) FROM items)
+"""
+
+
+def made(database: Postgres, tmp_path: Path, setup: str) -> Terminal:
+    """Return a terminal beside a database with users and more."""
+    database.run(USERS)
+    with database.connect() as session:
+        session.execute(setup)
+    return Terminal(tmp_path, migrator(database).url)
+
+
+def project(terminal: Terminal, *texts: str, **checkpoint: object) -> Path:
+    """Return a manifest with a file for each text, each in a transaction of its own."""
+    files = {f"00{number}_x.up.sql": text for number, text in enumerate(texts, 1)}
+    more = {"strategy": {"type": "Checkpoint"}, "migrations": {"atomicity": "File"}}
+    return terminal.manifest(files, checkpoint=checkpoint, **more)
+
+
+@pytest.mark.parametrize("options", [{}, USERS_TABLE], ids=["Auto", "Tables"])
+def test_what_truncate_cascade_empties_comes_back(database: Postgres, tmp_path: Path, options):
+    terminal = made(database, tmp_path, ORDERS)
+    shop = project(terminal, "TRUNCATE users CASCADE", **options)
+    plan = terminal.type(f"whimbrel plan {shop}")
+    for table in ("users", "orders", "items"):
+        assert f"Checkpoint first: table public.{table}\n" in plan.text
+    assert terminal.type(f"whimbrel run {shop}").code == 0
+    assert database.run(COUNTS) == [(0, 0, 0)]
+    back = terminal.type(f"whimbrel rollback {shop}")
+    assert "RolledBack" in back.text
+    assert database.run(COUNTS) == [(500, 50, 50)]
+
+
+def test_a_later_file_that_fails_brings_back_what_truncate_cascade_emptied(
+    database: Postgres, tmp_path: Path
+):
+    terminal = made(database, tmp_path, ORDERS)
+    shop = project(terminal, "TRUNCATE users CASCADE", "SELECT 1/0", **USERS_TABLE)
+    failed = terminal.type(f"whimbrel run {shop}")
+    assert "as before" in failed.text
+    assert database.run(COUNTS) == [(500, 50, 50)]
+
+
+def test_a_child_that_cannot_be_covered_is_refused(database: Postgres, tmp_path: Path):
+    terminal = made(database, tmp_path, "CREATE TABLE bare (who bigint REFERENCES users)")
+    shop = project(terminal, "TRUNCATE users CASCADE", **USERS_TABLE)
+    refused = terminal.type(f"whimbrel run {shop}")
+    assert "public.bare cannot be covered by a checkpoint: it has no primary key" in refused.text
+    assert database.run("SELECT count(*) FROM users") == [(500,)]
+
+
+def test_what_a_rule_writes_comes_back(database: Postgres, tmp_path: Path):
+    terminal = made(
+        database, tmp_path,
+        "CREATE TABLE log (id int PRIMARY KEY, n int); INSERT INTO log VALUES (1, 7);"
+        "CREATE RULE r AS ON UPDATE TO users DO ALSO UPDATE log SET n = 0",
+    )  # fmt: skip
+    shop = project(terminal, "UPDATE users SET credits = 0")
+    assert terminal.type(f"whimbrel run {shop}").code == 0
+    assert database.run("SELECT n FROM log") == [(0,)]
+    assert "RolledBack" in terminal.type(f"whimbrel rollback {shop}").text
+    assert database.run("SELECT n FROM log") == [(7,)]
+    assert database.run("SELECT sum(credits) FROM users") == [(125250,)]
