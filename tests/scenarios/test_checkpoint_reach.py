@@ -81,3 +81,77 @@ def test_what_a_rule_writes_comes_back(database: Postgres, tmp_path: Path):
     assert "RolledBack" in terminal.type(f"whimbrel rollback {shop}").text
     assert database.run("SELECT n FROM log") == [(7,)]
     assert database.run("SELECT sum(credits) FROM users") == [(125250,)]
+
+
+FIX = """
+CREATE FUNCTION fix() RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN UPDATE users SET credits = 0; RETURN 1; END $$;
+CREATE TABLE log (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int);
+CREATE FUNCTION hidden() RETURNS void LANGUAGE plpgsql AS
+    $$ BEGIN EXECUTE 'UPDATE users SET credits = 0'; END $$;
+CREATE SCHEMA app; CREATE TABLE app.things (id int PRIMARY KEY);
+CREATE DOMAIN dd AS int; ALTER TABLE users ADD COLUMN d dd DEFAULT 3;
+CREATE TYPE mood AS ENUM ('fine'); ALTER TABLE users ADD COLUMN m mood DEFAULT 'fine';
+"""
+
+
+@pytest.mark.parametrize("text", ["SELECT fix()", "INSERT INTO log (n) SELECT fix()"])
+def test_what_a_function_writes_comes_back(database: Postgres, tmp_path: Path, text: str):
+    terminal = made(database, tmp_path, FIX)
+    shop = project(terminal, text)
+    assert terminal.type(f"whimbrel run {shop}").code == 0
+    assert database.run("SELECT sum(credits) FROM users") == [(0,)]
+    assert "RolledBack" in terminal.type(f"whimbrel rollback {shop}").text
+    assert database.run("SELECT sum(credits) FROM users") == [(125250,)]
+    assert database.run("SELECT count(*) FROM log") == [(0,)]
+
+
+CASCADES = "drops with CASCADE what it does not name (name it, or leave CASCADE out)"
+NOT_TOLD = {
+    "SELECT hidden()": "calls hidden, which may write: which tables it changes cannot be known",
+    "DROP SCHEMA app CASCADE": CASCADES,
+    "DROP DOMAIN dd CASCADE": CASCADES,
+    "DROP TYPE mood CASCADE": CASCADES,
+    "DROP FUNCTION fix() CASCADE": CASCADES,
+    "ALTER TYPE mood ADD VALUE 'sad'": "no checkpoint brings back 001_x.up.sql, line 1: ALTER TYPE",
+}
+
+
+@pytest.mark.parametrize("text", NOT_TOLD)
+def test_what_no_checkpoint_could_bring_back_is_refused(
+    database: Postgres, tmp_path: Path, text: str
+):
+    terminal = made(database, tmp_path, FIX)
+    shop = project(terminal, text)
+    for command in ("plan", "run"):
+        refused = terminal.type(f"whimbrel {command} {shop}")
+        assert refused.code not in {0, 1}, refused
+        assert NOT_TOLD[text] in refused.text
+    assert database.run("SELECT sum(credits), sum(d) FROM users WHERE m = 'fine'") == [
+        (125250, 1500)
+    ]
+    assert database.run("SELECT to_regclass('app.things')::text") == [("app.things",)]
+
+
+ADDS = """
+CREATE TYPE size AS ENUM ('s');
+DROP FUNCTION IF EXISTS made() CASCADE;
+CREATE OR REPLACE FUNCTION made() RETURNS int LANGUAGE plpgsql AS
+    $$ BEGIN INSERT INTO fresh DEFAULT VALUES; RETURN 1; END $$;
+ALTER FUNCTION made() SECURITY INVOKER;
+CREATE SEQUENCE numbers;
+CREATE TABLE fresh (id int DEFAULT nextval('numbers'), key uuid DEFAULT gen_random_uuid());
+ALTER SEQUENCE numbers OWNED BY fresh.id;
+ALTER TABLE fresh RENAME COLUMN key TO name;
+INSERT INTO fresh SELECT made(), gen_random_uuid();
+"""
+
+
+def test_what_only_adds_needs_no_checkpoint(database: Postgres, tmp_path: Path):
+    terminal = made(database, tmp_path, FIX)
+    shop = project(terminal, ADDS, "ALTER TYPE size ADD VALUE 'm'")
+    done = terminal.type(f"whimbrel plan {shop}")
+    assert "it changes no table that is there: no checkpoint is made" in done.text
+    done = terminal.type(f"whimbrel run {shop}")
+    assert done.code == 0, done.text
+    assert database.run("SELECT count(*) FROM fresh") == [(2,)]

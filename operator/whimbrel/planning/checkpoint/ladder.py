@@ -45,10 +45,12 @@ class Wanted:
     Attributes:
         tables: Named, touched, or of the tool's own books; without what the closure adds.
         notes: Sentences about what it leaves out.
+        beyond: Changes outside of tables, where they can be told from additions.
     """
 
     tables: tuple[Name, ...] = ()
     notes: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,22 @@ def wanted(
     for table, where in replaced_by(statements, names):
         if table in tables:
             raise _replaced(table, where)
-    return Wanted(tuple(dict.fromkeys([*tables, *books])) if tables else (), notes)
+    covered = tuple(dict.fromkeys([*tables, *books])) if tables else ()
+    return Wanted(covered, notes, () if pieces else touched.beyond)
+
+
+def expect_way_back(told: Wanted) -> None:
+    """Refuse a plan that changes what is there and no table: strategy Checkpoint is no way back.
+
+    Raises:
+        RefusedError: ``CheckpointNotPossible``.
+    """
+    if told.beyond and not told.tables:
+        raise RefusedError(
+            "CheckpointNotPossible",
+            f"there is no table to cover, and no checkpoint brings back {told.beyond[0]}: run it "
+            "with another strategy than Checkpoint",
+        )
 
 
 def _statements(steps: Iterable[Step]) -> Iterator[Statement]:

@@ -21,7 +21,14 @@ from whimbrel.model.steps import (
     Step,
     StepId,
 )
-from whimbrel.planning.checkpoint.ladder import Cost, Wanted, laid, wanted, wants_checkpoint
+from whimbrel.planning.checkpoint.ladder import (
+    Cost,
+    Wanted,
+    expect_way_back,
+    laid,
+    wanted,
+    wants_checkpoint,
+)
 from whimbrel.planning.checkpoint.touches import Known
 from whimbrel.planning.describe import describe
 
@@ -214,3 +221,15 @@ def test_what_a_listed_table_empties_along_with_it_is_covered():
     outside = wanted(tables("alembic_version"), plan, names, (), anew=False)
     assert outside.tables == (BOOKS,)
     assert len([note for note in outside.notes if "is changed and not listed" in note]) == 3
+
+
+def test_what_is_changed_and_no_table_is_no_plan_of_strategy_checkpoint():
+    changes = up(files("CREATE TYPE size AS ENUM ()", "ALTER TYPE mood ADD VALUE 'x'"))
+    with pytest.raises(RefusedError) as refused:
+        expect_way_back(wanted(asked(), changes, KNOWN, (), anew=False))
+    assert refused.value.reason == "CheckpointNotPossible"
+    assert "no checkpoint brings back 1.sql, line 2: ALTER TYPE mood" in refused.value.message
+    there = replace(KNOWN, present=frozenset({"users", "orders"}))
+    expect_way_back(wanted(asked(), changes, there, (), anew=True))
+    also = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))
+    expect_way_back(wanted(asked(), also, KNOWN, (), anew=False))
