@@ -57,7 +57,8 @@ def test_a_later_file_that_fails_brings_back_what_truncate_cascade_emptied(
     terminal = made(database, tmp_path, ORDERS)
     shop = project(terminal, "TRUNCATE users CASCADE", "SELECT 1/0", **USERS_TABLE)
     failed = terminal.type(f"whimbrel run {shop}")
-    assert "as before" in failed.text
+    assert "3 table(s) were restored" in failed.text
+    assert "; these tables are as before this run; " in failed.text
     assert database.run(COUNTS) == [(500, 50, 50)]
 
 
@@ -155,3 +156,13 @@ def test_what_only_adds_needs_no_checkpoint(database: Postgres, tmp_path: Path):
     done = terminal.type(f"whimbrel run {shop}")
     assert done.code == 0, done.text
     assert database.run("SELECT count(*) FROM fresh") == [(2,)]
+
+
+def test_what_a_list_may_have_missed_is_said_before(database: Postgres, tmp_path: Path):
+    terminal = made(database, tmp_path, ORDERS)
+    block = "UPDATE users SET credits = 0; DO $$ BEGIN UPDATE orders SET who = 1; END $$"
+    plan = terminal.type(f"whimbrel plan {project(terminal, block, **USERS_TABLE)}")
+    assert (
+        "Note: 001_x.up.sql, line 1 runs a DO block: rows that this changes in other tables "
+        "cannot be told and do not come back" in plan.text
+    )

@@ -92,6 +92,7 @@ def wanted(
     touched = touched_by_pieces(pieces, names) if pieces else touched_by(statements, names)
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
+        notes += tuple(_unseen(plan, touched))
         tables, absent = _listed(asked, names, anew=anew)
         emptied = names.emptied_with(each for each in touched.emptied if each in tables)
         tables = tuple(dict.fromkeys([*tables, *emptied]))
@@ -156,6 +157,14 @@ def _refuse_opaque(plan: RunnerPlan, touched: Touched) -> None:
         )
 
 
+def _unseen(plan: RunnerPlan, touched: Touched) -> Iterator[str]:
+    """Yield what a list of tables may have missed, and nobody can tell."""
+    if any(isinstance(each, RunTool) for each in plan.steps):
+        yield "rows that the tool changes in other tables cannot be told and do not come back"
+    for each in touched.opaque:
+        yield f"{each}: rows that this changes in other tables cannot be told and do not come back"
+
+
 def _listed(
     asked: CheckpointOptions, names: Known, *, anew: bool
 ) -> tuple[tuple[Name, ...], tuple[Name, ...]]:
@@ -175,7 +184,11 @@ def laid(
 ) -> RunnerPlan:
     """Return the plan with the checkpoint that comes before its first step, and what to know."""
     if not costs:
-        told_none = "it changes no table that is there: no checkpoint is made"
+        none = {
+            Scope.AUTO: "it changes no table that is there",
+            Scope.TABLES: "no listed table is there yet",
+        }
+        told_none = f"{none[asked.scope]}: no checkpoint is made"
         return replace(plan, notes=(*plan.notes, told_none, *told.notes))
     tables = tuple(CatalogObject("table", *cost.table) for cost in costs)
     rungs = (_rung_while(plan), *_rung_after(asked, costs), *_followed(told, costs))

@@ -138,16 +138,22 @@ def test_what_cannot_be_covered_is_refused(options: Any, plan: RunnerPlan, said:
 
 
 def test_before_the_first_run_a_listed_table_may_be_absent():
-    found = wanted(tables("users", "later"), up(TOOL), KNOWN, (), anew=True)
+    found = wanted(tables("users", "later"), up(files(CHANGE)), KNOWN, (), anew=True)
     assert found == Wanted((USERS,), ("public.later is not there yet: nothing to cover",))
 
 
 def test_what_is_changed_and_not_covered_is_said():
-    plan = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))
+    plan = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'", "DO 'BEGIN END'", "CALL mend()"))
     found = wanted(tables("orders"), plan, KNOWN, (), anew=False)
+    rows = "rows that this changes in other tables cannot be told and do not come back"
     assert found.notes == (
         "a restore does not bring back 1.sql, line 2: ALTER TYPE mood ADD VALUE 'x'",
+        f"1.sql, line 3 runs a DO block: {rows}",
+        f"1.sql, line 4 calls a procedure: {rows}",
         "public.users is changed and not listed: a restore does not bring it back",
+    )
+    assert wanted(tables("orders"), up(TOOL), KNOWN, (), anew=False).notes == (
+        "rows that the tool changes in other tables cannot be told and do not come back",
     )
 
 
@@ -233,3 +239,8 @@ def test_what_is_changed_and_no_table_is_no_plan_of_strategy_checkpoint():
     expect_way_back(wanted(asked(), changes, there, (), anew=True))
     also = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))
     expect_way_back(wanted(asked(), also, KNOWN, (), anew=False))
+
+
+def test_a_list_of_tables_that_are_not_there_yet_makes_no_checkpoint():
+    plan = laid(tables("later"), up(TOOL), Wanted(), ())
+    assert plan.notes == ("no listed table is there yet: no checkpoint is made",)
