@@ -91,6 +91,7 @@ CREATE TABLE log (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int);
 CREATE FUNCTION hidden() RETURNS void LANGUAGE plpgsql AS
     $$ BEGIN EXECUTE 'UPDATE users SET credits = 0'; END $$;
 CREATE SCHEMA app; CREATE TABLE app.things (id int PRIMARY KEY);
+CREATE VIEW names AS SELECT name FROM users;
 CREATE DOMAIN dd AS int; ALTER TABLE users ADD COLUMN d dd DEFAULT 3;
 CREATE TYPE mood AS ENUM ('fine'); ALTER TABLE users ADD COLUMN m mood DEFAULT 'fine';
 """
@@ -114,6 +115,7 @@ NOT_TOLD = {
     "DROP DOMAIN dd CASCADE": CASCADES,
     "DROP TYPE mood CASCADE": CASCADES,
     "DROP FUNCTION fix() CASCADE": CASCADES,
+    "DROP VIEW names": "no checkpoint brings back 001_x.up.sql, line 1: DROP VIEW names",
     "ALTER TYPE mood ADD VALUE 'sad'": "no checkpoint brings back 001_x.up.sql, line 1: ALTER TYPE",
 }
 

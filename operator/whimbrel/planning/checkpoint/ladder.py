@@ -45,7 +45,7 @@ class Wanted:
     Attributes:
         tables: Named, touched, or of the tool's own books; without what the closure adds.
         notes: Sentences about what it leaves out.
-        beyond: Changes outside of tables, where they can be told from additions.
+        beyond: Changes outside of tables, where they can be told from additions, and of views.
     """
 
     tables: tuple[Name, ...] = ()
@@ -109,7 +109,7 @@ def wanted(
         if table in tables:
             raise _replaced(table, where)
     covered = tuple(dict.fromkeys([*tables, *books])) if tables else ()
-    return Wanted(covered, notes, () if pieces else touched.beyond)
+    return Wanted(covered, notes, () if pieces else touched.beyond + touched.views)
 
 
 def expect_way_back(told: Wanted) -> None:
@@ -184,11 +184,10 @@ def laid(
 ) -> RunnerPlan:
     """Return the plan with the checkpoint that comes before its first step, and what to know."""
     if not costs:
-        none = {
-            Scope.AUTO: "it changes no table that is there",
-            Scope.TABLES: "no listed table is there yet",
-        }
-        told_none = f"{none[asked.scope]}: no checkpoint is made"
+        what = (
+            "no listed table is there yet" if asked.tables else "it changes no table that is there"
+        )
+        told_none = f"{what}: no checkpoint is made"
         return replace(plan, notes=(*plan.notes, told_none, *told.notes))
     tables = tuple(CatalogObject("table", *cost.table) for cost in costs)
     rungs = (_rung_while(plan), *_rung_after(asked, costs), *_followed(told, costs))

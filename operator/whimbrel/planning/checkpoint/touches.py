@@ -36,6 +36,7 @@ _PARTS_OF_TABLES: Final = frozenset({pg.OBJECT_TRIGGER, pg.OBJECT_RULE, pg.OBJEC
 _RELATIONS: Final = frozenset(
     {pg.OBJECT_TABLE, pg.OBJECT_INDEX, pg.OBJECT_SEQUENCE, pg.OBJECT_VIEW, pg.OBJECT_MATVIEW}
 )
+_VIEWS: Final = frozenset({pg.OBJECT_VIEW, pg.OBJECT_MATVIEW})
 # Changes of things that are there and belong to no table: no copy of a table brings them back.
 _BEYOND: Final = frozenset(
     {
@@ -122,12 +123,14 @@ class Touched:
         opaque: Sentences about what may change others.
         beyond: Changes outside of tables.
         emptied: Those of `tables` that are emptied together with all that refer to them.
+        views: Statements that drop views: those come back together with a table below them.
     """
 
     tables: tuple[Name, ...] = ()
     opaque: tuple[str, ...] = ()
     beyond: tuple[str, ...] = ()
     emptied: tuple[Name, ...] = ()
+    views: tuple[str, ...] = ()
 
 
 def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
@@ -136,6 +139,7 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
     opaque: list[str] = []
     beyond: list[str] = []
     emptied: list[Name] = []
+    views: list[str] = []
     routines = Routines(dict(names.functions))
     for statement in statements:
         for parsed in parse_sql(statement.file, statement.text):
@@ -150,9 +154,10 @@ def touched_by(statements: Iterable[Statement], names: Known) -> Touched:
                 emptied += found
                 found += names.emptied_with(found)
             tables.update(dict.fromkeys([*found, *_written_by(ran, names)]))
-            if _is_beyond(parsed, names) and not found:
-                beyond.append(f"{where}: {' '.join(parsed.statement.text.split())[:80]}")
-    return Touched(tuple(tables), tuple(opaque), tuple(beyond), tuple(emptied))
+            said = f"{where}: {' '.join(parsed.statement.text.split())[:80]}"
+            beyond += [said] if _is_beyond(parsed, names) and not found else []
+            views += [said] if _drops_views(parsed, names) else []
+    return Touched(tuple(tables), tuple(opaque), tuple(beyond), tuple(emptied), tuple(views))
 
 
 def _opaque(parsed: Parsed, names: Known) -> str:
@@ -262,6 +267,11 @@ def _things(fields: Mapping[str, Tree]) -> Iterator[str]:
                     yield from name_parts(item)[-1:]
             case _:
                 pass
+
+
+def _drops_views(parsed: Parsed, names: Known) -> bool:
+    is_drop = parsed.kind == "drop_stmt" and parsed.tree.remove_type in _VIEWS
+    return is_drop and not _is_new(parsed.tree, names)
 
 
 def _is_beyond(parsed: Parsed, names: Known) -> bool:

@@ -235,6 +235,10 @@ def test_what_is_changed_and_no_table_is_no_plan_of_strategy_checkpoint():
         expect_way_back(wanted(asked(), changes, KNOWN, (), anew=False))
     assert refused.value.reason == "CheckpointNotPossible"
     assert "no checkpoint brings back 1.sql, line 2: ALTER TYPE mood" in refused.value.message
+    view = wanted(asked(), up(files("DROP VIEW v", CHANGE)), KNOWN, (), anew=False)
+    assert (view.tables, view.notes) == ((USERS,), ())
+    with pytest.raises(RefusedError, match="line 1: DROP VIEW v"):
+        expect_way_back(wanted(asked(), up(files("DROP VIEW v")), KNOWN, (), anew=False))
     there = replace(KNOWN, present=frozenset({"users", "orders"}))
     expect_way_back(wanted(asked(), changes, there, (), anew=True))
     also = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))

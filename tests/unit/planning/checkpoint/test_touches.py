@@ -236,3 +236,17 @@ PRESENT = replace(KNOWN, present=frozenset({"users", "mood", "old", "free", "eve
 def test_what_was_not_there_before_is_an_addition(text: str, beyond: bool, opaque: bool):
     found = touched_by([Statement("1.sql", 1, text)], PRESENT)
     assert (bool(found.beyond), bool(found.opaque)) == (beyond, opaque)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("DROP VIEW everybody", ("1.sql, line 1: DROP VIEW everybody",)),
+        ("DROP MATERIALIZED VIEW shop.old", ("1.sql, line 1: DROP MATERIALIZED VIEW shop.old",)),
+        ("DROP VIEW IF EXISTS made CASCADE", ()),
+        ("DROP TABLE users", ()),
+    ],
+)
+def test_views_that_are_dropped(text: str, said: tuple[str, ...]):
+    found = touched_by([Statement("1.sql", 1, text)], PRESENT)
+    assert (found.views, found.beyond) == (said, ())
