@@ -10,14 +10,14 @@ from whimbrel.planning.trees import Tree, children, words
 
 Source = tuple[str, str]  # language and text
 
-# Statements that run the functions in them; a view or a default of a new table stores their names.
-_RUN: Final = frozenset(
+QUERIES: Final = frozenset(
     {
         "select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt",
         "explain_stmt", "prepare_stmt", "execute_stmt", "declare_cursor_stmt",
-        "create_table_as_stmt", "alter_table_stmt",
     }
 )  # fmt: skip
+# What runs the functions in it; a view or a default of a new table stores their names.
+_RUN: Final = QUERIES | {"create_table_as_stmt", "alter_table_stmt"}
 _READS: Final = frozenset({"stable", "immutable"})
 
 

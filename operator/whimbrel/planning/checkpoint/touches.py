@@ -8,7 +8,7 @@ from postgast import pg_query_pb2 as pg
 
 from whimbrel.model.steps import CatalogObject, Statement
 from whimbrel.planning.checkpoint.bodies import Body
-from whimbrel.planning.checkpoint.routines import Routines, Source
+from whimbrel.planning.checkpoint.routines import QUERIES, Routines, Source
 from whimbrel.planning.syntax import Parsed, parse_sql
 from whimbrel.planning.touched import OBJECT_KINDS, name_parts
 from whimbrel.planning.trees import Tree, children, words
@@ -21,12 +21,6 @@ _OPAQUE: Final = {
     "drop_owned_stmt": "drops all that a role owns",
 }
 _CASCADES: Final = "drops with CASCADE what it does not name (name it, or leave CASCADE out)"
-_QUERIES: Final = frozenset(
-    {
-        "select_stmt", "insert_stmt", "update_stmt", "delete_stmt", "merge_stmt", "copy_stmt",
-        "explain_stmt", "prepare_stmt", "execute_stmt", "declare_cursor_stmt",
-    }
-)  # fmt: skip
 _CARE: Final = frozenset({"vacuum_stmt", "lock_stmt", "reindex_stmt", "cluster_stmt"})
 _WRITES: Final = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 # What a definition only reads: a query, the table that a foreign key points at, a pattern.
@@ -192,7 +186,7 @@ def _changed(parsed: Parsed) -> Iterator[Name]:
     tree = parsed.tree
     if parsed.kind in _CARE:
         return
-    if parsed.kind in _QUERIES or parsed.kind == "create_table_as_stmt":
+    if parsed.kind in QUERIES or parsed.kind == "create_table_as_stmt":
         yield from _written(tree)
         return
     match parsed.kind:
@@ -289,4 +283,5 @@ def _is_beyond(parsed: Parsed, names: Known) -> bool:
         case "rename_stmt" | "alter_owner_stmt" | "alter_object_schema_stmt" | "alter_seq_stmt":
             return True
         case kind:
-            return kind in _BEYOND
+            is_type = kind == "alter_table_stmt" and parsed.tree.objtype == pg.OBJECT_TYPE
+            return bool(is_type) or kind in _BEYOND

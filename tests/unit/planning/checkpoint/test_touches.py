@@ -211,6 +211,8 @@ PRESENT = replace(KNOWN, present=frozenset({"users", "mood", "old", "free", "eve
         ("DROP TYPE made, shop.mood CASCADE", True, True),
         ("DROP SCHEMA made CASCADE", False, False),
         ("DROP COLLATION made CASCADE", True, True),
+        ("ALTER TYPE mood DROP ATTRIBUTE a CASCADE", True, False),
+        ("ALTER TYPE made ADD ATTRIBUTE a int", False, False),
         ("DROP OWNED BY somebody", False, True),
         ("REASSIGN OWNED BY somebody TO another", True, False),
         ("CREATE OR REPLACE FUNCTION made() RETURNS int LANGUAGE sql AS ''", False, False),
