@@ -20,7 +20,7 @@ def objects(path: Path) -> list[dict]:
 
 def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
-        *("sql-inline", "sql-configmap", "sql-mariadb"),
+        *("sql", "sql-inline", "sql-configmap", "sql-mariadb"),
         *("alembic", "django", "prisma", "prisma-mariadb", "sequelize", "typeorm"),
         *("approval", "checkpoint", "rollback", "rolling"),
     }
