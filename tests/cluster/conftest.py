@@ -64,6 +64,12 @@ def typeorm() -> str:
 
 
 @pytest.fixture(scope="session")
+def sql() -> str:
+    """The image of examples/tools/sql, as its author would build it."""
+    return provide_image(ROOT / "examples/tools/sql", "whimbrel-example-sql:1")
+
+
+@pytest.fixture(scope="session")
 def versions() -> tuple[str, ...]:
     """The images of the shop's versions, as its author would build them."""
     tags = {number: f"whimbrel-example-shop:{number}" for number in (1, 2, 3)}

@@ -142,6 +142,33 @@ def test_rollback_with_salvage_and_forward_again(shop: Namespace):
     table = shop.status("shop")["salvage"][0]
     assert "written by the new version" in shop.sql(f"SELECT note FROM whimbrel.{table}")
     assert applied(shop) == "001,002"
+    shop.apply(migration(files=USERS | THIRD | down))
+    shop.at_revision("shop", "003")
+    assert applied(shop) == "001,002,003"
+    assert shop.sql("SELECT n, note FROM counted") == "3|"
+
+
+@pytest.mark.sampled("a tool on the cluster")
+def test_the_example_up_down_and_up_again_from_an_image_with_nothing_else(
+    shop: Namespace, sql: str
+):
+    def to(revision: str) -> None:
+        source = {"tool": "sql", "image": sql, "sql": {"path": "/app/migrations"}, "to": revision}
+        shop.apply(migration(migrations=source))
+        shop.at_revision("shop", "004" if revision == "head" else revision)
+
+    to("head")
+    (pod,) = shop.get("pods")["items"]
+    assert [each["name"] for each in pod["spec"]["containers"]] == ["runner"]
+    tags = "SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attname = 'tags'"
+    assert shop.sql(f"{tags} AND attrelid = 'users'::regclass") == "jsonb"
+    to("001")
+    assert applied(shop) == "001"
+    assert shop.sql("SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass "
+                    "AND attnum > 0 AND NOT attisdropped") == "2"  # fmt: skip
+    to("head")
+    assert applied(shop) == "001,002,003,004"
+    assert shop.sql("SELECT email FROM users WHERE id = 1") == "ada.lovelace@example.com"
 
 
 def test_approval_gate_shows_the_plan_and_waits(shop: Namespace):

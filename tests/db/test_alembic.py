@@ -124,7 +124,7 @@ def test_up_down_up_leads_to_the_same_schema(shop: Shop):
     ]
     shop.go("0001")
     assert shop.rows() == ("0001",)
-    assert [row[1] for row in columns(shop)] == ["id", "name"]
+    assert [row[1] for row in columns(shop)] == ["id", "name", "tags"]
     shop.go("head")
     assert columns(shop) == there
     shop.go("base")

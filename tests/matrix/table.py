@@ -23,6 +23,10 @@ runs a sample and fails where a cell differs.
 - **refused**: exit code 2 before anything was touched; the sentence names the file.
 - **not run here**: the machine of the run had no interpreter for it (Django 6 needs Python 3.12).
 
+A tool's manifest is the same for both databases, and the Secret's URL decides; but for **prisma**,
+whose SQL belongs to one provider: its two manifests differ in `prisma.path`
+([why](prisma.md#mariadb)).
+
 Versions: {versions}.
 
 """

@@ -20,7 +20,7 @@ def objects(path: Path) -> list[dict]:
 
 def test_there_are_examples():
     assert {path.stem for path in EXAMPLES} >= {
-        *("sql-inline", "sql-configmap", "sql-mariadb"),
+        *("sql", "sql-inline", "sql-configmap", "sql-mariadb"),
         *("alembic", "django", "prisma", "prisma-mariadb", "sequelize", "typeorm"),
         *("approval", "checkpoint", "rollback", "rolling"),
     }
@@ -61,3 +61,13 @@ def test_the_active_service_of_the_blue_green_example_has_no_selector_and_names_
         release = FOLDER / "blue-green" / path.replace("service", f"release-{name[-1]}.yaml")
         green = objects(release)[0]["spec"]["strategy"]["blueGreen"]["green"]
         assert preview["spec"]["selector"] == green["selector"]
+
+
+@pytest.mark.parametrize("tool", ["alembic", "django", "sequelize", "typeorm"])
+def test_the_image_of_an_example_has_a_driver_for_each_kind_of_server(tool: str):
+    python = tool in ("alembic", "django")
+    where = FOLDER / "tools" / tool / ("Dockerfile" if python else "package.json")
+    lines = [line for line in where.read_text().splitlines() if not line.startswith("#")]
+    installed = "\n".join(lines)
+    for drivers in (('"psycopg[binary]', '"pg"'), ('"pymysql', '"mariadb"', '"mysql2"')):
+        assert any(each in installed for each in drivers), (tool, drivers)

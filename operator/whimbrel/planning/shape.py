@@ -1,17 +1,18 @@
 """What the catalogue says, as digests: of all of it and of each relation; what differs."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 Parts = Mapping[str, Mapping[str, str]]  # short digests by name of a relation and kind of line
+Orders = Mapping[str, str]  # short digests of the order of columns, by name of a relation
 
 _MOST_NAMES: Final = 5_000  # above that only the whole is kept: the ledger must stay small
 _SHORT: Final = 8  # hex digits
 _NAMED: Final = 5  # relations in a sentence
-# The order of columns: a column that was dropped and added again is the last one afterwards, and no
-# way back can help that. It counts for one start of a tool only.
+# The order of columns: a column that was dropped and added again is the last one afterwards, and on
+# PostgreSQL no way back can help that. It counts for one start of a tool; of a way back it is said.
 _ORDER: Final = "order"
 
 
@@ -23,11 +24,13 @@ class Shape:
         version: Of the question and the server; only shapes of one version can be compared.
         whole: sha256 (hex) of all lines, with the order of columns.
         parts: Digests without that order; empty where there are too many relations to keep them.
+        orders: Of the order alone; empty with `parts`, and where a note did not keep them.
     """
 
     version: str
     whole: str
     parts: Parts
+    orders: Orders = field(default_factory=dict, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -43,14 +46,16 @@ def shape_of(version: str, lines: Iterable[tuple[str, str, str]], besides: froze
         if name.rpartition(".")[2] in besides:
             continue
         whole.update(f"{kind}\0{name}\0{text}\0".encode())
-        if kind != _ORDER:
-            of_kind = digests.setdefault(name, {}).setdefault(kind, hashlib.sha256())
-            of_kind.update(text.encode() + b"\0")
+        of_kind = digests.setdefault(name, {}).setdefault(kind, hashlib.sha256())
+        of_kind.update(text.encode() + b"\0")
     parts = {
         name: {kind: each.hexdigest()[:_SHORT] for kind, each in kinds.items()}
         for name, kinds in digests.items()
     }
-    return Shape(version, whole.hexdigest(), parts if len(parts) <= _MOST_NAMES else {})
+    if len(parts) > _MOST_NAMES:
+        return Shape(version, whole.hexdigest(), {})
+    orders = {name: kinds.pop(_ORDER) for name, kinds in parts.items() if _ORDER in kinds}
+    return Shape(version, whole.hexdigest(), parts, orders)
 
 
 def differ(before: str, after: str) -> bool:
@@ -65,6 +70,11 @@ def touched(before: Parts, after: Parts) -> Parts:
     return {
         name: before.get(name, {}) for name in names if before.get(name, {}) != after.get(name, {})
     }
+
+
+def reordered(before: Orders, after: Orders) -> Orders:
+    """Return the orders of relations that have another one, or none, afterwards."""
+    return {name: order for name, order in before.items() if after.get(name) != order}
 
 
 def changed(before: Shape, after: Shape) -> str:
@@ -84,9 +94,24 @@ def not_as_before(were: Iterable[Parts], now: Parts) -> Parts:
     return {name: kinds for name, kinds in first.items() if now.get(name, {}) != kinds}
 
 
+def left_behind(were: Iterable[tuple[Parts, Orders]], now: Shape) -> tuple[str, str]:
+    """Return what differs now, and where the order of columns alone does; named, or ""."""
+    times = list(were)
+    left = not_as_before([parts for parts, _ in times], now.parts)
+    first: dict[str, str] = {}
+    for _, orders in times:
+        first = {**orders, **first}
+    # What is new is in no way back's order, and gone with it.
+    moved = now.orders.keys() & reordered(first, now.orders).keys() - left.keys()
+    return named(left, now.parts), _listed(sorted(moved))
+
+
 def named(were: Parts, now: Parts) -> str:
     """Return names and kinds of relations that were like this and are not any more."""
-    told = [f"{name} ({_kinds(were[name], now.get(name, {}))})" for name in sorted(were)]
+    return _listed([f"{name} ({_kinds(were[name], now.get(name, {}))})" for name in sorted(were)])
+
+
+def _listed(told: Sequence[str]) -> str:
     more = f" and {len(told) - _NAMED} more" if len(told) > _NAMED else ""
     return ", ".join(told[:_NAMED]) + more
 

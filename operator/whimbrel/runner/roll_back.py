@@ -137,7 +137,7 @@ def _shape_is_back(bench: Bench) -> bool:
     if not bench.order.spec.migrations.tool.is_foreign:
         return True
     starts = _starts_of_this_run(bench)
-    left = left_by(bench, starts)
+    left, _ = left_by(bench, starts)
     if left is None:
         # Of two versions of the question nobody knows, and that is not "as before".
         return starts[0].fingerprint_before == starts[-1].fingerprint_after

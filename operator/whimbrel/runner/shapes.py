@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from whimbrel.planning.dialects.fates import Fate
-from whimbrel.planning.shape import Parts, Shape, changed, named, not_as_before, touched
+from whimbrel.planning.shape import Orders, Parts, Shape, changed, left_behind, reordered, touched
 from whimbrel.planning.tools.foreign import relations
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bench import Bench
@@ -58,23 +58,24 @@ def record_start(ledger: Ledger, row: ToolRun, before: Shape) -> None:
     """Record a start of a tool; until its end is read back with all that was there before."""
     with ledger.session.transaction():
         record_tool_run(ledger, row)
-        write_note(ledger, Kind.TOUCHED, _key(row), [before.version, before.parts])
+        note = [before.version, before.parts, before.orders]
+        write_note(ledger, Kind.TOUCHED, _key(row), note)
 
 
 def record_end(ledger: Ledger, row: ToolRun, after: Shape) -> None:
     """Record the end of a start, with what the relations that it touched were like before."""
     with ledger.session.transaction():
-        version, before = _touched(ledger, row)
+        version, before, orders = _touched(ledger, row)
         record_tool_run(ledger, row)
         known = version == after.version and before and after.parts
-        parts = touched(before, after.parts) if known else {}
-        write_note(ledger, Kind.TOUCHED, _key(row), [version if known else "", parts])
+        told = [version, touched(before, after.parts), reordered(orders, after.orders)]
+        write_note(ledger, Kind.TOUCHED, _key(row), told if known else ["", {}, {}])
 
 
-def _touched(ledger: Ledger, row: ToolRun) -> tuple[str, Parts]:
+def _touched(ledger: Ledger, row: ToolRun) -> tuple[str, Parts, Orders]:
     """Return what relations were like before a start, and the version of that; "" for unknown."""
-    version, parts = read_note(ledger, Kind.TOUCHED, _key(row)) or ("", {})
-    return version, parts
+    version, parts, *orders = read_note(ledger, Kind.TOUCHED, _key(row)) or ("", {})
+    return version, parts, orders[0] if orders else {}  # earlier notes have none
 
 
 def _key(row: ToolRun) -> str:
@@ -84,20 +85,28 @@ def _key(row: ToolRun) -> str:
 def warn_of_what_is_left(bench: Bench) -> None:
     """Say what is not as it was before the runs that a way back has just taken back."""
     runs = read_tool_runs(bench.holding.ledger, bench.order.spec.migrations.history)
-    if told := left_by(bench, taken_back([run for run in runs if run.after is not None])):
+    left, order = left_by(bench, taken_back([run for run in runs if run.after is not None]))
+    if left:
         bench.findings.warnings.append(
-            f"NotAsBefore: after the way back this is not as it was before the way up: {told}"
+            f"NotAsBefore: after the way back this is not as it was before the way up: {left}"
+        )
+    if order:
+        bench.findings.warnings.append(
+            f"ColumnOrder: after the way back the columns are as before, in another order: {order}"
         )
 
 
-def left_by(bench: Bench, starts: Sequence[ToolRun]) -> str | None:
-    """Return what is not as before these starts, named; None where that cannot be told."""
+def left_by(bench: Bench, starts: Sequence[ToolRun]) -> tuple[str | None, str]:
+    """Return what is not as before these starts, and where the order of columns alone is not.
+
+    Named; None where that cannot be told.
+    """
     ledger = bench.holding.ledger
     now = tool_shape(bench)
     known = [_touched(ledger, each) for each in starts]
-    if not now.parts or {version for version, _ in known} != {now.version}:
-        return None
-    return named(not_as_before([parts for _, parts in known], now.parts), now.parts)
+    if not now.parts or {version for version, _, _ in known} != {now.version}:
+        return None, ""
+    return left_behind([(parts, orders) for _, parts, orders in known], now)
 
 
 def tool_shape(bench: Bench) -> Shape:

@@ -1,8 +1,20 @@
 """What differs between two shapes of the catalogue, and what is not known."""
 
+import itertools
+
 import pytest
 
-from whimbrel.planning.shape import Shape, changed, differ, named, not_as_before, shape_of, touched
+from whimbrel.planning.shape import (
+    Shape,
+    changed,
+    differ,
+    left_behind,
+    named,
+    not_as_before,
+    reordered,
+    shape_of,
+    touched,
+)
 
 USERS = [
     ("relation", "public.users", "r|owner"),
@@ -91,3 +103,34 @@ def test_of_several_starts_the_first_one_knows_what_was_before():
     assert not_as_before([start, middle], {"t": {"column": "1"}}) == {}
     left = not_as_before([start, middle], {"t": {"column": "2"}, "u": {"column": "3"}})
     assert named(left, {"t": {"column": "2"}, "u": {"column": "3"}}) == "t (column), u (new)"
+
+
+EMAIL_FIRST = (*USERS[:3], ("order", "public.users", "{email,id}"), USERS[4])
+MORE = (("column", "public.users", "age|int"), ("order", "public.users", "{id,email,age}"))
+WITH_MORE = (*USERS[:3], MORE[0], MORE[1], USERS[4])
+WITH_NEW = (*USERS, ("relation", "public.t", "r"), ("order", "public.t", "{n}"))
+RENAMED = [(kind, name.replace("users", "people"), text) for kind, name, text in USERS]
+
+
+@pytest.mark.parametrize(
+    ("middle", "after", "told"),
+    [
+        pytest.param(WITH_MORE, USERS, ("", ""), id="a column more, and back"),
+        pytest.param(EMAIL_FIRST, EMAIL_FIRST, ("", "public.users"), id="order alone, left"),
+        pytest.param(EMAIL_FIRST, USERS, ("", ""), id="order alone, and back"),
+        pytest.param(WITH_NEW, USERS, ("", ""), id="a new table, and gone"),
+        pytest.param(WITH_NEW, WITH_NEW, ("public.t (new)", ""), id="a new table, left"),
+        pytest.param(WITH_MORE, WITH_MORE, ("public.users (column)", ""), id="a column more, left"),
+        pytest.param(RENAMED, USERS, ("", ""), id="another name, and back"),
+        pytest.param(USERS[4:], EMAIL_FIRST, ("", "public.users"), id="dropped, and made again"),
+    ],
+)
+def test_the_order_of_columns_is_told_where_all_else_is_as_before(middle, after, told):
+    times = [BEFORE, shape(*middle), shape(*after)]
+    were = [
+        (touched(one.parts, two.parts), reordered(one.orders, two.orders))
+        for one, two in itertools.pairwise(times)
+    ]
+    assert left_behind(were, times[-1]) == told
+    # Notes of earlier runs know no order: nothing is said of it.
+    assert left_behind([(parts, {}) for parts, _ in were], times[-1]) == (told[0], "")

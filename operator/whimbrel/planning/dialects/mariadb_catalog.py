@@ -80,7 +80,6 @@ UNION ALL
     _line(
         "column",
         "c.TABLE_NAME",
-        "c.ORDINAL_POSITION",
         "c.COLUMN_NAME",
         "c.COLUMN_TYPE",
         "c.IS_NULLABLE",
@@ -91,6 +90,9 @@ UNION ALL
         "c.COLUMN_COMMENT",
     )
 }
+FROM information_schema.COLUMNS c WHERE {_here("c.TABLE_SCHEMA", "c.TABLE_NAME")}
+UNION ALL
+{_line("order", "c.TABLE_NAME", "c.ORDINAL_POSITION", "c.COLUMN_NAME")}
 FROM information_schema.COLUMNS c WHERE {_here("c.TABLE_SCHEMA", "c.TABLE_NAME")}
 UNION ALL
 {

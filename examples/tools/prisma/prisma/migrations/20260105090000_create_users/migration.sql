@@ -2,6 +2,7 @@
 CREATE TABLE "users" (
     "id" BIGSERIAL NOT NULL,
     "name" TEXT NOT NULL,
+    "tags" JSONB,
 
     CONSTRAINT "users_pkey" PRIMARY KEY ("id")
 );
