@@ -26,6 +26,8 @@ RESOURCES = {
     ],
 }
 
+SHORT_NAMES = {"databasemigrations": ["dbm"]}
+
 
 class FakeHttp:
     """Translates HTTP to the protocol of `FakeApi`.
@@ -134,7 +136,7 @@ def _discovery(path: str) -> Body | None:
     verbs = ["get", "list", "watch", "patch", "create", "delete", "update"]
     known = [
         {"name": name, "kind": kind, "singularName": kind.lower(), "namespaced": True}
-        | {"verbs": verbs}
+        | {"verbs": verbs, "shortNames": SHORT_NAMES.get(name, [])}
         for name, kind, _ in RESOURCES[path]
     ]
     return {"kind": "APIResourceList", "resources": known}

@@ -14,6 +14,7 @@ from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Holder, Outcome, Result, encode_result
+from whimbrel.planning.sql_down import allow_command
 
 Body = dict[str, Any]
 DIGEST = "d" * 64
@@ -148,9 +149,10 @@ class Ledger:
     def _roll_back(self, order: Order, script: str) -> Result | None:
         newest = self.before[-1] if self.before else ""
         target = self.targets.setdefault(order.run, order.to or newest or "base")
-        if script == "loses data":
+        if script == "loses data" and order.spec.rollback.allow_data_loss is None:
             held = self._result(order, Outcome.HELD, "WouldLoseData")
-            return held.model_copy(update={"target": target})
+            asked = {"command": allow_command(order.owner())}
+            return held.model_copy(update={"target": target} | asked)
         kept = "" if target == "base" else target
         back = [each for each in self.applied if each > kept]
         self.done += [f"-{version}" for version in back]

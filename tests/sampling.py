@@ -87,6 +87,7 @@ CLASSES = {
     "each tool once more": Sample(3),
     "a run that is watched": Sample(4),
     "a run on MariaDB": Sample(6),
+    "half a file on MariaDB": Sample(3),
     "Prisma beside its main path": Sample(3),
     "a killed operator": Sample(5, ("moment",)),
     "leaders with stale reads": Sample(10),

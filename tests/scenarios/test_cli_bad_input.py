@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.blue_green import blue_green
 from tests.postgres import Postgres, free_port
 from tests.scenarios.terminal import Terminal
 
@@ -112,3 +113,26 @@ def test_options_that_contradict_each_other(terminal: Terminal):
     assert terminal.type(f"whimbrel run {file} -n other").code == 2
     assert terminal.type(f"whimbrel run {file} --wait soon").code == 2
     assert terminal.type(f"whimbrel run {file} --allow-data-loss").code == 2
+
+
+WORKLOADS = [{"kind": "Deployment", "name": "shop"}]
+ROLLING = {"strategy": {"type": "Rolling", "rolling": {"workloadRefs": WORKLOADS}}, "soak": "60s"}
+ROLLED = "Rollout, Soak, Finish need a cluster"
+SWITCHED = "Prepare, Switch, PostSwitch, Soak, Finish need a cluster"
+
+
+@pytest.mark.parametrize(
+    ("release", "words"),
+    [
+        pytest.param(ROLLING, ROLLED, id="a rolling release"),
+        pytest.param(blue_green(), SWITCHED, id="a blue-green release"),
+    ],
+)
+def test_what_only_a_cluster_carries_out_is_refused_before_a_server_starts(
+    terminal: Terminal, release: dict[str, object], words: str
+):
+    embedded = replace(terminal, url="")
+    said = embedded.type(f"whimbrel run {embedded.manifest(GOOD, **release)}")
+    assert (said.code, words in said.err, said.err.count("\n")) == (2, True, 1), said
+    assert "run a copy of it without strategy, healthChecks and soak here" in said.err
+    assert not list(terminal.home.rglob("PG_VERSION"))

@@ -43,7 +43,9 @@ def new_errand(segment: Segment, to: str = "") -> Errand:
 
 def look(desk: Desk, record: Record) -> Result:
     """Return what the database shows and what would be done; nothing is touched or recorded."""
-    order = look_order(record, desk.manifest.spec, local_cluster(), new_run_id())
+    # A person's answer is for the run that asked.
+    run = record.resolution.run if record.resolution else new_run_id()
+    order = look_order(record, desk.manifest.spec, local_cluster(), run)
     # A look reports the plan's text for the log of a Job; here it is in the result.
     quiet = replace(desk.surroundings, report=_say_nothing)
     return _until_it_answers(desk, lambda: desk.work(order, quiet))

@@ -6,7 +6,7 @@ from whimbrel.cli.record import Record
 from whimbrel.machine.names import gate_token
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.model.packed import unpack_text
-from whimbrel.model.result import Result
+from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Gate
 
 
@@ -18,26 +18,31 @@ class Waiting:
     plan: str
     error: HeldError
 
+    def told(self, looked: Result) -> Result:
+        """Return the look as an answer that asks a person."""
+        given = {"outcome": Outcome.HELD, "reason": self.error.reason}
+        given |= {"message": self.error.message, "command": self.error.command}
+        return looked.model_copy(update=given)
+
 
 def token_of(digest: str) -> str:
     """Return the word that approves a plan, for example ``Start:0123456789ab``."""
     return gate_token(Gate.START, digest)
 
 
-def waiting(record: Record, looked: Result, options: str) -> Waiting | None:
+def waiting(record: Record, looked: Result) -> Waiting | None:
     """Return what to tell while the plan is not approved, None where it is.
 
     Args:
         record: What is remembered of the object.
         looked: What the look gave.
-        options: Further options of the printed command (the state directory).
     """
     digest = looked.plan_digest
     # A way back needs no approval: its author wrote it for this moment.
     if not digest or record.approved == digest or looked.direction == "down":
         return None
     token = token_of(digest)
-    command = f"whimbrel approve {record.name} {token} -n {record.namespace}{options}"
+    command = f"whimbrel approve {record.name} {token} -n {record.namespace}"
     plan = unpack_text(looked.plan) if looked.plan else looked.message
     held = HeldError(
         "AwaitingApproval",

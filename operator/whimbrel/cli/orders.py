@@ -135,6 +135,13 @@ def after_result(record: Record, result: Result, at: str) -> Record:
     )
 
 
+def looked_held(record: Record, looked: Result, errand: Errand, at: str) -> Record:
+    """Return the record with a look that asks a person as the answer of the run it was for."""
+    begun = begin_attempt(record, errand)
+    run = begun.run.id if begun.run else ""
+    return after_result(begun, looked.model_copy(update={"run": run}), at)
+
+
 def fresh_record(manifest: Manifest, namespace: str, uid: str) -> Record:
     """Return a record of an object that was never seen here."""
     return Record(namespace=namespace, name=manifest.name, uid=uid, manifest=str(manifest.path))

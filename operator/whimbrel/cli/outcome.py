@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from whimbrel.cli.gate import token_of
 from whimbrel.cli.options import STATE_DIR, URL_VARIABLE, Place
 from whimbrel.cli.orders import shown_path
 from whimbrel.cli.record import EMBEDDED, Record
@@ -39,7 +40,9 @@ def show_result(place: Place, record: Record, result: Result) -> None:
 def as_data(record: Record, result: Result, command: str) -> dict[str, Any]:
     """Return a result as JSON and YAML show it."""
     content = result.model_dump(mode="json", by_alias=True, exclude={"plan"})
-    return {"namespace": record.namespace, "name": record.name, **content, "command": command}
+    gate = {"gate": token_of(record.gate)} if result.reason == "AwaitingApproval" else {}
+    named = {"namespace": record.namespace, "name": record.name}
+    return {**named, **content, **gate, "command": command}
 
 
 def command_here(place: Place, record: Record, result: Result) -> str:

@@ -1,6 +1,6 @@
 """Carries out RunPieces: a file statement by statement, each recorded before and after."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
@@ -35,6 +35,7 @@ _CHECKED_LENGTH: Final = 65_536  # characters of a statement that the server's p
 _SYNTAX_ERROR: Final = "1064"
 
 Numbered = tuple[int, Piece]
+Key = tuple[str, str, str]  # kind, name, part
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,13 @@ def settled(pieces: Sequence[Piece], journal: Journal, repeatable: bool) -> int:
         HeldError: It cannot be told, or another text ran.
     """
     entries = [each for each in journal.entries() if each.ordinal]
-    if entries and _is_undone_by_hand(entries, journal):
+    if not entries:
+        return 0
+    traces = traces_of(journal)
+    if traces.is_undone():
         journal.clear()
         return 0
+    _refuse_undone_in_part(traces, journal)
     for entry in entries:
         if entry.ordinal > len(pieces) or pieces[entry.ordinal - 1].digest() != entry.digest:
             raise _held(journal, entry, "ran with another text than it has now")
@@ -162,30 +167,94 @@ def _settle(piece: Piece, entry: Entry, journal: Journal, repeatable: bool) -> N
     journal.finish(entry.ordinal)
 
 
-def _is_undone_by_hand(entries: Sequence[Entry], journal: Journal) -> bool:
-    """Tell whether a person removed all that the done part made."""
-    ledger = journal.ledger
-    made: set[tuple[str, str, str]] = set()
+@dataclass(frozen=True)
+class Traces:
+    """What the catalogue tells of the done part of a file; of changed rows and types nothing.
+
+    Attributes:
+        stays: What it made and is there, and what it took away and is not.
+        undone: The others.
+        surely: Those of them that are no other spelling of the text.
+    """
+
+    stays: frozenset[Key]
+    undone: frozenset[Key]
+    surely: frozenset[Key]
+
+    def is_undone(self) -> bool:
+        """Tell whether a person removed all that it made, and put back all that it took away."""
+        return bool(self.undone) and not self.stays
+
+
+def traces_of(journal: Journal) -> Traces:
+    """Return what is to be seen of a file's done part: what was not there before, or was."""
+    ledger, session = journal.ledger, journal.ledger.session
+    there, home = _keys(read_catalog(session, ledger.schema)), session.home()
+    first, *entries = journal.entries()
+    before, made, gone = _keys(first.known), set[Key](), set[Key]()
     for entry in entries:
+        takes, makes = _keys(entry.gone, home), _keys(entry.known, home)
         if entry.is_done:
-            made -= {key_of(each) for each in entry.gone}
-            made |= {key_of(each) for each in entry.known}
-    there = {key_of(each) for each in read_catalog(ledger.session, ledger.schema)}
-    return bool(made) and not made & there
+            made = (made - takes) | (makes - before)
+            gone = (gone | (takes & before)) - makes
+        else:  # whether it took effect is another question
+            made, gone = made - takes - makes, gone - takes - makes
+    lost = {each for each in made - there if each[0] == "table" or _holds(there, each)}
+    stays = (made & there) | (gone - there)
+    undone = (made - there) | (gone & there)
+    return Traces(frozenset(stays), frozenset(undone), frozenset(lost | (gone & there)))
 
 
-def key_of(item: CatalogObject) -> tuple[str, str, str]:
-    """Return what tells two things apart; names of columns know no case."""
-    return item.kind, item.name.lower(), item.part.lower()
+def _holds(there: set[Key], key: Key) -> bool:
+    """Tell whether there is the table of a column."""
+    return key[0] == "column" and ("table", key[1], "") in there
+
+
+def _keys(items: Iterable[CatalogObject], home: str | None = None) -> set[Key]:
+    return {key_of(each) for each in items if home is None or each.schema in {"", home}}
+
+
+def key_of(item: CatalogObject) -> Key:
+    """Return what tells two things apart; names of columns know no case.
+
+    Who drops a trigger does not name its table.
+    """
+    name = "" if item.kind == "trigger" else item.name.lower()
+    return item.kind, name, item.part.lower()
+
+
+def _refuse_undone_in_part(traces: Traces, journal: Journal) -> None:
+    if traces.surely and traces.stays:
+        undone, stays = (_shown(min(each)) for each in (traces.surely, traces.stays))
+        raise HeldError(
+            "HalfDone",
+            f"of what was done of {journal.file.name}, {undone} was undone by hand, and {stays} "
+            "was not; undo all of it, then retry, and it begins anew; or do again what was undone, "
+            "then retry, and it goes on behind it",
+        )
+
+
+def _shown(key: Key) -> str:
+    return f"{key[0]} {'.'.join(filter(None, key[1:]))}"
+
+
+def anew(traces: Traces, journal: Journal) -> str:
+    """Return how a file begins anew once its done part is undone, which may leave no trace."""
+    file = journal.file.name
+    if traces.stays or traces.undone or journal.direction != Direction.UP.value:
+        return f"undo by hand what there is of {file}, then retry, and it begins anew"
+    return (
+        f"undo by hand what there is of {file}, take that file out and retry, which forgets what "
+        "was done of it; then put it in again, and it begins anew"
+    )
 
 
 def _held(journal: Journal, entry: Entry, what: str) -> HeldError:
     done = [each for each in journal.entries() if each.ordinal and each.is_done]
     before = f"; before it {len(done)} statements of the file were done" if done else ""
+    told = anew(traces_of(journal), journal)
     return HeldError(
-        "HalfDone",
-        f"{entry.file}, line {entry.line} {what}{before}; look at the database: undo by hand what "
-        f"there is of {journal.file.name}, then retry, and it begins anew",
+        "HalfDone", f"{entry.file}, line {entry.line} {what}{before}; look at the database: {told}"
     )
 
 

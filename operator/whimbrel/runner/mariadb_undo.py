@@ -13,14 +13,16 @@ from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import fingerprint, read_catalog
 from whimbrel.runner.checkpoint.manifest import read_checkpoint
 from whimbrel.runner.checkpoint.shown import why_not
-from whimbrel.runner.mariadb_journal import UNDO, Entry, Journal
+from whimbrel.runner.mariadb_journal import UNDO, Journal
 from whimbrel.runner.mariadb_pieces import (
     Numbered,
+    anew,
     journal_of,
     run_from,
     settings_restored,
     settled,
     step_failure,
+    traces_of,
 )
 from whimbrel.runner.step_work import Place, StepFailedError, Work
 
@@ -60,15 +62,15 @@ def _meant(step: RunPieces, work: Work, error: FailedError, bench: Bench) -> Whi
         _close(step, work, journal)
         return error
     if step.direction is Direction.DOWN:
-        return _half(error, entries, bench, "a way back has no way back")
+        return _half(error, journal, bench, "a way back has no way back")
     if any(not each.is_done for each in entries):
-        return _half(error, entries, bench, "the statement that failed left a part of its work")
+        return _half(error, journal, bench, "the statement that failed left a part of its work")
     try:
         problem = _take_back(step, work, journal, error)
     except StepFailedError as failure:
         problem = _meaning(failure, error, bench)
     if problem:
-        return _half(error, entries, bench, problem)
+        return _half(error, journal, bench, problem)
     told = f"what was done before it in {step.file.name} was taken back by its down file"
     return FailedError(error.reason, f"{error.message}; {told}", command=error.command)
 
@@ -129,15 +131,17 @@ def _meaning(failure: StepFailedError, error: FailedError, bench: Bench) -> str:
     return f"its way back failed: {told}"
 
 
-def _half(error: FailedError, entries: list[Entry], bench: Bench, why: str) -> HeldError:
+def _half(error: FailedError, journal: Journal, bench: Bench, why: str) -> HeldError:
     """Return the end in which a part of a file stays: every statement of it is named."""
+    entries = [each for each in journal.entries() if each.ordinal]
     done = [f"{each.file}, line {each.line}" for each in entries if each.is_done]
     more = f" and {len(done) - _SHOWN} more" if len(done) > _SHOWN else ""
     order = bench.order
     return HeldError(
         "HalfDone",
         f"{error.message}; the database is NOT as before: done and committed are "
-        f"{'; '.join(done[:_SHOWN]) or 'no whole statement'}{more}; {why}; undo these by hand, or "
-        "mend the file behind them; then retry: it begins anew, or goes on behind them",
+        f"{'; '.join(done[:_SHOWN]) or 'no whole statement'}{more}; {why}; "
+        f"{anew(traces_of(journal), journal)}; or mend the file behind them, then retry, and it "
+        "goes on behind them",
         command=f"whimbrel retry {order.name} -n {order.namespace}",
     )

@@ -4,6 +4,7 @@ from typing import Final
 
 from whimbrel.model.errors import FailedError, HeldError, TransientError, WhimbrelError
 from whimbrel.planning.dialects.fates import Fate, Trouble
+from whimbrel.planning.sql_down import allow_command
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.step_work import StepFailedError
 from whimbrel.runner.transactions import End
@@ -68,13 +69,11 @@ def _lock(failure: StepFailedError, sighting: Sighting, bench: Bench, tries: int
     if tries < LOCK_TRIES:
         return TryAgainError(f"{_where(failure)}: {told}")
     if failure.doing:
-        namespace, name = bench.order.namespace, bench.order.name
         return HeldError(
             SALVAGE_TOO_LARGE,
             f"{failure.doing} {told}, more than limits.lockHold; {_state(failure)}; raise "
             "limits.lockHold, or allow the loss",
-            command=f"kubectl patch dbm {name} -n {namespace} --type merge -p "
-            '\'{"spec":{"rollback":{"allowDataLoss":{"by":"WHO","reason":"TEXT"}}}}\'',
+            command=allow_command(bench.order.owner()),
         )
     return FailedError(
         "LockHeldTooLong",

@@ -170,6 +170,10 @@ class Watchdog(Beside):
     def _judge(self, sighting: Sighting, state: str) -> float:
         limit = self._limits.wait if sighting.waited else self._limits.hold
         over = sighting.seconds >= limit
+        before = self._seen.get(sighting.pid)
+        if not over and before is not None and before.stopped:
+            # One of several waiters that came later: not what the cancel was for.
+            return max(0.001, limit - sighting.seconds)
         # Remembered before it is stopped: the worker asks why as soon as its statement fails.
         self._seen[sighting.pid] = replace(sighting, others=self._describe(sighting), stopped=over)
         if not over:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.blue_green import GREEN, deploy
 from tests.fake_application import SERVICE
-from tests.fake_cluster import KEY, FakeCluster
+from tests.fake_cluster import KEY, PATH, FakeCluster
 from tests.fake_http import serving_api
 from tests.scenarios.held.asking import held_in_cluster
 from tests.scenarios.terminal import Terminal
@@ -76,3 +76,18 @@ def is_put_right(cluster: FakeCluster) -> bool:
 
 def is_held(cluster: FakeCluster) -> bool:
     return bool(cluster.status()["phase"] == "Held")
+
+
+async def test_a_loss_is_allowed_as_printed(tmp_path: Path):
+    cluster = FakeCluster()
+    await cluster.apply()
+    await cluster.run()
+    cluster.node.script = ["loses data"] * 9
+    await cluster.annotate(rollback_requested_at="now")
+    await cluster.run()
+    command = held_in_cluster(cluster, "WouldLoseData")
+    assert command.startswith("kubectl patch dbm ")
+    await obey_in_cluster(cluster, tmp_path, command)
+    allowed = cluster.api.objects[PATH]["spec"]["rollback"]["allowDataLoss"]
+    assert allowed == {"by": "WHO", "reason": "TEXT"}
+    assert (cluster.status()["phase"], cluster.ledger.applied) == ("RolledBack", [])

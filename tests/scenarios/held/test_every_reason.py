@@ -11,7 +11,11 @@ PACKAGE: Final = ROOT / "operator/whimbrel"
 # Reasons that are no text where they are given, and what they can be there.
 PASSED_ON: Final = {
     # rollback.onFailure is Manual: the reason of what failed.
-    "roll_back.py: error.reason": {"StatementFailed"},
+    "roll_back.py: error.reason": {
+        *("StatementFailed", "LockHeldTooLong"),  # step_failure.py
+        "ToolFailed",  # tool_attempt.py
+        "JournalFull",  # quota.py
+    },
     "tool_attempt.py: error.reason": {"BookkeepingAmbiguous", "BookkeepingNotReadable"},
     # The controller shows what a Job answered: the runner's own reasons.
     "settled.py: last.reason": set(),
@@ -84,7 +88,7 @@ def test_every_reason_is_reached_and_its_command_obeyed():
 def test_reasons_are_found_in_every_form_and_only_where_a_person_is_asked():
     found = every_reason()
     assert {"HalfDone", "SalvageDoesNotFit", "RunClosed", "JobNameTaken"} <= found
-    assert not found & {"InvalidSpec", "RolledBack", "ToolFailed", "Waiting"}
+    assert not found & {"InvalidSpec", "RolledBack", "Waiting"}
 
 
 def test_a_reason_counts_only_in_a_test_that_obeys():

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import yaml
 
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import held, obey
@@ -172,3 +173,22 @@ def test_prisma_itself_began_a_migration_and_did_not_finish_it(
     done = obey(terminal, said)
     assert done.code == 0, done
     assert database.run("SELECT count(*) FROM users") == [(0,)]
+
+
+@pytest.mark.sampled("a question about a tool")
+def test_what_a_tool_applied_before_it_failed_stays_where_a_person_takes_back(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    configure(terminal, "transaction_per_migration=True")
+    write_fourth(terminal, "pass", "op.execute('SELECT nonsense()')")
+    path = terminal.home / "shop.yaml"
+    asked = yaml.safe_load(path.read_text())
+    asked["spec"]["rollback"] = {"onFailure": "Manual"}
+    path.write_text(yaml.safe_dump(asked))
+    said = terminal.type(f"whimbrel run {manifest} --project project")
+    held(said, "ToolFailed")
+    assert database.run("SELECT version_num FROM alembic_version") == [("0003",)]
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == []
+    assert database.run("SELECT to_regclass('users')") == [(None,)]

@@ -110,3 +110,22 @@ def test_a_failed_run_stays_where_a_person_takes_back(terminal: Terminal, databa
     done = obey(terminal, said)
     assert done.code == 0, done
     assert database.run("SELECT to_regclass('users'), to_regclass('more')") == [(None, None)]
+
+
+def test_a_run_that_kept_readers_waiting_stays_where_a_person_takes_back(
+    terminal: Terminal, database: Postgres
+):
+    database.run("CREATE TABLE shown (id int)")
+    files = {
+        "001_a.up.sql": "CREATE TABLE a (n int);",
+        "001_a.down.sql": "DROP TABLE a;",
+        "002_b.up.sql": "LOCK TABLE shown; SELECT pg_sleep(30);",
+    }
+    file = terminal.manifest(files, limits={"lockHold": "300ms"}, **BY_FILE, **MANUAL)
+    with readers(database, "shown"), readers(database, "shown"), readers(database, "shown"):
+        said = terminal.type(f"whimbrel run {file}")
+    held(said, "LockHeldTooLong")
+    assert database.run("SELECT to_regclass('a') IS NULL") == [(False,)]
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT to_regclass('a')") == [(None,)]

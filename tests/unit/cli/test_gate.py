@@ -21,15 +21,15 @@ LOOKED = Result(
 
 
 def test_a_plan_waits_until_exactly_that_plan_is_approved():
-    held = waiting(RECORD, LOOKED, " --state-dir /s")
+    held = waiting(RECORD, LOOKED)
     assert held is not None
     assert held.plan == "the plan"
     token = "Start:0123456789ab"
-    assert held.error.command == f"whimbrel approve shop {token} -n team --state-dir /s"
+    assert held.error.command == f"whimbrel approve shop {token} -n team"
     agreed = approved(held.record, token)
-    assert waiting(agreed, LOOKED, "") is None
+    assert waiting(agreed, LOOKED) is None
     other = LOOKED.model_copy(update={"plan_digest": "f" * 64})
-    assert waiting(agreed, other, "") is not None
+    assert waiting(agreed, other) is not None
 
 
 def test_only_the_plan_that_waits_is_approved():
@@ -40,4 +40,4 @@ def test_only_the_plan_that_waits_is_approved():
 
 
 def test_where_nothing_is_to_be_done_nothing_waits():
-    assert waiting(RECORD, LOOKED.model_copy(update={"plan_digest": ""}), "") is None
+    assert waiting(RECORD, LOOKED.model_copy(update={"plan_digest": ""})) is None

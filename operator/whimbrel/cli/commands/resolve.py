@@ -12,6 +12,7 @@ from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import answer
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.order import Resolution
+from whimbrel.model.result import Outcome
 from whimbrel.model.status import RunState
 
 app = command_app()
@@ -48,14 +49,28 @@ def resolve(
     say_reminder(record)
 
 
+def _asks(record: Record, verdict: Verdict) -> bool:
+    """Tell whether the newest run has said that it needs a person's answer."""
+    run, last = record.run, record.last
+    if run is None or last is None or last.result.run != run.id:
+        return False
+    held, holder = last.result.outcome is Outcome.HELD, last.result.holder
+    return holder is not None if verdict is Verdict.TAKE_OVER else held
+
+
 def resolved(record: Record, verdict: Verdict, by: str, reason: str) -> Record:
     """Return the record with a person's answer for its newest run.
 
     Raises:
-        RefusedError: There is no run.
+        RefusedError: No run of it asks for an answer.
     """
-    if record.run is None:
-        raise RefusedError("NothingHeld", f"{record.name} has no run that could be resolved")
+    if record.run is None or not _asks(record, verdict):
+        waited = "waits for another one" if verdict is Verdict.TAKE_OVER else "is held"
+        raise RefusedError(
+            "NothingHeld",
+            f"no run of {record.name} {waited}, so there is nothing to resolve: whimbrel run or "
+            "rollback asks where an answer is needed",
+        )
     answered = Resolution(verdict=verdict, run=record.run.id, by=by, reason=reason)
     reopened = record.run.model_copy(update={"state": RunState.OPEN})
     return record.model_copy(update={"resolution": answered, "run": reopened})

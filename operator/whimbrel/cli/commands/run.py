@@ -7,13 +7,16 @@ import typer
 from whimbrel.cli.attempts import Desk, carry_through, look, new_errand
 from whimbrel.cli.gate import waiting
 from whimbrel.cli.here import desk_for, found_object
+from whimbrel.cli.local_identity import now
 from whimbrel.cli.options import Connection, Consent, Place, command_app, grouped
-from whimbrel.cli.outcome import show_result, state_dir_option
+from whimbrel.cli.orders import looked_held
+from whimbrel.cli.outcome import show_result
 from whimbrel.cli.record import Record, save_record
 from whimbrel.cli.screen import say
 from whimbrel.machine.segments import segments
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.plan import Segment
+from whimbrel.model.result import Outcome
 from whimbrel.model.spec import Gate, Spec
 
 app = command_app()
@@ -55,10 +58,13 @@ def refuse_release(spec: Spec) -> None:
 def refuse_unapproved(place: Place, desk: Desk, record: Record) -> None:
     """Look, and end here with the plan on the screen while nobody approved it."""
     looked = look(desk, record)
+    if looked.outcome is Outcome.HELD:  # the answer to it goes on with this run
+        record = looked_held(record, looked, new_errand(Segment.MIGRATE), now())
+        save_record(desk.state_dir, record)
     if looked.exit_code() != 0:
         show_result(place, record, looked)
-    held = waiting(record, looked, state_dir_option(place))
+    held = waiting(record, looked)
     if held is not None:
         save_record(desk.state_dir, held.record)
         say(held.plan)
-        raise held.error
+        show_result(place, held.record, held.told(looked))
