@@ -369,3 +369,9 @@ def is_good(run: RunStatus) -> bool:
     return (
         run.state is RunState.CLOSED and run.goal is Segment.MIGRATE and (outcome_of(run) in GOOD)
     )
+
+
+def was_rolled_back(run: RunStatus) -> bool:
+    """Tell whether the run took its own work back, or the ledger says that one before it did."""
+    known = run.last is not None and run.last.reason == "WasRolledBack"
+    return known or outcome_of(run) is Outcome.ROLLED_BACK

@@ -26,7 +26,7 @@ def service_has_no_side(seen: Observed) -> Decision | None:
     Only once the ledger has said that this release was not complete already: in a cluster that
     was rebuilt from Git the traffic belongs to green (`end_side_is_lost`).
     """
-    here = at(seen, Segment.PREPARE)
+    here = at(seen, Segment.PREPARE, Segment.PRE_SWITCH, Segment.SWITCH_GATE)
     if here is None:
         return None
     run, spec = here
