@@ -6,7 +6,7 @@ import pytest
 
 from tests.blue_green import blue_green, check, deploy
 from tests.fake_application import SERVICE
-from tests.fake_cluster import FakeCluster
+from tests.fake_cluster import PATH, FakeCluster
 from tests.fake_runner import Ledger
 from tests.unit.controller.test_release import released, told
 from whimbrel.model.order import Order
@@ -161,3 +161,34 @@ async def test_a_service_that_is_made_again_before_the_switch_gets_blue(moment: 
     await cluster.application.step()
     await cluster.turn()
     assert cluster.application.selector()["track"] == "blue"
+
+
+class Orders(Ledger):
+    """Keeps the orders that end a run."""
+
+    def _abort(self, order: Order, script: str) -> Result:
+        self.answers.append(order.back)
+        return super()._abort(order, script)
+
+    def _roll_back(self, order: Order, script: str) -> Result | None:
+        self.answers.append(order.back)
+        return super()._roll_back(order, script)
+
+
+@pytest.mark.parametrize(
+    ("stays", "deleted"), [(True, False), (False, False), (False, True)], ids=str
+)
+async def test_the_ledger_is_told_which_work_goes_back(stays: bool, deleted: bool):
+    """A deleted object takes nothing back: another one may go on with the same spec."""
+    cluster = await released()
+    cluster.ledger = cluster.node.ledger = Orders()
+    if stays:
+        path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers"
+        await cluster.api.create(path, SCALER)
+    cluster.ledger.health = {"Soak": ["red"]}
+    await cluster.run(lambda: cluster.status().get("run", {}).get("segment") == "Prepare")
+    work = cluster.status()["run"]["work"]
+    if deleted:
+        await cluster.api.delete(PATH)
+    await cluster.run()
+    assert cluster.ledger.answers == [("" if deleted else work)]
