@@ -228,6 +228,7 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
         "broken_since": "",
         "probed": False,
         "measured": (),
+        "restarts": {},
     }
     if run.segment in (Segment.MIGRATE, Segment.SWITCH):
         news["changed_at"] = precise(seen.now)
