@@ -13,7 +13,7 @@ from whimbrel.machine.release.judge import (
     together,
     why,
 )
-from whimbrel.machine.release.traffic import way_back_told
+from whimbrel.machine.release.traffic import switch_told
 from whimbrel.machine.release.window import changed, ends_at, is_open_at, once_more, turned_back
 from whimbrel.machine.runs import advanced, again, later
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
@@ -107,7 +107,7 @@ def measuring(seen: Observed, spec: Spec, run: RunStatus, until: float) -> Wait:
     if run.segment is Segment.SOAK:
         told += f", until {precise(ends_at(spec, run))}"
     if spec.strategy.blue_green is not None and run.release.switched:
-        told += way_back_told(seen, spec.strategy.blue_green)
+        told += switch_told(seen, spec.strategy.blue_green)
     if names and needs_probe(spec, run.segment) and not seen.reads_logs:
         told += "; the values appear at its end, since pods/log is not allowed"
     return _wait(run, str(PHASES[run.segment]), told, until)

@@ -81,13 +81,15 @@ def size_of_blue(seen: Observed, options: BlueGreen) -> int:
     return max(options.min_ready, ends, blue.replicas if blue else 0)
 
 
-def way_back_told(seen: Observed, options: BlueGreen) -> str:
-    """Return what a way back would have to wait for, for the end of a sentence, or ""."""
+def switch_told(seen: Observed, options: BlueGreen) -> str:
+    """Return what the switch is known by, and what a way back would wait for: a sentence's end."""
     ref = options.blue.workload_ref
-    blue = seen.workloads.get(ref.told())
+    blue, known = seen.workloads.get(ref.told()), ""
+    if options.identity is None:
+        known = "; where the traffic is, EndpointSlices alone say: blueGreen.identity is not given"
     if blue is not None and blue.ready >= options.min_ready:
-        return ""
-    return f"; a way back would have to wait for {ref.told()}, which has too few ready Pods"
+        return known
+    return f"{known}; a way back would have to wait for {ref.told()}, which has too few ready Pods"
 
 
 def _is_ready(seen: Observed, options: BlueGreen, least: int) -> bool:
@@ -140,7 +142,7 @@ def _verify(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
         return NextAttempt(advanced(seen, run, spec), f"verified: the traffic is at {side}")
     late = unix(run.release.since) + VERIFYING + options.propagation_delay
     told = _ends_told(traffic, options, side)
-    told += way_back_told(seen, options) if side is Side.GREEN else ""
+    told += switch_told(seen, options) if side is Side.GREEN else ""
     if side is Side.GREEN and not holds and seen.now >= late:
         why = f"the switch to green could not be verified: {told}"
         return NextAttempt(turned_back(seen, spec, run, why), "not verified")
