@@ -115,7 +115,8 @@ class FakeApi:
         return self._store("MODIFIED", path, after) if after != before else before
 
     async def text(self, path: str, lines: int = 0) -> str | None:
-        return self.logs.get(path)
+        text = self.logs.get(path)
+        return text if text is None or not lines else "\n".join(text.splitlines()[-lines:])
 
     def moment(self) -> str:
         return datetime.fromtimestamp(self.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

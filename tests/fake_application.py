@@ -12,7 +12,7 @@ SERVICE = f"{CORE}/services/shop"
 
 
 class FakeApplication:
-    """A blue and a green Deployment behind one Service.
+    """A blue and a green Deployment, or StatefulSet, behind one Service.
 
     Attributes:
         broken: Workloads whose Pods never become ready.
@@ -24,10 +24,12 @@ class FakeApplication:
         self.broken: set[str] = set()
         self.sides: list[str] = []
 
-    async def deploy(self, track: str, replicas: int = 2, image: str = "shop:1") -> None:
+    async def deploy(
+        self, track: str, replicas: int = 2, image: str = "shop:1", kind: str = "Deployment"
+    ) -> None:
         labels = {"app": "shop", "track": track}
         body = {
-            "kind": "Deployment",
+            "kind": kind,
             "metadata": {"name": f"shop-{track}", "namespace": NAMESPACE},
             "spec": {
                 "replicas": replicas,
@@ -35,7 +37,7 @@ class FakeApplication:
                 "template": {"spec": {"containers": [{"name": "app", "image": image}]}},
             },
         }
-        await self.api.create(f"{APPS}/deployments", body)
+        await self.api.create(f"{APPS}/{kind.lower()}s", body)
 
     async def serve(self, selector: dict[str, str] | None = None, **marks: str) -> None:
         meta = {
@@ -50,7 +52,7 @@ class FakeApplication:
         """Let the controllers catch up; tell whether anything changed."""
         moved = False
         for path, raw in list(self.api.objects.items()):
-            if path.startswith(f"{APPS}/deployments/"):
+            if path.startswith(f"{APPS}/"):
                 moved |= await self._workload(path, raw)
         for path, raw in list(self.api.objects.items()):
             if path.startswith(f"{CORE}/services/"):

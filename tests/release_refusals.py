@@ -11,6 +11,14 @@ ONE_MEMBER = (
     "give the options of the check under the member of its type alone: "
     "http, tcp, sql, prometheus, workload or job"
 )
+LOOKS_BACK = (
+    "write an initialDelay as long as the longest range of the query with its offset, or "
+    "[{{.sinceSwitch}}] for the range: what was before the switch would be judged"
+)
+UNKNOWN = (
+    "write ranges and offsets of the query in h, m, s or ms, and no @: else nobody knows whether "
+    "what was before the switch would be judged"
+)
 TCP = {"type": "TCP", "tcp": {"service": "shop", "port": 80}}
 SIDE = {"selector": {"app": "shop"}, "workloadRef": {"name": "shop"}}
 SMOKE = {"image": "shop:1", "command": ["smoke"]}
@@ -58,8 +66,31 @@ RELEASE_REFUSALS = (
             },
         ),
         "spec.healthChecks[0]",
-        "write an initialDelay as long as the longest range of the query, or [{{.sinceSwitch}}] "
-        "for the range: what was before the switch would be judged",
+        LOOKS_BACK,
+    ),
+    *(
+        Refusal(
+            f"a query that looks back further than it says: {query}",
+            checked(
+                type="Prometheus",
+                initialDelay="30s",
+                prometheus={
+                    "url": "http://prometheus:9090",
+                    "query": query,
+                    "expect": {"op": "Less", "value": "0.01"},
+                },
+            ),
+            "spec.healthChecks[0]",
+            told,
+        )
+        for query, told in (
+            ("rate(failed[30s] offset 10m)", LOOKS_BACK),
+            ("failed offset 1h", LOOKS_BACK),
+            ("rate(failed[ 5m ])", LOOKS_BACK),
+            ("failed @ 1609746000", UNKNOWN),
+            ("rate(failed[1d])", UNKNOWN),
+            ("rate(failed[1w])", UNKNOWN),
+        )
     ),
     Refusal(
         "a gate before a switch that never comes",

@@ -12,7 +12,9 @@ import pytest
 from tests.postgres import Postgres
 from tests.processes import ROOT
 from tests.runner_process import Attempt
+from whimbrel.machine.names import work_digest
 from whimbrel.model.plan import WITHOUT_TOOL
+from whimbrel.model.spec import Spec
 
 FILES = {
     "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY, name varchar(20));",
@@ -196,3 +198,53 @@ def test_alembic_of_a_run_that_applied_nothing_takes_nothing_back(alembic: Shop)
     other = (*alembic.attempt.spec, ("limits", {"lockTimeout": "200ms"}))
     assert told(alembic.run(2, spec=other)) == ("NothingToDo", "NoChange", "0003", True)
     assert told(alembic.run(2, "Rollback", 2, spec=other))[2] == "0003"
+
+
+def rebuilt_after(shop: Shop, uid: str = "uid-new") -> Shop:
+    """The cluster is built again from Git: the same object with another uid."""
+    return replace(shop, attempt=replace(shop.attempt, uid=uid))
+
+
+def work(shop: Shop, **changes: Any) -> str:
+    """Return what the controller calls the work of a spec."""
+    body: Result = replace(shop.attempt, **changes).body()
+    return work_digest(Spec.model_validate(body["spec"]))
+
+
+def test_a_release_that_went_back_with_its_schema_is_not_carried_out_again(shop: Shop):
+    """Somebody else states the replicas of green: the traffic is back, the schema stays."""
+    shop.run(1)
+    back = (("back", work(shop)),)
+    assert told(shop.run(1, "Abort", 2, order=back)) == ("Done", "Aborted", "002", False)
+    again = rebuilt_after(shop)
+    held = again.run(5)
+    assert told(held) == ("Held", "WasRolledBack", "002", False)
+    assert held["command"] == "whimbrel retry shop -n team"
+    other = rebuilt_after(shop, "uid-other")
+    changed = (("strategy", BLUE_GREEN), ("limits", {"lockTimeout": "200ms"}))
+    assert told(other.run(6, spec=changed)) == ("NothingToDo", "NoChange", "002", True)
+    other.run(6, "Abort", 2, spec=changed)
+    assert told(again.run(7)) == ("Held", "WasRolledBack", "002", False), "it holds nothing"
+    assert told(again.run(8, order=(("retry", "now"),))) == ("NothingToDo", "NoChange", "002", True)
+    again.run(8, "Finish", 2)
+    assert told(rebuilt_after(shop, "uid-3").run(9)) == ("NothingToDo", "NoChange", "002", False)
+
+
+@pytest.mark.sampled("a release on each server")
+def test_a_release_without_a_migration_that_went_back_is_not_carried_out_again(shop: Shop):
+    shop.run(1)
+    shop.run(1, "Finish", 2)
+    other = (("strategy", BLUE_GREEN), ("limits", {"lockTimeout": "200ms"}))
+    assert told(shop.run(2, spec=other)) == ("NothingToDo", "NoChange", "002", True)
+    shop.run(2, "Rollback", 2, spec=other, order=(("back", work(shop, spec=other)),))
+    again = rebuilt_after(shop)
+    assert told(again.run(5, spec=other)) == ("Held", "WasRolledBack", "002", False)
+    tried = again.run(6, spec=other, order=(("retry", "now"),))
+    assert told(tried) == ("NothingToDo", "NoChange", "002", True)
+
+
+@pytest.mark.sampled("a release on each server")
+def test_a_deleted_release_says_nothing_of_another_try(shop: Shop):
+    shop.run(1)
+    shop.run(1, "Abort", 2)
+    assert told(rebuilt_after(shop).run(5)) == ("NothingToDo", "NoChange", "002", True)

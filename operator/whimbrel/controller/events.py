@@ -8,13 +8,15 @@ from whimbrel.controller.world import World
 from whimbrel.machine import names
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
-from whimbrel.model.status import Condition, Status
+from whimbrel.model.plan import Segment
+from whimbrel.model.status import Condition, ReleaseStatus, Status
 
 Body = dict[str, Any]
 
 
 async def tell_transition(world: World, seen: Observed, after: Status) -> None:
     """Tell what changed between two statuses, if a person would call it a change."""
+    await _tell_release(world, seen, after)
     before, now = _ready(seen.status), _ready(after)
     if now is None:
         return
@@ -25,6 +27,32 @@ async def tell_transition(world: World, seen: Observed, after: Status) -> None:
     reason = str(after.phase) if now.reason in ("Progressing", "Completed") else now.reason
     run = after.run.id if after.run else ""
     await tell(world, seen, (reason, after.message, run), warning=stalled)
+
+
+async def _tell_release(world: World, seen: Observed, after: Status) -> None:
+    """Tell each step of a run that is over, why it goes back, and what was put right on the way."""
+    run, before = after.run, seen.status.run
+    if run is None:
+        return
+    if before is None or before.id != run.id:
+        fresh = {"goal": Segment.MIGRATE, "release": ReleaseStatus()}
+        before = run.model_copy(update=fresh)
+    known, release = before.release, run.release
+    # Of twenty steps the oldest is let go of: what is new stands at the end, whatever the length.
+    news = release.steps[-1:] if release.steps[-1:] != known.steps[-1:] else ()
+    for step in news:
+        told = f"{step.name} is over since {step.at}; now: {run.segment}"
+        await tell(world, seen, ("StepOver", told, run.id))
+    if run.goal is Segment.ROLLBACK and before.goal is not Segment.ROLLBACK:
+        why = release.red or "a rollback was asked for"
+        await tell(world, seen, ("RollbackStarted", why, run.id), warning=True)
+    if release.drift > known.drift:
+        service = seen.traffic.service if seen.traffic else None
+        told = (
+            f"somebody else has changed the selector of Service {service.name if service else ''}; "
+            "in this run it is put right once"
+        )
+        await tell(world, seen, ("TrafficDrift", told, run.id), warning=True)
 
 
 async def tell(

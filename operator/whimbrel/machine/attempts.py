@@ -13,7 +13,7 @@ from whimbrel.machine.decisions import (
     Wait,
 )
 from whimbrel.machine.orders import create_current, current_name
-from whimbrel.machine.release.probing import POLLING as MEASURING, measuring, probe_answered
+from whimbrel.machine.release.probing import measuring, next_look, probe_answered
 from whimbrel.machine.requests import asked, is_approved, waits_for_approval
 from whimbrel.machine.segments import AFTER_MIGRATE, CONTROLLED, PHASES, PROBES
 from whimbrel.machine.settled import settled
@@ -196,7 +196,7 @@ def progressing(seen: Observed, run: RunStatus, until: float | None = None) -> W
         message += _past_the_holder(seen, run.holder)
         return Wait(Phase.WAITING, "Waiting", message, until=until)
     if run.segment in PROBES and seen.spec is not None:
-        soon = seen.now + MEASURING
+        soon = next_look(seen)
         return measuring(seen, seen.spec, run, soon if until is None else min(until, soon))
     if run.failures:
         return waits(run, "ProgressingWithRetry", _said(run), until)

@@ -57,5 +57,6 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         release=has_release(spec),
         since=unix(run.release.changed_at),
         until=ends_at(spec, run) if run.segment is Segment.SOAK else 0.0,
+        back=run.work if run.goal is Segment.ROLLBACK else "",
         spec=spec,
     )

@@ -228,6 +228,7 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
         "broken_since": "",
         "probed": False,
         "measured": (),
+        "restarts": {},
     }
     if run.segment in (Segment.MIGRATE, Segment.SWITCH):
         news["changed_at"] = precise(seen.now)
@@ -369,3 +370,9 @@ def is_good(run: RunStatus) -> bool:
     return (
         run.state is RunState.CLOSED and run.goal is Segment.MIGRATE and (outcome_of(run) in GOOD)
     )
+
+
+def was_rolled_back(run: RunStatus) -> bool:
+    """Tell whether the run took its own work back, or the ledger says that one before it did."""
+    known = run.last is not None and run.last.reason == "WasRolledBack"
+    return known or outcome_of(run) is Outcome.ROLLED_BACK

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import CheckStatus, Measurement
@@ -122,6 +123,7 @@ class Observed:
         traffic: The two sides of a blue-green release, where the run needs to know.
         workloads: Workloads that the spec names ("Deployment/shop"), where the run needs to know.
         measured: What the controller itself measured for checks in the current segment, by name.
+        next_measurement: When it has to measure again, Unix seconds; infinite for never.
         check_jobs: Jobs of checks, each one measurement; none of them is an attempt.
         reads_logs: Whether logs may be read here at all.
         live: Checks as the last log line of the probe's Pod says, where it may be read.
@@ -150,6 +152,7 @@ class Observed:
     traffic: TrafficSeen | None = None
     workloads: Mapping[str, WorkloadSeen] = field(default_factory=dict)
     measured: Mapping[str, tuple[Measurement, ...]] = field(default_factory=dict)
+    next_measurement: float = inf
     check_jobs: tuple[CheckJobSeen, ...] = ()
     reads_logs: bool = False
     live: tuple[CheckStatus, ...] = ()

@@ -49,6 +49,7 @@ class Order(Frozen):
         release: Whether the run goes on after the schema: it then stays open in the ledger.
         since: Unix seconds at which the migration or the switch was done; 0 before.
         until: Unix seconds at which a soak ends; 0 for no soak.
+        back: Digest of the work that goes back, be it without its schema; "" where nothing does.
     """
 
     version: int = 1
@@ -70,6 +71,7 @@ class Order(Frozen):
     release: bool = False
     since: float = 0.0
     until: float = 0.0
+    back: str = ""
     resolution: Resolution | None = None
     spec: Annotated[Spec, Field()]
 

@@ -120,6 +120,9 @@ class ReleaseStatus(Frozen):
     measured: Annotated[tuple[CountedStatus, ...], Field(max_length=10)] = Field(
         (), description="Checks of type Job in the current segment."
     )
+    restarts: Annotated[dict[Label, int], Field(max_length=10)] = Field(
+        {}, description="Restarts that checks of type Workload began with in the current segment."
+    )
     steps: Annotated[tuple[StepStatus, ...], Field(max_length=24)] = Field(
         (), description="Segments that came to their end, and when."
     )

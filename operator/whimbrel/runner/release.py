@@ -3,9 +3,11 @@
 from whimbrel.machine.names import work_digest
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Result
+from whimbrel.planning.rolled_back import was_rolled_back
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import applied_something, revision_of
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
+from whimbrel.runner.records import record_rolled_back
 from whimbrel.runner.roll_back import NOTHING, applied_by_this_run, nothing_back, roll_back
 from whimbrel.runner.runs import read_run, set_run_target
 
@@ -16,13 +18,20 @@ def release_goes_on(bench: Bench) -> bool:
     An earlier attempt of this run may have applied everything and never told. And the traffic may
     be at the old side although the schema is there, unless the ledger says that this very release
     was complete: then a cluster that was rebuilt from Git goes through no switch again.
+
+    Raises:
+        HeldError: ``WasRolledBack``: it went back, and nobody has asked for another try.
     """
     if not bench.order.release:
         return False
     if applied_by_this_run(bench):
         return True
     key = _key(bench)
-    return bool(key) and not _run_of(bench, key)
+    if not key:
+        return False
+    if work_digest(bench.order.spec) in bench.facts().rolled_back:
+        raise was_rolled_back(bench.order.owner(), "this release")
+    return not _run_of(bench, key)
 
 
 def remember_release(bench: Bench) -> None:
@@ -36,11 +45,14 @@ def remember_release(bench: Bench) -> None:
 def forget_release(bench: Bench) -> None:
     """Let go of what `remember_release` kept: this release goes back, or ends before its time.
 
-    Else the same spec, applied again, would count as complete with the traffic at the old side.
+    Else the same spec, applied again, would count as complete with the traffic at the old side. One
+    that goes back is not tried again by itself, also where its schema stays or had nothing new.
     """
-    key = _key(bench)
+    key, order, ledger = _key(bench), bench.order, bench.holding.ledger
+    if order.back:
+        record_rolled_back(ledger, order.spec.migrations.history, order.back, order.run)
     if key and _run_of(bench, key):
-        forget_note(bench.holding.ledger, Kind.RELEASE, key)
+        forget_note(ledger, Kind.RELEASE, key)
 
 
 def roll_back_release(bench: Bench) -> Result:

@@ -1,10 +1,11 @@
 """Checks that the controller answers from what it sees: workloads, each at its own interval.
 
 The measurements are kept in memory. After a restart a check begins to count anew, which can only
-make a verdict later.
+make a verdict later: what was before, the restarts of a workload, is in status.
 """
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from whimbrel.machine.release.measure import measure_workload
 from whimbrel.machine.segments import PROBES
@@ -22,13 +23,12 @@ class Series:
     """What one check has measured in one segment.
 
     Attributes:
-        restarts: Of the workload's containers when the segment began, or None.
+        due: When it is measured again, Unix seconds.
     """
 
     moment: tuple[str, str, str]
+    due: float
     measurements: list[Measurement] = field(default_factory=list)
-    newest: float = 0.0
-    restarts: int | None = None
 
 
 Memory = dict[tuple[str, str], dict[str, Series]]  # by object, then by check
@@ -40,31 +40,34 @@ def with_measurements(memory: Memory, seen: Observed) -> Observed:
     if run is None or spec is None or run.state is RunState.CLOSED or run.segment not in PROBES:
         return seen
     checks = checks_at(spec.health_checks, PROBES[run.segment])
-    mine = [check for check in checks if check.workload is not None]
+    made = {
+        check.name: _measured(memory, seen, run, check)
+        for check in checks
+        if check.workload is not None
+    }
     return replace(
-        seen, measured={check.name: _measured(memory, seen, run, check) for check in mine}
+        seen,
+        measured={name: tuple(series.measurements) for name, series in made.items()},
+        next_measurement=min((series.due for series in made.values()), default=inf),
     )
 
 
-def _measured(
-    memory: Memory, seen: Observed, run: RunStatus, check: HealthCheck
-) -> tuple[Measurement, ...]:
+def _measured(memory: Memory, seen: Observed, run: RunStatus, check: HealthCheck) -> Series:
     moment = (run.id, str(run.segment), run.release.since)
     mine = memory.setdefault((seen.namespace, seen.name), {})
     series = mine.get(check.name)
     if series is None or series.moment != moment:
-        series = mine[check.name] = Series(moment)
-    begins = unix(run.release.since) + check.initial_delay
-    if seen.now >= max(begins, series.newest + check.interval):
-        _measure(series, seen, check)
-    return tuple(series.measurements)
+        begins = unix(run.release.since) + check.initial_delay
+        series = mine[check.name] = Series(moment, begins)
+    if seen.now >= series.due:
+        _measure(series, seen, run, check)
+    return series
 
 
-def _measure(series: Series, seen: Observed, check: HealthCheck) -> None:
+def _measure(series: Series, seen: Observed, run: RunStatus, check: HealthCheck) -> None:
     assert check.workload is not None  # noqa: S101  # only those are measured here
     found = seen.workloads.get(check.workload.ref.told())
-    if series.restarts is None and found is not None:
-        series.restarts = found.restarts
-    news = measure_workload(check.workload, found, series.restarts or 0, seen.now)
+    before = run.release.restarts.get(check.name, found.restarts if found is not None else 0)
+    news = measure_workload(check.workload, found, before, seen.now)
     series.measurements = [*series.measurements, news][-KEPT:]
-    series.newest = seen.now
+    series.due = seen.now + check.interval

@@ -13,6 +13,7 @@ from whimbrel.machine.release.judge import (
     together,
     why,
 )
+from whimbrel.machine.release.traffic import switch_told
 from whimbrel.machine.release.window import changed, ends_at, is_open_at, once_more, turned_back
 from whimbrel.machine.runs import advanced, again, later
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES, PROBES, needs_probe
@@ -56,6 +57,8 @@ def moment_goes_on(seen: Observed) -> Decision | None:
     run, spec = seen.status.run, seen.spec
     if run is None or spec is None or run.state is RunState.CLOSED or run.segment not in PROBES:
         return None
+    if (counted := _counted_from(seen, spec, run)) != run.release.restarts:
+        return NextAttempt(changed(run, restarts=counted), "restarts count from here on")
     state, checks = own_checks(seen, spec, run)
     if state is State.RED:
         return NextAttempt(turned_back(seen, spec, run, why(checks, State.RED)), "red")
@@ -69,14 +72,29 @@ def moment_goes_on(seen: Observed) -> Decision | None:
     return _passed_or_waits(seen, spec, run, state)
 
 
+def _counted_from(seen: Observed, spec: Spec, run: RunStatus) -> dict[str, int]:
+    """Return the restarts that each check begins with: of its workload when it was first seen."""
+    found = {
+        check.name: seen.workloads[check.workload.ref.told()].restarts
+        for check in checks_at(spec.health_checks, PROBES[run.segment])
+        if check.workload is not None and check.workload.ref.told() in seen.workloads
+    }
+    return found | run.release.restarts
+
+
 def _passed_or_waits(seen: Observed, spec: Spec, run: RunStatus, state: State) -> Decision:
     end = ends_at(spec, run) if run.segment is Segment.SOAK else 0.0
     if state is State.GREEN and run.release.paused:
         return NextAttempt(once_more(seen, run, paused=""), "answers again")
     if state is State.GREEN and seen.now >= end:
         return NextAttempt(advanced(seen, run, spec), "green")
-    until = min(end, seen.now + POLLING) if end > seen.now else seen.now + POLLING
-    return measuring(seen, spec, run, until)
+    soon = next_look(seen)
+    return measuring(seen, spec, run, min(end, soon) if end > seen.now else soon)
+
+
+def next_look(seen: Observed) -> float:
+    """Return when the controller looks again, Unix seconds: soon, or when it has to measure."""
+    return min(seen.now + POLLING, seen.next_measurement)
 
 
 def measuring(seen: Observed, spec: Spec, run: RunStatus, until: float) -> Wait:
@@ -88,6 +106,8 @@ def measuring(seen: Observed, spec: Spec, run: RunStatus, until: float) -> Wait:
     told = f"{run.segment}: {f'measures {names}' if names else 'watches'}"
     if run.segment is Segment.SOAK:
         told += f", until {precise(ends_at(spec, run))}"
+    if spec.strategy.blue_green is not None and run.release.switched:
+        told += switch_told(seen, spec.strategy.blue_green)
     if names and needs_probe(spec, run.segment) and not seen.reads_logs:
         told += "; the values appear at its end, since pods/log is not allowed"
     return _wait(run, str(PHASES[run.segment]), told, until)

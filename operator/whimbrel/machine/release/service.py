@@ -6,14 +6,14 @@ from typing import Final
 from whimbrel.machine.decisions import Decision, SwitchService, Wait
 from whimbrel.machine.names import MANAGED_ANNOTATION
 from whimbrel.machine.release.window import is_open_at
-from whimbrel.machine.runs import is_good
+from whimbrel.machine.runs import is_good, was_rolled_back
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.strategy import BlueGreen, Side
 from whimbrel.model.release.traffic import ServiceSeen
-from whimbrel.model.status import Phase, RunStatus
+from whimbrel.model.status import Phase, RunState, RunStatus
 
 REFUSED_AGAIN: Final = 30.0
 
@@ -94,7 +94,7 @@ def late_write(run: RunStatus, service: ServiceSeen) -> SwitchService | None:
 
 
 def end_side_is_lost(seen: Observed) -> Decision | None:
-    """Give the Service its selector where a finished release stands and it has none at all.
+    """Give the Service its selector back where a release rests and it has none at all.
 
     A cluster that was rebuilt from Git has Services without a selector. One that shows another
     side was moved by somebody, and that is not undone after the run.
@@ -102,12 +102,25 @@ def end_side_is_lost(seen: Observed) -> Decision | None:
     run, spec = seen.status.run, seen.spec
     if run is None or spec is None or spec.strategy.blue_green is None or seen.traffic is None:
         return None
-    service = seen.traffic.service
-    if not is_good(run) or service is None or service.selector or seen.leaving_since is not None:
+    service, options, side = seen.traffic.service, spec.strategy.blue_green, _end_side(run)
+    if side is None or service is None or service.selector or seen.leaving_since is not None:
         return None
-    if _problem(seen, spec.strategy.blue_green) is not None:
+    if _problem(seen, options) is not None:
         return None
-    return selector_set(run, service, Side.GREEN, spec.strategy.blue_green.green.selector)
+    return selector_set(run, service, side, options.version(side).selector)
+
+
+def _end_side(run: RunStatus) -> Side | None:
+    """Return where the traffic is of a release that is over, or goes back, or waits for a person.
+
+    None: the run has not come so far that it knows, or it is on its way and sets the side itself.
+    """
+    if run.goal is Segment.ROLLBACK:
+        return Side.BLUE if run.segment is not Segment.SWITCH_BACK else None
+    over, release = run.state is RunState.CLOSED, run.release
+    if is_good(run) or (release.switched and (over or release.red)):
+        return Side.GREEN
+    return Side.BLUE if (was_rolled_back(run) if over else release.red) else None
 
 
 def active_side(seen: Observed) -> str:

@@ -26,7 +26,7 @@ def service_has_no_side(seen: Observed) -> Decision | None:
     Only once the ledger has said that this release was not complete already: in a cluster that
     was rebuilt from Git the traffic belongs to green (`end_side_is_lost`).
     """
-    here = at(seen, Segment.PREPARE)
+    here = at(seen, Segment.PREPARE, Segment.PRE_SWITCH, Segment.SWITCH_GATE)
     if here is None:
         return None
     run, spec = here
@@ -67,16 +67,34 @@ def _reach(seen: Observed, run: RunStatus, spec: Spec, side: Side) -> Decision:
         return _lost_service(options, run)
     if dict(service.selector) == options.version(side).selector:
         return _verify(seen, spec, run, side)
-    if side is Side.GREEN and not _is_ready(seen, options):
+    if side is Side.GREEN and not _is_ready(seen, options, size_of_blue(seen, options)):
         switched = run.release.writes > 0
         anew = at_segment(seen, changed(run, switched=switched), spec, Segment.PREPARE)
-        return late_write(run, service) or NextAttempt(anew, "green is not ready any more")
+        return late_write(run, service) or NextAttempt(anew, "green is too small")
     return _write(seen, run, options, service, side)
 
 
-def _is_ready(seen: Observed, options: BlueGreen) -> bool:
+def size_of_blue(seen: Observed, options: BlueGreen) -> int:
+    """Return how many ready Pods green needs for the traffic: as many as blue has or asks for."""
+    blue = seen.workloads.get(options.blue.workload_ref.told())
+    ends = seen.traffic.ends.blue if seen.traffic else 0
+    return max(options.min_ready, ends, blue.replicas if blue else 0)
+
+
+def switch_told(seen: Observed, options: BlueGreen) -> str:
+    """Return what the switch is known by, and what a way back would wait for: a sentence's end."""
+    ref = options.blue.workload_ref
+    blue, known = seen.workloads.get(ref.told()), ""
+    if options.identity is None:
+        known = "; where the traffic is, EndpointSlices alone say: blueGreen.identity is not given"
+    if blue is not None and blue.ready >= options.min_ready:
+        return known
+    return f"{known}; a way back would have to wait for {ref.told()}, which has too few ready Pods"
+
+
+def _is_ready(seen: Observed, options: BlueGreen, least: int) -> bool:
     green = seen.workloads.get(options.green.workload_ref.told())
-    return green is not None and green.ready >= options.min_ready
+    return green is not None and green.ready >= least
 
 
 def _write(
@@ -124,6 +142,7 @@ def _verify(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
         return NextAttempt(advanced(seen, run, spec), f"verified: the traffic is at {side}")
     late = unix(run.release.since) + VERIFYING + options.propagation_delay
     told = _ends_told(traffic, options, side)
+    told += switch_told(seen, options) if side is Side.GREEN else ""
     if side is Side.GREEN and not holds and seen.now >= late:
         why = f"the switch to green could not be verified: {told}"
         return NextAttempt(turned_back(seen, spec, run, why), "not verified")
@@ -176,7 +195,7 @@ def traffic_holds(seen: Observed) -> Decision | None:
 
 def _moved_away(seen: Observed, spec: Spec, run: RunStatus, service: ServiceSeen) -> Decision:
     options = _parts(seen, spec)[0]
-    if _is_ready(seen, options):
+    if _is_ready(seen, options, options.min_ready):
         return _write(seen, run, options, service, Side.GREEN)
     why = "somebody moved the traffic away from green, and green has no ready Pods any more"
     return NextAttempt(turned_back(seen, spec, run, why), "green cannot take the traffic")

@@ -41,7 +41,7 @@ def changed(run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # fields
 def once_more(seen: Observed, run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # the same
     """Return the run at the beginning of its current segment."""
     fresh = {"since": precise(seen.now), "broken_since": "", "probed": False, "measured": ()}
-    return again(seen, changed(run, **(fresh | news)), run.segment)
+    return again(seen, changed(run, **(fresh | {"restarts": {}} | news)), run.segment)
 
 
 def turned_back(seen: Observed, spec: Spec, run: RunStatus, why: str) -> RunStatus:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.machine.decisions import Decision, NextAttempt, ScaleWorkload, Wait
-from whimbrel.machine.release.traffic import POLLING
+from whimbrel.machine.release.traffic import POLLING, size_of_blue
 from whimbrel.machine.release.window import at, changed, turned_back
 from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.machine.segments import PHASES, rolled, segments
@@ -92,8 +92,7 @@ def _missing(seen: Observed, ref: WorkloadRef) -> Missing | None:
 
 def _too_small(seen: Observed, options: BlueGreen) -> Missing | None:
     ref = options.green.workload_ref
-    green, blue = seen.workloads.get(ref.told()), seen.traffic.ends.blue if seen.traffic else 0
-    wanted = max(options.min_ready, blue)
+    green, wanted = seen.workloads.get(ref.told()), size_of_blue(seen, options)
     if green is None or not green.settled or green.ready >= wanted:
         return None
     size = f"as many ready Pods as blue, {wanted}; it has {green.ready}"

@@ -15,7 +15,15 @@ from whimbrel.model.bounds import (
     require,
     rules,
 )
-from whimbrel.model.release.look_back import look_back
+from whimbrel.model.release.look_back import (
+    OFFSET,
+    OFFSET_ENDS,
+    RANGE,
+    RANGE_BEGINS,
+    UNKNOWN,
+    look_back,
+    looks_back_unknown,
+)
 from whimbrel.model.release.workloads import WorkloadRef
 
 MOST_CHECKS: Final = 10  # their last measurements fit into one termination message
@@ -35,8 +43,15 @@ _ORDER: Final = "write a timeout that is not longer than the interval, and both 
 _LONGEST: Final = "write a timeout from 1s to 24h for a check of type Job"
 _MOST_SECONDS: Final = 86_400
 _LOOKS_BACK: Final = (
-    "write an initialDelay as long as the longest range of the query, or [{{.sinceSwitch}}] for "
-    "the range: what was before the switch would be judged"
+    "write an initialDelay as long as the longest range of the query with its offset, or "
+    "[{{.sinceSwitch}}] for the range: what was before the switch would be judged"
+)
+_UNKNOWN: Final = (
+    "write ranges and offsets of the query in h, m, s or ms, and no @: else nobody knows whether "
+    "what was before the switch would be judged"
+)
+_BEFORE: Final = (
+    "!has(self.prometheus) || self.when.all(moment, moment in ['Baseline', 'PreSwitch'])"
 )
 
 
@@ -203,12 +218,15 @@ class HealthCheck(Frozen):
                 _LONGEST,
             ),
             (
-                "!has(self.prometheus) || self.when.all(moment, moment in ['Baseline', "
-                "'PreSwitch']) || self.prometheus.query.findAll('\\\\[([0-9]+(ms|[smh]))+[\\\\]:]')"
-                ".all(range, duration(range.substring(1, size(range) - 1)) <= "
-                "duration(self.initialDelay))",
+                f"{_BEFORE} || self.prometheus.query.findAll(r'{RANGE}').all(range, "
+                "duration(range.substring(1, size(range) - 1).trim()) <= "
+                "duration(self.initialDelay)) && "
+                f"self.prometheus.query.findAll(r'{OFFSET}').all(each, duration('0s' + "
+                f"each.find(r'{RANGE_BEGINS}').replace('[', '').trim()) + "
+                f"duration(each.find(r'{OFFSET_ENDS}')) <= duration(self.initialDelay))",
                 _LOOKS_BACK,
             ),
+            (f'{_BEFORE} || !self.prometheus.query.matches(r"""{UNKNOWN}""")', _UNKNOWN),
         )
     )
     name: Annotated[Label, Field(min_length=1, max_length=40)] = Field(
@@ -254,6 +272,7 @@ class HealthCheck(Frozen):
         require(is_job or timeout <= self.interval, _ORDER)
         require(not is_job or self.timeout is None or 1 <= timeout <= _MOST_SECONDS, _LONGEST)
         if self.prometheus is not None and not _BEFORE_SWITCH.issuperset(self.when):
+            require(not looks_back_unknown(self.prometheus.query), _UNKNOWN)
             require(look_back(self.prometheus.query) <= self.initial_delay, _LOOKS_BACK)
         return self
 

@@ -1,10 +1,11 @@
 """The way of a foreign tool to what is asked for, from what the database shows."""
 
-from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec
 from whimbrel.model.steps import Direction, RunTool, StepId
+from whimbrel.planning.rolled_back import was_rolled_back
 from whimbrel.planning.tools.edited import refuse_edited
 from whimbrel.planning.tools.foreign import ForeignTool, way
 from whimbrel.planning.tools.foreign_down import needs_newer_image, notes_on_way_back, plan_down
@@ -38,7 +39,7 @@ def plan_up(
     refuse_edited(tool, owner, facts, project)
     plan = _upward(tool, spec, facts, project)
     if plan.steps and plan.digest() in facts.rolled_back:
-        raise _was_rolled_back(owner, plan)
+        raise was_rolled_back(owner, f"this plan (to {plan.to})")
     return plan
 
 
@@ -97,13 +98,3 @@ def _baseline(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> 
         way=way(tool, (), after),
     )
     return (run,)
-
-
-def _was_rolled_back(owner: str, plan: RunnerPlan) -> HeldError:
-    namespace, _, name = owner.partition("/")
-    return HeldError(
-        "WasRolledBack",
-        f"this plan (to {plan.to}) was rolled back and is not tried again; "
-        "retry it, or give the object another spec",
-        command=f"whimbrel retry {name} -n {namespace}",
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, Tool
@@ -11,6 +11,7 @@ from whimbrel.model.steps import Adopt, Direction, MigrationFile, Step, StepId
 from whimbrel.planning import sql_files
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import BEFORE_ALL, FileTool, Key
+from whimbrel.planning.rolled_back import was_rolled_back
 from whimbrel.planning.sql_dialects import SqlDialect, sql_dialect
 from whimbrel.planning.sql_down import notes_on_way_back, plan_back, refuse_half
 from whimbrel.planning.sql_history import (
@@ -127,13 +128,7 @@ def _forward(spec: Spec, facts: Facts, history: History, target: Key) -> RunnerP
 
 def _refuse_rolled_back(plan: RunnerPlan, facts: Facts, owner: str) -> None:
     if plan.steps and plan.digest() in facts.rolled_back:
-        namespace, _, name = owner.partition("/")
-        raise HeldError(
-            "WasRolledBack",
-            f"this plan (to {plan.to}) was rolled back and is not tried again; "
-            "retry it, or give the object another spec",
-            command=f"whimbrel retry {name} -n {namespace}",
-        )
+        raise was_rolled_back(owner, f"this plan (to {plan.to})")
 
 
 def _adopted(spec: Spec, facts: Facts, history: History, target: Key) -> tuple[MigrationFile, ...]:
