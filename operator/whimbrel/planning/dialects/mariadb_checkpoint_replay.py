@@ -151,6 +151,11 @@ def waiting(journal: str) -> str:
     return f"SELECT COUNT(*) FROM {quote_identifier(journal)} WHERE done = 0"
 
 
+def forget_waiting(journal: str) -> str:
+    """Return the statement by which a person says that these writes have been seen to."""
+    return f"DELETE FROM {quote_identifier(journal)} WHERE done = 0"
+
+
 def furthest(journal: str, place: int) -> str:
     """Return the question for the highest number that was given, as far as the journal knows."""
     return f"SELECT COALESCE(MAX(n{place}), 0) FROM {quote_identifier(journal)}"
