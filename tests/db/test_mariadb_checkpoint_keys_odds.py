@@ -70,7 +70,7 @@ def is_awaited(place: Station, statement: str) -> bool:
     waiting = (
         "SELECT INFO FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table%'"
     )
-    return any(info.startswith(statement) for (info,) in place.deploy.run(waiting) if info)
+    return any(info.startswith(statement) for (info,) in place.deploy.admin().run(waiting) if info)
 
 
 @pytest.mark.parametrize(("step", "is_behind"), [("link_children", True), ("free_kept", False)])
@@ -321,3 +321,42 @@ def test_a_restore_that_is_held_leaves_the_keys_of_the_migration(mariadb: MariaD
         place.app.run("DELETE FROM items WHERE id = 9")
         place.restore()
         assert place.definition("marks") == plain
+
+
+def test_a_row_of_others_to_one_that_would_be_taken_out_holds_it_beforehand(mariadb: MariaDB):
+    with shop(mariadb, "INSERT INTO items VALUES (2, 2)") as place:
+        place.open("orders")
+        place.migrate("ALTER TABLE items DROP FOREIGN KEY of_order",
+                      "DELETE FROM orders WHERE id = 2")  # fmt: skip
+        place.app.run("DELETE FROM shops WHERE id = 2")
+        with pytest.raises(HeldError, match="1 rows of items would refer to rows of orders"):
+            place.restore()
+        assert place.deploy.run("SELECT id FROM orders") == [(1,)]
+        place.app.run("DELETE FROM items WHERE id = 2")
+        place.restore()
+        assert place.deploy.run("SELECT id FROM orders") == [(1,)]
+        assert [kind for kind, *_ in place.conflicts()] == ["NoParent"]
+
+
+def test_a_row_of_others_that_came_since_the_exchange_is_named(
+    mariadb: MariaDB, monkeypatch: pytest.MonkeyPatch
+):
+    """A restored row without a parent is there for a moment, and somebody refers to it."""
+    with shop(mariadb) as place:
+        place.open("orders")
+        place.migrate("DELETE FROM orders WHERE id = 2")
+        place.app.run("DELETE FROM shops WHERE id = 2")
+        settle = restore.settle
+
+        def settle_late(*given: object) -> None:
+            place.app.run("INSERT INTO items VALUES (9, 2)")
+            settle(*given)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(restore, "settle", settle_late)
+            with pytest.raises(HeldError, match="1 rows of items refer to rows of orders"):
+                place.restore()
+        place.app.run("DELETE FROM items WHERE id = 9")
+        place.restore()
+        assert place.deploy.run("SELECT id FROM orders") == [(1,)]
+        assert [kind for kind, *_ in place.conflicts()] == ["NoParent"]

@@ -222,8 +222,9 @@ class Writer:
         notes = self.insert(cursor, table, token)
         ((where, _),) = notes
         self.trying = [*notes, (where, None)]
-        cursor.execute("DELETE FROM accounts WHERE id = %s", where[1])
-        return [*notes, (where, None)]
+        # Where the migration deleted it in between, this deletes nothing, and the row comes back.
+        done = cursor.execute("DELETE FROM accounts WHERE id = %s", where[1])
+        return [*notes, (where, None)] if done else notes
 
     def put(self, cursor, table: str, token: int) -> list:
         """Add a row, or put it in another's place."""

@@ -162,6 +162,11 @@ def count_orphans(key: Key) -> str:
     return f"SELECT COUNT(*) FROM {quote_identifier(key.child)} c WHERE {_is_orphan(key)}"
 
 
+def end_orphans(key: Key) -> str:
+    """Return the statement that deletes rows of the child that refer to none."""
+    return f"DELETE c FROM {quote_identifier(key.child)} c WHERE {_is_orphan(key)}"
+
+
 def take_out_orphans(subject: Subject, key: Key) -> str:
     """Return the statement that records rows of a restored child that refer to none, and ends them.
 

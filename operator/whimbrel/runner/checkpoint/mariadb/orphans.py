@@ -1,10 +1,13 @@
 """Rows on MariaDB that would refer to rows that are not there, once the tables are restored."""
 
+from collections.abc import Collection, Iterable
+
 from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.planning.dialects.mariadb_checkpoint_keys import (
     UNCHECKED,
     Key,
     count_orphans,
+    end_orphans,
     take_out_orphans,
 )
 from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
@@ -35,24 +38,47 @@ def expect_parents(tables: tuple[Table, ...], session: Session) -> None:
 def expect_no_orphans(checkpoint: Checkpoint, wanted: tuple[Key, ...], session: Session) -> None:
     """Hold where rows of others would refer to none, or ours and a person is to decide.
 
-    The application waits meanwhile, and the copies are complete.
+    The application waits meanwhile, and the copies are complete. What would be taken out of them
+    is, for the look at tables of others: then all is as it was.
 
     Raises:
         HeldError: Nothing has been changed back.
     """
     covered, found = {each.table for each in checkpoint.tables}, 0
-    for key, now in zip(wanted, in_copies(checkpoint, wanted), strict=True):
-        if key.child in covered:
-            found += _count(now, session) if checkpoint.on_conflict == "Hold" else 0
-        elif count := _count(now, session):
-            raise HeldError(
-                "RestoreBlocked",
-                f"{count} rows of {key.child} would refer to rows of {key.parent} that the restore "
-                f"takes away (foreign key {key.name}); nothing has been changed back: delete them, "
-                "or let them refer to others, then retry",
-            )
-    if found:
+    pairs = list(zip(wanted, in_copies(checkpoint, wanted), strict=True))
+    seen = covered if checkpoint.on_conflict == "Hold" else _feeding(wanted, covered)
+    mine = [now for key, now in pairs if key.child in covered.intersection(seen)]
+    session.run("START TRANSACTION")
+    try:
+        while more := sum(_end(now, session) for now in mine):
+            found += more
+        for key, now in pairs:
+            if key.child not in covered and (count := _count(now, session)):
+                raise HeldError(
+                    "RestoreBlocked",
+                    f"{count} rows of {key.child} would refer to rows of {key.parent} that the "
+                    f"restore takes away (foreign key {key.name}); nothing has been changed back: "
+                    "delete them, or let them refer to others, then retry",
+                )
+    finally:
+        session.run("ROLLBACK")
+    if found and checkpoint.on_conflict == "Hold":
         raise held_by_conflicts(found)
+
+
+def _feeding(keys: Iterable[Key], covered: Collection[str]) -> set[str]:
+    """Return tables that others refer to, and those whose rows these need in turn."""
+    keys = list(keys)
+    found = {each.parent for each in keys if each.child not in covered}
+    while more := {each.parent for each in keys if each.child in found} - found:
+        found |= more
+    return found
+
+
+def _end(key: Key, session: Session) -> int:
+    if count := _count(key, session):
+        session.run(end_orphans(key))
+    return count
 
 
 def take_orphans_out(checkpoint: Checkpoint, session: Session) -> None:
@@ -61,7 +87,7 @@ def take_orphans_out(checkpoint: Checkpoint, session: Session) -> None:
     Each key is looked at again until none has any. Again is safe: what is recorded is gone.
 
     Raises:
-        HeldError: Rows of tables that are not covered refer to them.
+        HeldError: Rows of tables that are not covered refer to them: they came since the exchange.
     """
     covered = {each.table: each for each in checkpoint.tables}
     standing = standing_keys(checkpoint, session)
