@@ -1,5 +1,6 @@
 """What an application on MariaDB does while a checkpoint is open: never disturbed, never missed."""
 
+import json
 import threading
 import time
 
@@ -162,19 +163,81 @@ def test_what_was_done_to_it_is_noticed_and_nothing_is_restored(
         assert place.left() == []
 
 
-def test_a_write_that_the_old_table_refuses_holds_and_changes_nothing(mariadb: MariaDB):
+def test_a_write_that_the_old_table_refuses_is_on_record_and_the_others_are_there(mariadb: MariaDB):
+    make_users(mariadb)
+    with station(mariadb) as place:
+        before = place.definition("users")
+        place.open("users")
+        place.migrate("ALTER TABLE users DROP KEY by_mail, MODIFY credits int NOT NULL DEFAULT 7")
+        place.app.run("UPDATE users SET mail = 'same', name = 'other' WHERE id IN (1, 2)")
+        place.app.run("UPDATE users SET credits = 8 WHERE id = 2")
+        place.app.run("UPDATE users SET credits = -1 WHERE id = 3")
+        place.app.run("UPDATE users SET name = 'fits' WHERE id = 3")
+        place.app.run("INSERT INTO users (id, name, mail) VALUES (71, 'new', 'same')")
+        place.app.run("UPDATE users SET name = 'newer' WHERE id = 71")
+        place.app.run("UPDATE users SET id = 72, mail = 'same' WHERE id = 4")
+        place.restore()
+        assert place.definition("users") == before
+        assert place.deploy.run("SELECT * FROM users WHERE id < 5 OR id > 20 ORDER BY id") == [
+            (1, "other", "same", 7),
+            (2, "n1", "1@x", 8),
+            (3, "fits", "2@x", 7),
+            (4, "n3", "3@x", 7),
+        ]
+        told = dict.fromkeys(("id", "name", "mail", "credits"))
+        found = [(*each[:3], json.loads(each[3])) for each in place.conflicts()]
+        assert found == [
+            ("DoesNotFit", {"id": "2"}, "", told | {"mail": "same", "name": "other"}),
+            ("DoesNotFit", {"id": "3"}, "", told | {"credits": "-1"}),
+            (
+                "DoesNotFit",
+                {"id": "71"},
+                "",
+                {"id": "71", "name": "new", "mail": "same", "credits": "7"},
+            ),
+            ("MigrationRow", {"id": "71"}, "", told | {"name": "newer"}),
+            ("DoesNotFit", {"id": "72"}, "", told | {"id": "72", "mail": "same"}),
+        ]
+
+
+def test_a_row_without_a_value_that_the_old_table_needs_is_on_record(mariadb: MariaDB):
     make_users(mariadb)
     with station(mariadb) as place:
         place.open("users")
-        place.migrate("ALTER TABLE users DROP KEY by_mail")
-        place.app.run("UPDATE users SET mail = 'same' WHERE id < 3")
+        place.migrate("ALTER TABLE users DROP COLUMN name")
+        place.app.run("INSERT INTO users (mail) VALUES ('new')")
+        place.app.run("UPDATE users SET credits = 8 WHERE id = 1")
+        place.restore()
+        assert place.deploy.run("SELECT id, credits FROM users WHERE credits > 7") == [(1, 8)]
+        assert [each[:3] for each in place.conflicts()] == [("DoesNotFit", {"id": "21"}, "")]
+
+
+def test_a_row_that_takes_a_key_of_before_and_does_not_fit_changes_no_other(mariadb: MariaDB):
+    """What is written to it later is its own, and not that of the row which had its key."""
+    make_users(mariadb)
+    with station(mariadb) as place:
+        place.open("users")
+        place.migrate("ALTER TABLE users DROP KEY by_mail", "DELETE FROM users WHERE id = 20")
+        place.app.run("INSERT INTO users (id, name, mail) VALUES (20, 'new', '1@x')")
+        place.app.run("UPDATE users SET name = 'newer' WHERE id = 20")
+        place.restore()
+        assert place.deploy.run("SELECT COUNT(*), MAX(id) FROM users") == [(19, 19)]
+        kinds = ["ReplacedRow", "DoesNotFit", "MigrationRow"]
+        assert [each[:2] for each in place.conflicts()] == [(each, {"id": "20"}) for each in kinds]
+
+
+def test_a_row_that_moved_to_a_key_of_before_is_not_restored(mariadb: MariaDB):
+    make_users(mariadb)
+    with station(mariadb) as place:
+        place.open("users")
+        place.migrate("DELETE FROM users WHERE id = 2")
+        place.app.run("UPDATE users SET id = 2 WHERE id = 1")
         with pytest.raises(HeldError) as held:
             place.restore()
-        assert held.value.reason == "RestoreBlocked"
-        assert "same" not in held.value.message
-        place.app.run("UPDATE users SET mail = 'other' WHERE id = 2")
-        with pytest.raises(HeldError):
-            place.restore()
+        assert held.value.reason == "RestoreImpossible"
+        assert (place.conflicts(), place.now().state) == ([], State.RESTORING)
+        place.discard()
+        assert place.left() == []
 
 
 def test_a_table_that_the_migration_dropped_comes_back(mariadb: MariaDB):

@@ -140,11 +140,11 @@ def test_an_engine_is_measured_with_its_statements(tmp_path: Path):
         write_code(tmp_path / f"runner/checkpoint/mariadb/effect{number}.py", 250)
         write_code(tmp_path / f"planning/dialects/mariadb_checkpoint_part{number}.py", 250)
     assert shape.broken_budgets(tmp_path) == []
-    write_code(tmp_path / "runner/checkpoint/mariadb/one_more.py", 140)
+    write_code(tmp_path / "runner/checkpoint/mariadb/one_more.py", 165)
     assert shape.broken_budgets(tmp_path) == []
     write_code(tmp_path / "runner/checkpoint/mariadb/and_one.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of checkpoints on MariaDB: 2141 lines, the budget is 2140"
+    assert line == "code of checkpoints on MariaDB: 2166 lines, the budget is 2165"
 
 
 def test_a_dump_is_measured_apart_with_its_statements(tmp_path: Path):

@@ -160,3 +160,69 @@ def test_somebody_comes_in_the_last_step(terminal: Terminal, database: Postgres,
         done = obey(terminal, said)
     assert (done.code, "NothingToDo: the database is at 001; the last" in done.out) == (0, True)
     assert "cannot be restored: 1 other session(s) use the login" in done.out
+
+
+FIT = "CREATE FUNCTION fit(text) RETURNS bool IMMUTABLE LANGUAGE sql AS $$SELECT $1 <> 'bad'$$"
+
+
+def test_what_an_index_of_before_needs_is_gone(terminal: Terminal, database: Postgres):
+    database.run(FIT)
+    database.run("CREATE INDEX fitting ON users (fit(name))")
+    damaged(terminal, database, "DROP INDEX fitting;")
+    database.run("DROP FUNCTION fit")
+    said = terminal.type("whimbrel rollback shop")
+    held(said, "RestoreBlocked")
+    assert "function public.fit(text) does not exist" in said.err
+    assert "mend that, then retry" in said.err
+    assert database.run(CREDITS) == DAMAGED, "nothing was changed back"
+    database.run(FIT)
+    expect_back(obey(terminal, said), database)
+
+
+TO_TEXT = """
+ALTER TABLE users ALTER id DROP IDENTITY;
+ALTER TABLE users ALTER id TYPE text USING 'u' || id;
+"""
+TO_NUMBERS = "ALTER TABLE users ALTER id TYPE bigint USING substr(id, 2)::bigint;"
+KEY_TYPE = "SELECT data_type FROM information_schema.columns WHERE column_name = 'id'"
+
+
+def with_way_down(terminal: Terminal, **more: str) -> str:
+    files = {"001_key.up.sql": TO_TEXT, "001_key.down.sql": TO_NUMBERS, **more}
+    strategy = {"type": "Checkpoint"}
+    return terminal.manifest(files, checkpoint={}, strategy=strategy, migrations=BY_FILE)
+
+
+def test_the_migration_changed_the_key_so_that_nothing_is_found_by_it(
+    terminal: Terminal, database: Postgres
+):
+    assert terminal.type(f"whimbrel run {with_way_down(terminal)}").code == 0
+    database.run("UPDATE users SET name = 'mine' WHERE id = 'u1'")
+    said = terminal.type("whimbrel rollback shop")
+    held(said, "RestoreImpossible")
+    assert "; to go back without it: whimbrel rollback shop" in said.err
+    assert database.run(f"{KEY_TYPE} AND table_name = 'users'") == [("text",)]
+    done = obey(terminal, said)
+    assert (done.code, "1 taken back by down migrations" in done.out) == (0, True), done
+    assert database.run(f"{KEY_TYPE} AND table_name = 'users'") == [("bigint",)]
+    assert database.run("SELECT name FROM users WHERE id = 1") == [("mine",)]
+
+
+@pytest.mark.parametrize("way", ["on", "back"])
+def test_a_run_fails_after_it_changed_the_key(terminal: Terminal, database: Postgres, way: str):
+    fails = {"002_it.up.sql": f"{GATE} SELECT 1/0;", "002_it.down.sql": "SELECT 1;"}
+    with closed_gate(database):
+        running = terminal.start(f"whimbrel run {with_way_down(terminal, **fails)}")
+        await_waiter(admin(database), "advisory")
+        database.run("UPDATE users SET name = 'mine' WHERE id = 'u1'")
+    said = finish(running)
+    held(said, "RestoreImpossible")
+    back = said.err.partition("; to go back without it: ")[2].partition("\n")[0]
+    if way == "back":
+        done, key = terminal.type(back), "bigint"
+    else:
+        with_way_down(terminal, **fails | {"002_it.up.sql": "SELECT 1;"})
+        done, key = obey(terminal, said), "text"
+    assert done.code == 0, done
+    assert database.run(f"{KEY_TYPE} AND table_name = 'users'") == [(key,)]
+    assert database.run("SELECT count(*) FROM users WHERE name = 'mine'") == [(1,)]

@@ -19,18 +19,30 @@ DELETED: Final = "MigrationRowDeleted"  # the same, and the change is that it is
 REPLACED: Final = "ReplacedRow"  # of before; the migration took it away, and its key is given again
 
 _ROW: Final = "`whimbrel row`"  # of the loop; a column of this name could not be set
+MOVED: Final = "1644"  # the number of the error that `replay` raises itself
+# The row is wrong: a key, a check, a NULL; or what is computed from it does not fit.
+_REFUSED: Final = ", ".join(f"SQLSTATE '{state}'" for state in ("23000", "22001", "22003", "22007"))
 
 
 def replay(subject: Subject, most: int) -> str:
-    """Return the statement that carries out the next rows of a journal, in one transaction."""
+    """Return the statement that carries out the next rows of a journal, in one transaction.
+
+    What the copy refuses is recorded. Not so a row that has moved to a key that another one has
+    there, since its next write would be taken for that one's: the error is `MOVED`.
+    """
     journal, clone = quote_identifier(subject.journal), quote_identifier(subject.clone)
     old, new = _where(subject, "o"), _where(subject, "k")
     places = list(enumerate(subject.columns, start=1))
     stranger = _conflict(subject, "o", NO_ROW, "''", _changed(subject.columns))
     gone = _conflict(subject, "o", DELETED, "''", "NULL")
+    moved = f"EXISTS (SELECT 1 FROM {clone} WHERE {new} AND NOT ({old}))"
+    refused = _conflict(subject, "k", NO_PLACE, "''", _changed(subject.columns))
     lines = [
         "BEGIN NOT ATOMIC",
         f"FOR {_ROW} IN (SELECT * FROM {journal} WHERE done = 0 ORDER BY seq LIMIT {most:d}) DO",
+        "BEGIN",
+        f"DECLARE EXIT HANDLER FOR {_REFUSED} BEGIN",
+        f"IF {moved} THEN SIGNAL SQLSTATE '45000'; END IF; {refused} END;",
         f"IF {_ROW}.op = 'D' THEN",
         f"DELETE FROM {clone} WHERE {old};",
         f"IF ROW_COUNT() = 0 THEN {gone} END IF;",
@@ -46,6 +58,7 @@ def replay(subject: Subject, most: int) -> str:
         f"ELSE {stranger}",
         "END IF;",
         "END IF;",
+        "END;",
         f"IF {_ROW}.bad IS NOT NULL THEN",
         *(_bad(subject, place, each) for place, each in places),
         "END IF;",
@@ -136,6 +149,11 @@ def _bad(subject: Subject, place: int, column: Column) -> str:
 def waiting(journal: str) -> str:
     """Return the question how many rows of a journal wait to be carried out."""
     return f"SELECT COUNT(*) FROM {quote_identifier(journal)} WHERE done = 0"
+
+
+def forget_waiting(journal: str) -> str:
+    """Return the statement by which a person says that these writes have been seen to."""
+    return f"DELETE FROM {quote_identifier(journal)} WHERE done = 0"
 
 
 def furthest(journal: str, place: int) -> str:

@@ -69,6 +69,6 @@ def _run(covered: Covered, desk: Desk, statement: str) -> None:
         raise HeldError(
             "RestoreBlocked",
             f"{covered} cannot be made what it was: {said.message} ({said.shown}), at: "
-            f"{' '.join(statement.split()[:6])} ...; nothing has been changed back: the application"
-            " goes on with the migrated tables",
+            f"{' '.join(statement.split()[:6])} ...; nothing has been changed back and the "
+            "application goes on with the migrated tables: mend that, then retry",
         ) from error

@@ -277,7 +277,7 @@ def _take(session: Session, table: Replayed, progress: Progress) -> list[Row]:
         if not _is_of_row(error):
             raise
         raise HeldError(
-            "RestoreBlocked",
+            "RestoreImpossible",
             f"the migration has changed the key ({', '.join(table.key)}) of {table.title} so that "
             "what the application wrote since cannot be found again "
             f"({read_error(error).message}); nothing has been changed back: the application goes "

@@ -45,6 +45,7 @@ _USELESS: Final = frozenset(
         "CheckpointExpired",
         "CheckpointNotReady",
         "JournalFull",
+        "RestoreImpossible",
     }
 )
 

@@ -23,7 +23,7 @@ def catch_up(checkpoint: Checkpoint, desk: Desk, session: Session, *, until: int
     """Replay until no more than so many writes wait, in all journals together.
 
     Raises:
-        HeldError: A write has no place in the table as it was; nothing has changed.
+        HeldError: It cannot be replayed; nothing has changed.
         TransientError: We are told to stop, or the connection broke.
     """
     while (left := _waiting(checkpoint, session)) > until:
@@ -51,11 +51,18 @@ def _round(checkpoint: Checkpoint, covered: Covered, session: Session) -> None:
         said = read_error(error)
         if said.fate is not Fate.PERMANENT:
             raise sorted_error(error, f"replaying writes to {covered}") from error
+        if said.code == words.MOVED:
+            raise HeldError(
+                "RestoreImpossible",
+                f"the application has given a row of {covered} the key of another one, which the "
+                "migration had taken away: the table as it was has both; nothing has been changed "
+                "back and the application goes on with the migrated tables",
+            ) from error
         raise HeldError(
             "RestoreBlocked",
-            f"a write of the application has no place in {covered} as it was: {said.message} "
-            f"({said.shown}); nothing has been changed back and the application goes on with the "
-            "migrated tables: mend that, then retry",
+            f"what was written to {covered} cannot be replayed: {said.message} ({said.shown}); "
+            "nothing has been changed back and the application goes on with the migrated tables: "
+            "mend that, then retry",
         ) from error
 
 

@@ -46,7 +46,13 @@ from whimbrel.runner.checkpoint.mariadb.replay import (
     record_unmapped,
 )
 from whimbrel.runner.checkpoint.mariadb.tables import refuse_server
-from whimbrel.runner.checkpoint.mariadb.watch import expect_capture, expect_journal, live_names
+from whimbrel.runner.checkpoint.mariadb.watch import (
+    expect_capture,
+    expect_journal,
+    live_names,
+    read_triggers,
+    trigger_numbers,
+)
 from whimbrel.runner.checkpoint.restore import Restored, expect_restorable
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.server_errors import SERVER_ERRORS
@@ -73,8 +79,8 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
         # Another session: the server ends one that was idle while the tables were waited for.
         with hand(desk) as session:
             if now.state is not State.RESTORED:
-                _expect_nothing_slipped(now, session)
                 settle(now, desk, session)
+                _expect_nothing_slipped(now, session)
                 take_orphans_out(now, session)
                 record_unmapped(now, session)
                 with desk.session.transaction():
@@ -226,30 +232,37 @@ def _expect_shapes(checkpoint: Checkpoint, session: Session) -> None:
         told = words.definition(str(own(session, show_create("TABLE", clone))[0][1]), clone)
         if without_keys(told) != without_keys(covered.manifest["definition"]):
             raise HeldError(
-                "RestoreDiffers",
-                f"{covered} would not be what it was: its copy has another definition; nothing has "
-                "changed and the application goes on with the migrated tables",
+                "CheckpointDamaged",
+                f"the copy of {covered} ({clone}) has another definition than the table had: "
+                "somebody has changed it, and nothing is restored from it; the tables stay as the "
+                "migration left them",
             )
 
 
 def _expect_nothing_slipped(checkpoint: Checkpoint, session: Session) -> None:
-    """Look once more, after the exchange, whether a write came that was not replayed."""
-    names, live = names_of(checkpoint.schema, checkpoint.id), live_names(checkpoint, session)
+    """Look once more, after the exchange, whether a write came that was not replayed.
+
+    A person answers by what the sentence says, and what has another name then goes with the rest.
+    """
+    names = names_of(checkpoint.schema, checkpoint.id)
+    triggers = read_triggers(checkpoint, session)
     for covered in checkpoint.tables:
-        kept = names.kept(covered.number)
-        if live[covered.number] != kept and own(session, words.SIZE, kept):
+        kept, journal = names.kept(covered.number), names.journal(covered.number)
+        ours = {number: (kept, checkpoint.capture[number]) for number in trigger_numbers(covered)}
+        if not ours.items() <= triggers.items() and own(session, words.SIZE, kept):
             raise HeldError(
                 "RestoreDiffers",
                 f"the tables are exchanged, but {covered} lost its triggers while that was done: "
-                f"look whether {kept} has rows that it lacks, and carry them over by hand",
+                f"look whether {kept} has rows or values that it lacks, carry them over by hand, "
+                f"say so by this statement, then retry: {words.rename(kept, f'{kept}_seen')}",
             )
-        question = mariadb_checkpoint_replay.waiting(names.journal(covered.number))
+        question = mariadb_checkpoint_replay.waiting(journal)
         if count := int(str(first(session, question)[0])):
             raise HeldError(
                 "RestoreDiffers",
                 f"the tables are exchanged, but {count} write(s) to {covered} came in between and "
-                f"stand in {names.journal(covered.number)} and {names.kept(covered.number)} "
-                "alone: carry them over by hand",
+                f"stand in {journal} and {kept} alone: carry them over by hand, say so by this "
+                f"statement, then retry: {mariadb_checkpoint_replay.forget_waiting(journal)}",
             )
 
 
