@@ -222,6 +222,7 @@ CHANGES = [
         "ALTER TABLE parts ADD c int, ADD CONSTRAINT of_customer FOREIGN KEY (c) REFERENCES"
         " customers (id)",
     ),
+    ("RENAME TABLE orders TO purchases",),
     ("RENAME TABLE orders TO purchases", "RENAME TABLE items TO things"),
     ("ALTER TABLE items DROP FOREIGN KEY of_order", "DROP TABLE orders"),
     ("SET FOREIGN_KEY_CHECKS = 0; DROP TABLE orders",),
@@ -231,12 +232,13 @@ CHANGES = [
     ),
 ]
 ALL_BUT = ("orders", "items", "parts")
-# Of the name that a table which is not covered takes, see below.
+# What holds a restore: the name of a key that a table which is not covered takes, see below, and
+# that of such a table, see test_mariadb_checkpoint_keys_odds.
 CASES = [
     (e, c)
     for e in CHANGES
     for c in (ALL_BUT, ("orders",))
-    if c == ALL_BUT or "ADD c int" not in e[-1]
+    if c == ALL_BUT or ("ADD c int" not in e[-1] and "TO things" not in e[-1])
 ]
 
 
@@ -261,10 +263,6 @@ def test_keys_that_the_migration_changed_are_taken_back(
 def tidy(place: Station) -> None:
     """Take back what a checkpoint of these tables does not cover."""
     place.deploy.run("DROP TABLE IF EXISTS more")
-    if place.deploy.run("SHOW TABLES LIKE 'things'"):
-        place.deploy.run("RENAME TABLE things TO items")
-        keys = " ADD CONSTRAINT of_order FOREIGN KEY (shop, n) REFERENCES orders (shop, n)"
-        place.deploy.run(f"ALTER TABLE items {keys} ON UPDATE NO ACTION")
     for key, columns in (("far", ("order_n", "order_shop")), ("of_customer", ("c",))):
         if place.deploy.run("SHOW COLUMNS FROM parts LIKE %s", columns[0]):
             for name in place.deploy.run(
