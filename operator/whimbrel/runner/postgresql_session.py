@@ -52,6 +52,8 @@ class PostgresSession(psycopg.Connection[TupleRow]):
     """psycopg's connection, made by its own `connect`, with what the runner asks of a session."""
 
     dialect = POSTGRESQL
+    target: Target  # both of `open_session`
+    manners: Manners
     is_pinned = False
     planned: frozenset[str] = frozenset()
 
@@ -259,6 +261,7 @@ def open_session(target: Target, manners: Manners) -> PostgresSession:
         TransientError: It cannot be had now.
     """
     session = connect(target, manners.application_name)
+    session.target, session.manners = target, manners
     try:
         for name, value in {**settings(manners), **_OURS}.items():
             session.execute(words.SET_SESSION, [name, value])

@@ -1,5 +1,6 @@
 """What everybody who works on a checkpoint needs; neither the bench nor the order of a run."""
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ class Desk:
         guard: Raises unless epoch and lock are ours; called first in each transaction that writes.
         tell: Takes a line about what is being done.
         stopping: Set when the runner is told to stop at the next safe point.
+        lock_hold: Seconds that others may wait for a lock of ours.
     """
 
     ledger: Ledger
@@ -26,6 +28,7 @@ class Desk:
     guard: Callable[[Session], None]
     tell: Callable[[str], None]
     stopping: threading.Event
+    lock_hold: float = math.inf
 
     def set_state(self, checkpoint: Checkpoint, state: State, *, reason: str = "") -> None:
         """Move a checkpoint to a state, if it is still ours to move, in a transaction of its own.
