@@ -27,6 +27,7 @@ def desk_of(bench: Bench) -> Desk:
         guard,
         bench.place.report,
         bench.place.stopping,
+        holding.watchdog.patiently,
         bench.order.spec.limits.lock_hold,
     )
 

@@ -3,6 +3,7 @@
 import math
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
@@ -20,6 +21,7 @@ class Desk:
         guard: Raises unless epoch and lock are ours; called first in each transaction that writes.
         tell: Takes a line about what is being done.
         stopping: Set when the runner is told to stop at the next safe point.
+        patiently: While it is open, nobody ends statements of ours that wait for locks.
         lock_hold: Seconds that others may wait for a lock of ours.
     """
 
@@ -28,6 +30,7 @@ class Desk:
     guard: Callable[[Session], None]
     tell: Callable[[str], None]
     stopping: threading.Event
+    patiently: Callable[[], AbstractContextManager[None]] = nullcontext
     lock_hold: float = math.inf
 
     def set_state(self, checkpoint: Checkpoint, state: State, *, reason: str = "") -> None:

@@ -54,8 +54,12 @@ def at_rank(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
     login = make_role(session, name, session.manners)
     target = with_login(session.target, login)
     try:
-        with closing(open_session(target, session.manners)) as ours, _watched(desk, target, ours):
-            yield replace(desk, ledger=Ledger(ours, desk.ledger.schema))
+        with (
+            closing(open_session(target, session.manners)) as ours,
+            _watched(desk, target, ours) as dog,
+        ):
+            ledger = Ledger(ours, desk.ledger.schema)
+            yield replace(desk, ledger=ledger, patiently=dog.patiently)
     finally:
         with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):  # `forget_rank` comes again
             _remove(desk, name)
@@ -113,7 +117,7 @@ def _name(checkpoint: Checkpoint, session: PostgresSession) -> str:
 
 
 @contextmanager
-def _watched(desk: Desk, target: Target, ours: PostgresSession) -> Iterator[None]:
+def _watched(desk: Desk, target: Target, ours: PostgresSession) -> Iterator[Watchdog]:
     """Watch what it does to others, as the login itself: nobody else may cancel it."""
     manners = ours.manners
 
@@ -124,8 +128,8 @@ def _watched(desk: Desk, target: Target, ours: PostgresSession) -> Iterator[None
 
     limits = Limits(wait=manners.lock_timeout, hold=desk.lock_hold)
     watched = Watched(manners.application_name, target.user)
-    with Watchdog(connect, watched, limits), _Stop(desk, ours):
-        yield
+    with Watchdog(connect, watched, limits) as dog, _Stop(desk, ours):
+        yield dog
 
 
 class _Stop(Beside):
