@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.checkpoint_shop import admin
 from tests.db.orders import a_session, an_order, manners, target_of, until
 from tests.db.pgbouncer import load, running_pgbouncer
 from tests.db.silent_wire import silent_wire
@@ -134,3 +135,15 @@ def test_a_slow_database_is_no_pooler(database, stopped):
         with pytest.raises(TransientError) as transient:
             check_server(target_of(slow), NAME)
         assert transient.value.reason in {"DatabaseSlow", "DatabaseUnreachable"}
+
+
+@pytest.mark.parametrize("power", ["superuser", "bypassrls", "replication"])
+def test_a_login_that_can_do_more_than_any_owner_is_a_warning(database, power):
+    name = f"{database.user}_strong"
+    admin(database).run(f"create role {name} login password 'x7q' {power}")
+    strong = replace(database, user=name, password="x7q")
+    try:
+        (warning,) = check_server(target_of(strong), "test").warnings
+    finally:
+        admin(database).run(f"drop role {name}")
+    assert warning.startswith(f"LoginTooPowerful: the login {name} is {power.upper()}")

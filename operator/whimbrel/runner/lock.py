@@ -59,17 +59,26 @@ def assert_step_may_run(ledger: Ledger, epoch: int) -> None:
         TransientError: Somebody took over (`Superseded`), or the lock is lost.
         RefusedError: A pooler gives each transaction another backend.
     """
-    current, locked = ledger.rows(ledger.words.CHECK_STEP)[0]
-    if current != epoch:
-        raise TransientError(
-            "Superseded", f"the epoch is {current}, this attempt's is {epoch}: somebody took over"
-        )
-    if not locked:
+    if not keep_epoch(ledger, epoch):
         raise RefusedError(
             "PoolerInTransactionMode",
             "the session's own backend does not hold the lock, so a pooler in transaction mode "
             "stands between: give a direct URL",
         )
+
+
+def keep_epoch(ledger: Ledger, epoch: int) -> bool:
+    """Check the epoch and keep it until the end of a transaction; tell whether it has the lock.
+
+    Raises:
+        TransientError: Somebody took over (`Superseded`).
+    """
+    current, locked = ledger.rows(ledger.words.CHECK_STEP)[0]
+    if current != epoch:
+        raise TransientError(
+            "Superseded", f"the epoch is {current}, this attempt's is {epoch}: somebody took over"
+        )
+    return bool(locked)
 
 
 class Heartbeat(Beside):

@@ -16,6 +16,7 @@ from whimbrel.planning.dialects import (
     postgresql_manifest,
 )
 from whimbrel.planning.dialects.dialect import Dialect
+from whimbrel.planning.dialects.postgresql_capture import SESSION_NAME
 from whimbrel.planning.dialects.postgresql_errors import fate_of
 from whimbrel.planning.dialects.postgresql_roles import SESSION_NO_ROLE
 from whimbrel.runner.connecting import Cause, error_of
@@ -52,6 +53,8 @@ class PostgresSession(psycopg.Connection[TupleRow]):
     """psycopg's connection, made by its own `connect`, with what the runner asks of a session."""
 
     dialect = POSTGRESQL
+    target: Target  # both of `open_session`
+    manners: Manners
     is_pinned = False
     planned: frozenset[str] = frozenset()
 
@@ -259,8 +262,10 @@ def open_session(target: Target, manners: Manners) -> PostgresSession:
         TransientError: It cannot be had now.
     """
     session = connect(target, manners.application_name)
+    session.target, session.manners = target, manners
     try:
-        for name, value in {**settings(manners), **_OURS}.items():
+        ours = {**_OURS, SESSION_NAME: manners.application_name}
+        for name, value in {**settings(manners), **ours}.items():
             session.execute(words.SET_SESSION, [name, value])
     except psycopg.Error as error:
         session.close()

@@ -60,9 +60,10 @@ def check_server(target: Target, name: str) -> Server:
             raise connect_error(target, str(error)) from None
     if row is None:
         raise TransientError("DatabaseUnreachable", f"{target} gave no answer")
-    number, standby, read_only, database = row
+    number, standby, read_only, database, powers = row
     _check_writable(target, standby=standby, read_only=read_only)
-    return Server(number // 10000, database, (*target.warnings, *_check_version(number // 10000)))
+    warnings = (*target.warnings, *_check_version(number // 10000), *_check_login(target, powers))
+    return Server(number // 10000, database, warnings)
 
 
 def refuse_ledger_as_home(session: Session, schema: str) -> None:
@@ -165,6 +166,15 @@ def _check_writable(target: Target, *, standby: bool, read_only: bool) -> None:
             f"sessions of {target.user} at {target} are read-only (default_transaction_read_only); "
             "give a login that may write",
         )
+
+
+def _check_login(target: Target, powers: str) -> tuple[str, ...]:
+    if not powers:
+        return ()
+    return (
+        f"LoginTooPowerful: the login {target.user} is {powers}, and so is whatever an owner of "
+        "tables makes a migration run (triggers, CHECK, DEFAULT); give a login without that",
+    )
 
 
 def _check_version(version: int) -> tuple[str, ...]:

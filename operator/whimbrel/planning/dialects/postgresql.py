@@ -75,7 +75,10 @@ SERVER: Final = (
     "SELECT pg_catalog.current_setting('server_version_num')::int,"
     " pg_catalog.pg_is_in_recovery(),"
     " pg_catalog.current_setting('transaction_read_only')::bool,"
-    " pg_catalog.current_database()::text"
+    " pg_catalog.current_database()::text, pg_catalog.concat_ws(' ', CASE WHEN r.rolsuper THEN"
+    " 'SUPERUSER' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,"
+    " CASE WHEN r.rolreplication THEN 'REPLICATION' END)"
+    " FROM pg_catalog.pg_roles r WHERE r.rolname = session_user"
 )
 
 # Sessions of an earlier attempt: by the name they gave, or by the login that was theirs alone.

@@ -9,6 +9,7 @@ from typing import Final
 from whimbrel.planning.dialects.postgresql import quote_identifier, quote_literal, quote_name
 from whimbrel.planning.dialects.postgresql_checkpoint import PREPARED_ROLE, Names
 
+SESSION_NAME: Final = "whimbrel.session"  # a setting of ours that says application_name again
 # What a value looks like as text must not depend on the writer's session. Each costs a writer some
 # microseconds with each row, so they are set only where a type needs them (`NEEDS_SETTINGS`). Of a
 # column that the migration gives such a type the writer's own hold: its text may have fewer digits.
@@ -220,17 +221,25 @@ END"""
     )
 
 
-def condition(login: str, kept_until: str, *, is_prefix: bool) -> str:
+def condition(login: str, kept_until: str, *, is_prefix: bool, name: str = "") -> str:
     """Return whose writes are captured and until when.
+
+    A migration may give its session another name, or RESET ALL, but hardly both: either tells it
+    (`postgresql_session.open_session`).
 
     Args:
         login: Login of the migration.
         kept_until: A time as PostgreSQL writes it, with its zone.
         is_prefix: `login` is how the names of its logins begin.
+        name: What our sessions are called, where none but they run the migration.
     """
     who = f"session_user <> {quote_literal(login)}::pg_catalog.name"
     if is_prefix:
         who = f"NOT pg_catalog.starts_with(session_user::pg_catalog.text, {quote_literal(login)})"
+    if name:
+        names = ("application_name", SESSION_NAME)  # NULL where it was never set
+        said = ", ".join(f"pg_catalog.current_setting('{each}', true)" for each in names)
+        who = f"({who} OR ({quote_literal(name)} = ANY (ARRAY[{said}])) IS NOT TRUE)"
     until = f"pg_catalog.now() < {quote_literal(kept_until)}::pg_catalog.timestamptz"
     return f"{who} AND {until}"
 

@@ -38,9 +38,8 @@ WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2
 READ_PUBLICATIONS_OF_ALL: Final = (
     "SELECT p.pubname::text FROM pg_catalog.pg_publication p WHERE p.puballtables ORDER BY 1"
 )
-# Types in the rows of tables ($1), however deep, whose owners could make the server run code of
-# theirs when a row becomes json (CREATE CAST): schema, name, owner, whether there is such a cast.
-READ_TYPES: Final = """
+# Types in the rows of tables ($1), however deep.
+USED_TYPES: Final = """
 WITH RECURSIVE used (id) AS (
     SELECT a.atttypid FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = ANY ($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
@@ -51,7 +50,10 @@ WITH RECURSIVE used (id) AS (
         UNION ALL SELECT t.typbasetype WHERE t.typbasetype <> 0
         UNION ALL SELECT a.atttypid FROM pg_catalog.pg_attribute a WHERE t.typtype = 'c'
             AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS next (id)
-)
+)"""
+# Those whose owners could make the server run code of theirs when a row becomes json (CREATE CAST):
+# schema, name, owner, whether there is such a cast.
+READ_TYPES: Final = f"""{USED_TYPES}
 SELECT DISTINCT n.nspname::text, t.typname::text, CASE WHEN r.rolsuper THEN NULL
     ELSE r.rolname::text END, EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castsource = t.oid
         AND k.casttarget = 'json'::regtype)

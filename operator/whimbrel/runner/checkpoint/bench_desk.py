@@ -4,7 +4,8 @@ from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Mapping
-from whimbrel.runner.lock import assert_step_may_run
+from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.lock import assert_step_may_run, keep_epoch
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.prepared_login import Place
 from whimbrel.runner.run_role import may_make_roles, role_name
@@ -15,7 +16,9 @@ def desk_of(bench: Bench) -> Desk:
     """Return the desk of an attempt that holds the database."""
     holding = bench.holding
 
-    def guard(_: Session) -> None:
+    def guard(session: Session) -> None:
+        if session is not holding.session:  # it keeps the epoch, the worker's own has the lock
+            keep_epoch(Ledger(session, holding.ledger.schema), holding.attempt.epoch)
         assert_step_may_run(holding.ledger, holding.attempt.epoch)
 
     return Desk(
@@ -25,6 +28,7 @@ def desk_of(bench: Bench) -> Desk:
         bench.place.report,
         bench.place.stopping,
         holding.watchdog.patiently,
+        bench.order.spec.limits.lock_hold,
     )
 
 

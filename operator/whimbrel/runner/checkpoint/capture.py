@@ -130,10 +130,11 @@ def _changing_role(session: Session) -> Iterator[None]:
     own(session, words.SET_ROLE, before)
 
 
-def attach(desk: Desk, checkpoint: Checkpoint, covered: Covered) -> dict[int, str]:
+def attach(desk: Desk, checkpoint: Checkpoint, covered: Covered, name: str = "") -> dict[int, str]:
     """Make the triggers of a table; from then on no write of an application is missed.
 
-    CREATE TRIGGER waits for those who are writing, so that nothing slips between.
+    CREATE TRIGGER waits for those who are writing, so that nothing slips between. `name` as for
+    `condition`.
 
     Returns:
         Digests of function and triggers (`read_capture`).
@@ -142,9 +143,8 @@ def attach(desk: Desk, checkpoint: Checkpoint, covered: Covered) -> dict[int, st
         TransientError: Its lock is not to be had.
         FailedError: The server refuses it.
     """
-    when = words.condition(
-        checkpoint.login, checkpoint.kept_until.isoformat(), is_prefix=checkpoint.own_login
-    )
+    until, own_login = checkpoint.kept_until.isoformat(), checkpoint.own_login
+    when = words.condition(checkpoint.login, until, is_prefix=own_login, name=name)
     table = (covered.schema, covered.table)
     statements = words.create_triggers(checkpoint.names, table, number=covered.number, when=when)
 

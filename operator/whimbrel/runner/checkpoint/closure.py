@@ -8,6 +8,7 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.planning.checkpoint.bodies import Body, read_body
 from whimbrel.planning.dialects import postgresql_checkpoint as words
 from whimbrel.planning.dialects.postgresql import quote_name
+from whimbrel.runner.checkpoint.rank import needs_login
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 
@@ -75,6 +76,7 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
         for table in tables:
             refuse(table)
     _refuse_others(session, tables)
+    needs_login(session, {table.owner for table in tables}, [table.oid for table in tables])
     notes |= {_published(name) for (name,) in own(session, words.READ_PUBLICATIONS_OF_ALL)}
     return Closure(tables, tuple(sorted(notes)))
 

@@ -1,5 +1,6 @@
 """What everybody who works on a checkpoint needs; neither the bench nor the order of a run."""
 
+import math
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -21,6 +22,7 @@ class Desk:
         tell: Takes a line about what is being done.
         stopping: Set when the runner is told to stop at the next safe point.
         patiently: While it is open, nobody ends statements of ours that wait for locks.
+        lock_hold: Seconds that others may wait for a lock of ours.
     """
 
     ledger: Ledger
@@ -29,6 +31,7 @@ class Desk:
     tell: Callable[[str], None]
     stopping: threading.Event
     patiently: Callable[[], AbstractContextManager[None]] = nullcontext
+    lock_hold: float = math.inf
 
     def set_state(self, checkpoint: Checkpoint, state: State, *, reason: str = "") -> None:
         """Move a checkpoint to a state, if it is still ours to move, in a transaction of its own.

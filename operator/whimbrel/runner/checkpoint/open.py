@@ -28,6 +28,7 @@ from whimbrel.runner.checkpoint.manifest import (
     short_id,
     words_of,
 )
+from whimbrel.runner.checkpoint.rank import at_rank
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.checkpoint.transplant import describe_table
 from whimbrel.runner.checkpoint.watch import expect_login
@@ -52,6 +53,8 @@ class Wanted:
         own_login: `login` is how the names of all logins begin that are made for this run alone,
             so that nobody else can have a session of one.
         our_pids: Sessions of `login` that are ours.
+        name: What our sessions are called, where none but they run the migration: then others of
+            `login` are the application. Else "".
     """
 
     id: str
@@ -64,6 +67,7 @@ class Wanted:
     mappings: tuple[Mapping, ...] = ()
     own_login: bool = False
     our_pids: tuple[int, ...] = ()
+    name: str = ""
 
     @property
     def short(self) -> str:
@@ -94,7 +98,7 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
     begin = partial(_begin, wanted, desk, closure, manifests)
     begun = until_unlocked(desk, "opening the checkpoint", begin)
     try:
-        return _finish(begun, desk)
+        return _finish(begun, desk, wanted.name)
     except (RefusedError, FailedError):
         discard(begun, desk)
         raise
@@ -214,12 +218,14 @@ def _cover(
     )
 
 
-def _finish(begun: Checkpoint, desk: Desk) -> Checkpoint:
+def _finish(begun: Checkpoint, desk: Desk, name: str) -> Checkpoint:
     """Capture first, then copy: what is written in between is in both, and replayed by its key."""
     capture: dict[int, str] = {}
     for covered in begun.tables:
-        capture |= attach(desk, begun, covered)
-    until_unlocked(desk, "copying the covered tables", partial(copy_tables, desk, begun, capture))
+        capture |= attach(desk, begun, covered, name)
+    with at_rank(begun, desk) as ours:  # it computes generated columns
+        copy = partial(copy_tables, ours, begun, capture)
+        until_unlocked(ours, "copying the covered tables", copy)
     return ready_checkpoint(begun, desk)
 
 

@@ -89,6 +89,7 @@ def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
 
 def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
     login, own_login = login_of_migration(bench)
+    tool = bench.order.spec.migrations.tool
     return Wanted(
         id=bench.order.run,
         run=bench.order.run,
@@ -99,6 +100,7 @@ def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
         max_journal=asked.max_journal,
         on_conflict=asked.on_conflict.value,
         mappings=mappings_of(asked),
+        name="" if tool.is_foreign else bench.holding.manners.application_name,
     )
 
 

@@ -1,15 +1,17 @@
 """Takes covered tables back to what they were, with everything that was written since."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from whimbrel.model.errors import HeldError
+from whimbrel.model.errors import HeldError, RefusedError
 from whimbrel.runner.checkpoint.conflicts import count_conflicts, expect_no_conflicts
 from whimbrel.runner.checkpoint.copy import expect_clones
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint
 from whimbrel.runner.checkpoint.prepare import prepare_clones
+from whimbrel.runner.checkpoint.rank import at_rank
 from whimbrel.runner.checkpoint.replay import (
     begin_replay,
     catch_up,
@@ -45,9 +47,10 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
         TransientError: Try again later.
     """
     now = expect_restorable(checkpoint, desk)
-    if now.state is not State.RESTORED:
-        _bring_back(now, desk, extra)
-    finish(now, desk)
+    with _at_rank(now, desk) as ours:
+        if now.state is not State.RESTORED:
+            _bring_back(now, ours, extra)
+        finish(now, ours)
     return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
 
 
@@ -65,6 +68,16 @@ def expect_restorable(checkpoint: Checkpoint, desk: Desk) -> Checkpoint:
             "nothing to go back to",
         )
     return now
+
+
+@contextmanager
+def _at_rank(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
+    with ExitStack() as stack:
+        try:
+            ours = stack.enter_context(at_rank(checkpoint, desk))
+        except RefusedError as error:
+            raise HeldError("RestoreBlocked", error.message) from error
+        yield ours
 
 
 def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]) -> None:
