@@ -77,10 +77,11 @@ HALVES = {
     "schema": ("CREATE TABLE half (n int)", "DROP TABLE half"),
     # The catalogue does not show it: only the tool's wrapper does.
     "rows": ("INSERT INTO people (name, email) VALUES ('half', 'h')", "DELETE FROM people"),
+    "in one text": ("BEGIN; INSERT INTO people (name) VALUES ('h'); COMMIT", "DELETE FROM people"),
 }
 
 
-@pytest.mark.parametrize("half", ["schema", "rows"])
+@pytest.mark.parametrize("half", list(HALVES))
 @pytest.mark.sampled("Sequelize beside its main path")
 def test_half_of_a_migration_is_told_statement_by_statement_and_held(
     attempt: Attempt, project: Path, database: Postgres, half: str

@@ -53,11 +53,11 @@ def part_stays(failure: ToolFailedError, bench: Bench) -> HeldError | None:
             f"and stay: {listed}; undo them by hand, then retry",
             command=f"whimbrel retry {order.name} -n {order.namespace}",
         )
-    commits = bench.holding.session.dialect.commits_ddl
-    # Where every DDL commits, even one that fails, rows may stay that the catalogue does not show.
-    unheard = failure.cut_off or (commits and failure.stays is None)
+    # What a migration commits as it goes may be rows, which the catalogue does not show.
+    unheard = failure.cut_off or failure.stays is None
     if not unheard or not isinstance(bench.source, Project):
         return None
+    commits = bench.holding.session.dialect.commits_ddl
     step, books = failure.step, foreign_tool(order.spec.migrations.tool).books
     now = replace(step, before=failure.after)
     up = step.direction is Direction.UP
