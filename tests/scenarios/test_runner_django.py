@@ -152,6 +152,7 @@ def test_half_of_a_migration_after_whole_ones_is_not_called_as_before(
     held = to(attempt, "people:0004_half", 2).run_to_end()
     assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
     assert "stay: [people:0004_half: CREATE TABLE half (n int)];" in held.result["message"]
+    assert "(`manage.py migrate people 0004_half --fake`)" in held.result["message"]
     assert rows(database) == [ONE, TWO, THREE]
     assert held.result["command"] == "whimbrel retry shop -n team"
 

@@ -110,6 +110,19 @@ def test_half_of_a_migration_is_told_statement_by_statement_and_held(
 
 
 @pytest.mark.sampled("Sequelize beside its main path")
+def test_a_half_migration_is_finished_by_hand_and_recorded_as_the_message_says(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    to(attempt, THREE, 1).run_to_end()
+    write(project, FOUR, "CREATE TABLE half (n int)", "SELECT nonsense()")
+    held = to(attempt, FOUR, 2).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
+    database.run(held.result["message"].split("`")[1])
+    on = to(attempt, FOUR, 3, retry="now").run_to_end()
+    assert (on.code, on.result.get("revision")) == (0, FOUR), on
+
+
+@pytest.mark.sampled("Sequelize beside its main path")
 def test_killed_in_the_middle_a_person_looks_first(
     attempt: Attempt, project: Path, database: Postgres
 ):
