@@ -106,6 +106,8 @@ format: venv ## Format the code and mend what ruff can mend
 PYTEST = $(BIN)/python -m pytest --hypothesis-seed=$(WHIMBREL_SEED)
 # Many tests wait for a server or a process: a worker more than cores, each with its own servers.
 IN_PARALLEL := -n 3 --dist worksteal
+# A file of tests/loss counts at its end what all of its rounds did: the same worker runs all of it.
+BY_FILE := -n 3 --dist loadfile
 # A story mostly waits for the cluster, and disturbs no other.
 STORIES := -n 4 --dist worksteal
 # What `make test` leaves out: see tests/sampling.py.
@@ -141,8 +143,9 @@ soak: venv system launcher bytecode cluster-up ## All that make test leaves out;
 	@$(BIN)/python -m tests.maven_mariadb
 	@$(BIN)/python -m tests.django_six
 	@WHIMBREL_SOAK=1 $(PYTEST) tests/matrix # in one process: it writes the table
+	@WHIMBREL_SOAK=1 $(PYTEST) $(BY_FILE) -m '($(LEFT_OUT)) and not cluster' tests/loss
 	@WHIMBREL_SOAK=1 $(PYTEST) $(IN_PARALLEL) -m '($(LEFT_OUT)) and not cluster' \
-		--ignore=tests/matrix --ignore=tests/cluster
+		--ignore=tests/matrix --ignore=tests/loss --ignore=tests/cluster
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) $(STORIES) \
 		-m '($(LEFT_OUT)) and cluster and not alone' tests/cluster
 	@$(KUBECONFIG_OF_TESTS) WHIMBREL_SOAK=1 $(PYTEST) \

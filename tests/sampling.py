@@ -98,6 +98,7 @@ CLASSES = {
     "what a journal tells": Sample(5, ("test",)),
     "a write on MariaDB since a checkpoint": Sample(6),
     "what is rare on MariaDB": Sample(4),
+    "foreign keys on MariaDB": Sample(6, ("test",)),
     "a table on MariaDB without a checkpoint": Sample(5),
     # On the cluster.
     "a checkpoint on the cluster": Sample(1),

@@ -81,7 +81,7 @@ class Station:
         """Return what there is of checkpoints besides their rows."""
         tables = [name for (name,) in self.deploy.run("SHOW TABLES")]
         triggers = [row[0] for row in self.deploy.run("SHOW TRIGGERS")]
-        kinds = ("_journal_", "_clone_", "_kept_", "_capture_", "_go_")
+        kinds = ("_journal_", "_clone_", "_kept_", "_capture_", "_go_", "_await_", "_key_")
         return [each for each in (*tables, *triggers) if any(kind in each for kind in kinds)]
 
 

@@ -29,8 +29,19 @@ TABLES = (
     ("CREATE VIEW t AS SELECT id FROM users", "it is a view"),
     ("CREATE SEQUENCE t", "it is a sequence"),
     (
-        "CREATE TABLE t (a int PRIMARY KEY, u bigint, FOREIGN KEY (u) REFERENCES users (id))",
-        "the foreign key t_ibfk_1 links t to users",
+        "CREATE TABLE t (a int PRIMARY KEY, u bigint, FOREIGN KEY (u) REFERENCES users (id)"
+        " ON DELETE CASCADE)",
+        "the foreign key t_ibfk_1 of t to users changes rows by itself, which fires no trigger",
+    ),
+    (
+        "CREATE TABLE t (a int PRIMARY KEY, u bigint, CONSTRAINT mine FOREIGN KEY (u) REFERENCES"
+        " users (id) ON UPDATE CASCADE)",
+        "the foreign key mine of t to users changes rows by itself",
+    ),
+    (
+        "CREATE TABLE t (a int PRIMARY KEY, u bigint, CONSTRAINT also FOREIGN KEY (u) REFERENCES"
+        " users (id) ON DELETE SET NULL)",
+        "the foreign key also of t to users changes rows by itself",
     ),
 )
 
@@ -50,8 +61,36 @@ def test_a_table_that_is_not_proven(mariadb: MariaDB, made: str, said: str):
     with station(mariadb) as place:
         place.deploy.run(made)
         assert said in refused(place, "users", "t")
-        if "links" in said:
+        if "foreign key" in said:
             assert said in refused(place, "users")
+
+
+def test_rows_that_refer_to_none_already(mariadb: MariaDB):
+    """After a restore nobody could tell them from those whose parent went meanwhile."""
+    make_users(mariadb)
+    with station(mariadb) as place:
+        place.deploy.run(
+            "CREATE TABLE t (a int PRIMARY KEY, u bigint, FOREIGN KEY (u) REFERENCES users (id))"
+        )
+        session = place.deploy.connect(init_command="SET foreign_key_checks = 0")
+        with session, session.cursor() as cursor:
+            cursor.execute("INSERT INTO t VALUES (1, 1), (2, 77), (3, NULL)")
+        said = "1 rows of t refer to rows of users that are not there (foreign key t_ibfk_1)"
+        assert said in refused(place, "t")
+        assert said in refused(place, "users")
+
+
+def test_a_foreign_key_to_another_database(mariadb: MariaDB):
+    make_users(mariadb)
+    admin, other = mariadb.admin(), f"{mariadb.dbname}_b"
+    admin.run(f"CREATE DATABASE {other}")
+    admin.run(
+        f"CREATE TABLE {other}.t (a int PRIMARY KEY, u bigint,"
+        f" FOREIGN KEY (u) REFERENCES {mariadb.dbname}.users (id))"
+    )
+    admin.run(f"GRANT ALL ON `{other}`.* TO `{mariadb.user}`@'127.0.0.1'")
+    with station(mariadb) as place:
+        assert "links it to another database" in refused(place, "users")
 
 
 def test_a_table_with_triggers_one_that_is_not_there_and_one_of_another_database(mariadb: MariaDB):

@@ -69,7 +69,7 @@ class Opaque:
 Touch = Created | Dropped | Renamed | Written | Retyped | Swept | Opaque
 _Reader = Callable[[Tree], Iterator[Touch]]
 
-_OBJECT_KINDS: Final = {
+OBJECT_KINDS: Final = {
     pg.OBJECT_TABLE: "table",
     pg.OBJECT_FOREIGN_TABLE: "foreign table",
     pg.OBJECT_VIEW: "view",
@@ -123,7 +123,7 @@ def _create_foreign_table(tree: Tree) -> Iterator[Touch]:
 
 
 def _create_table_as(tree: Tree) -> Iterator[Touch]:
-    yield Created(_relation(_OBJECT_KINDS.get(tree.objtype, "table"), tree.into.rel))
+    yield Created(_relation(OBJECT_KINDS.get(tree.objtype, "table"), tree.into.rel))
 
 
 def _select(tree: Tree) -> Iterator[Touch]:
@@ -181,7 +181,7 @@ def _create_trigger(tree: Tree) -> Iterator[Touch]:
 
 
 def _alter_table(tree: Tree) -> Iterator[Touch]:
-    table = _relation(_OBJECT_KINDS.get(tree.objtype, "table"), tree.relation)
+    table = _relation(OBJECT_KINDS.get(tree.objtype, "table"), tree.relation)
     for item in tree.cmds:
         command = item.alter_table_cmd
         cascade = command.behavior == pg.DROP_CASCADE
@@ -207,31 +207,32 @@ def _rename(tree: Tree) -> Iterator[Touch]:
         yield Renamed(
             CatalogObject("schema", "", tree.subname), CatalogObject("schema", "", tree.newname)
         )
-    elif tree.rename_type in _OBJECT_KINDS and tree.HasField("relation"):
-        old = _relation(_OBJECT_KINDS[tree.rename_type], tree.relation)
+    elif tree.rename_type in OBJECT_KINDS and tree.HasField("relation"):
+        old = _relation(OBJECT_KINDS[tree.rename_type], tree.relation)
         if tree.rename_type != pg.OBJECT_TRIGGER:
             yield Renamed(old, replace(old, name=tree.newname))
 
 
 def _set_schema(tree: Tree) -> Iterator[Touch]:
-    if tree.HasField("relation") and tree.object_type in _OBJECT_KINDS:
-        old = _relation(_OBJECT_KINDS[tree.object_type], tree.relation)
+    if tree.HasField("relation") and tree.object_type in OBJECT_KINDS:
+        old = _relation(OBJECT_KINDS[tree.object_type], tree.relation)
         yield Renamed(old, replace(old, schema=tree.newschema))
 
 
 def _drop(tree: Tree) -> Iterator[Touch]:
-    kind = _OBJECT_KINDS.get(tree.remove_type)
+    kind = OBJECT_KINDS.get(tree.remove_type)
     if kind is None:
         return
     for item in tree.objects:
-        parts = _dropped_name(item)
+        parts = name_parts(item)
         target = named(kind, parts)
         if kind == "trigger":
             target = replace(named(kind, parts[:-1]), part=parts[-1])
         yield Dropped(target, tree.behavior == pg.DROP_CASCADE)
 
 
-def _dropped_name(item: Tree) -> tuple[str, ...]:
+def name_parts(item: Tree) -> tuple[str, ...]:
+    """Return the parts of a name as DROP and ALTER have it; () for what has no name."""
     match item.WhichOneof("node"):
         case "list":
             return words(item.list.items)

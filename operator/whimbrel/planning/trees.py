@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 Tree: TypeAlias = Any
 # What these hold is a body that runs some other day, not now.
 _STORED_BODIES: Final = frozenset({"CreateFunctionStmt", "RuleStmt"})
+_ROWS: Final = frozenset({"values_lists"})
 
 
 def nodes(tree: Tree) -> Iterator[tuple[str, Tree]]:
@@ -19,13 +20,14 @@ def nodes(tree: Tree) -> Iterator[tuple[str, Tree]]:
         if kind != "Node":
             yield kind, node
         if kind not in _STORED_BODIES:
-            waiting.extend(_children(node))
+            # Rows of VALUES cannot change anything, and there may be a megabyte of them.
+            waiting.extend(children(node, besides=_ROWS))
 
 
-def _children(node: Tree) -> Iterator[Tree]:
+def children(node: Tree, *, besides: frozenset[str] = frozenset()) -> Iterator[Tree]:
+    """Yield the nodes right below one, without those of some fields."""
     for field, value in node.ListFields():
-        # Rows of VALUES cannot change anything, and there may be a megabyte of them.
-        if field.message_type is None or field.name == "values_lists":
+        if field.message_type is None or field.name in besides:
             continue
         if hasattr(value, "ListFields"):
             yield value

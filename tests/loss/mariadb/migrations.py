@@ -11,7 +11,19 @@ from tests.loss.mariadb.shop import Shop
 _PARTS = (
     ("wrong update", "UPDATE accounts SET owner = CONCAT('no ', id), amount = amount + 7000", ""),
     ("wrong some", "UPDATE accounts SET mail = CONCAT('b', id), seen = NULL WHERE id % 3 = 0", ""),
-    ("delete", "DELETE FROM accounts WHERE id % 5 = 0", ""),
+    ("delete", "DELETE FROM accounts WHERE id % 5 = 0 AND id NOT IN (SELECT account FROM entries)"
+     " AND id NOT IN (SELECT of FROM logs)", ""),
+    ("entries gone", "DELETE FROM entries WHERE id % 3 > 0 AND id NOT IN"
+     " (SELECT before_it FROM (SELECT before_it FROM entries WHERE before_it > 0) e)", ""),
+    ("entries wrong", "UPDATE entries SET said = 'wrong', before_it = NULL", ""),
+    ("no keys", "ALTER TABLE entries DROP FOREIGN KEY of_account, DROP KEY of_account,"
+     " DROP FOREIGN KEY entries_ibfk_1", ""),
+    ("no key of others", "ALTER TABLE accounts DROP FOREIGN KEY accounts_ibfk_1", ""),
+    ("other key", "ALTER TABLE logs DROP FOREIGN KEY logs_ibfk_1, ADD CONSTRAINT other"
+     " FOREIGN KEY (of) REFERENCES accounts (id) ON UPDATE NO ACTION", ""),
+    ("more keys", "ALTER TABLE notes ADD COLUMN about bigint, ADD FOREIGN KEY (about)"
+     " REFERENCES accounts (id)", ""),
+    ("entries column", "ALTER TABLE entries DROP COLUMN said", ""),
     ("insert", "INSERT INTO accounts (owner) SELECT CONCAT('made ', n) FROM notes LIMIT 20", ""),
     ("drop column", "ALTER TABLE accounts DROP COLUMN note", ""),
     ("add column", "ALTER TABLE accounts ADD COLUMN extra varchar(60) DEFAULT 'x'", "extra"),

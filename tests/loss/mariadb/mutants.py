@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from whimbrel.planning.dialects import (
@@ -11,7 +12,8 @@ from whimbrel.planning.dialects import (
     mariadb_checkpoint_copy as copying,
     mariadb_checkpoint_replay as replaying,
 )
-from whimbrel.runner.checkpoint.mariadb import open as opening, restore
+from whimbrel.runner.checkpoint.mariadb import open as opening, orphans, restore
+from whimbrel.runner.checkpoint.mariadb.hand import hand
 
 
 def text(module: Any, name: str, old: str, new: str, only: str = "") -> Callable[[], None]:
@@ -32,15 +34,44 @@ def text(module: Any, name: str, old: str, new: str, only: str = "") -> Callable
     return put
 
 
+@dataclass
+class _Untaken:
+    """What stands for tables that nobody holds."""
+
+    work: Any
+    told: Any
+
+    def let_through(self) -> None:
+        self.work.run(words.make_name(self.told.names.go))
+        self.work.run(self.told.statement)
+
+    def cancel(self) -> None:
+        """There is nothing to end."""
+
+    @property
+    def owner(self) -> Any:
+        return self.work
+
+    def own_children(self) -> None:
+        """Others are there all the while."""
+
+
 def _nobody_waits() -> None:
-    """Give all tables back at once, before the last replay is over: others come between."""
+    """Let the application write until the rename, which comes after the last replay."""
 
     @contextlib.contextmanager
-    def held(tables: list[str], desk: Any) -> Iterator[dict[str, Any]]:
-        del tables, desk
-        yield {}
+    def taken(told: Any, alone: Any, desk: Any) -> Iterator[_Untaken]:
+        with hand(desk) as work:
+            alone()
+            yield _Untaken(work, told)
 
-    restore.held = held
+    restore.taken = taken
+
+
+def _no_keys() -> None:
+    """Forget the foreign keys."""
+    restore.link_copies = restore.settle = lambda *_: None
+    restore.unsettled = lambda *_: ""
 
 
 def _not_last() -> None:
@@ -89,6 +120,8 @@ MUTANTS: dict[str, Callable[[], None]] = {
     ),
     "nobody holds the tables": _nobody_waits,
     "the last replay is left out": _not_last,
+    "keys are forgotten": _no_keys,
+    "orphans stay": text(orphans, "count_orphans", "COUNT(*)", "0 * COUNT(*)"),
     "numbers begin anew": text(words, "count_on", "AUTO_INCREMENT = ", "AUTO_INCREMENT = 1 -- "),
     "new columns are forgotten": text(replaying, "unmapped", "IS NOT NULL", "IS NULL"),
 }

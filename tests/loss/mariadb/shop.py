@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 
 from tests.mariadb import PASSWORD, MariaDB, create_database
 
-TABLES = ("accounts", "notes")
+TABLES = ("accounts", "entries", "notes")  # that are covered; `branches` and `logs` are not
 _MADE = (
+    "CREATE TABLE branches (id bigint PRIMARY KEY, town varchar(40))",
+    "INSERT INTO branches VALUES (1, 'first')",
     """
 CREATE TABLE accounts (
     id bigint AUTO_INCREMENT PRIMARY KEY,
@@ -19,7 +21,20 @@ CREATE TABLE accounts (
     doubled decimal(14,3) AS (amount * 2) STORED,
     flag enum('a','b','c') DEFAULT 'b',
     touched datetime NOT NULL DEFAULT current_timestamp() ON UPDATE current_timestamp(),
-    UNIQUE KEY by_mail (mail), KEY by_owner (owner(5))
+    branch bigint NOT NULL DEFAULT 1,
+    UNIQUE KEY by_mail (mail), KEY by_owner (owner(5)),
+    FOREIGN KEY (branch) REFERENCES branches (id) ON DELETE NO ACTION
+)""",
+    """
+CREATE TABLE entries (
+    id bigint PRIMARY KEY, account bigint NOT NULL, said varchar(60), before_it bigint,
+    CONSTRAINT of_account FOREIGN KEY (account) REFERENCES accounts (id),
+    FOREIGN KEY (before_it) REFERENCES entries (id)
+)""",
+    """
+CREATE TABLE logs (
+    id bigint PRIMARY KEY, of bigint NOT NULL, line varchar(60),
+    FOREIGN KEY (of) REFERENCES accounts (id)
 )""",
     """
 CREATE TABLE notes (
@@ -29,11 +44,21 @@ CREATE TABLE notes (
 )
 # What the application may write; each gets its values from `value`.
 COLUMNS = {
-    "accounts": ("owner", "mail", "amount", "seen", "data", "note"),
+    "accounts": ("owner", "mail", "amount", "seen", "data", "note", "branch"),
+    "entries": ("account", "said", "before_it"),
+    "logs": ("of", "line"),
     "notes": ("body", "num", "js"),
 }
+KEYS = {"accounts": ("id",), "entries": ("id",), "logs": ("id",), "notes": ("kind", "n")}
+# Child, its column, parent.
+LINKS = (
+    ("accounts", "branch", "branches"),
+    ("entries", "account", "accounts"),
+    ("entries", "before_it", "entries"),
+    ("logs", "of", "accounts"),
+)
 DEFAULTS = {"mail": None, "seen": None, "data": None, "note": None, "body": None, "num": None,
-            "js": None, "amount": "5.000"}  # fmt: skip
+            "js": None, "amount": "5.000", "branch": 1}  # fmt: skip
 ROWS = 160
 WRITERS = 4
 
@@ -68,6 +93,12 @@ def make_shop(server: MariaDB, name: str) -> Shop:
                 " VALUES (%s, %s, %s, %s, %s, 'n')", row
             )  # fmt: skip
             cursor.execute(
+                f"INSERT INTO entries VALUES ({n}, {(n - 1) // 9 * 9 + 1}, 'e {n}', NULL)"
+            )
+            cursor.execute(
+                f"INSERT INTO logs VALUES ({n}, {min(n, (n - 1) // 9 * 9 + 2)}, 'l {n}')"
+            )
+            cursor.execute(
                 "INSERT INTO notes VALUES (%s, %s, %s, %s, %s)",
                 (f"w{n % WRITERS}", n, f"body {n}", n / 8, f'{{"n": {n}}}'),
             )
@@ -94,7 +125,7 @@ def value(column: str, token: int, draw: random.Random) -> object:
 
 def read(shop: Shop, table: str) -> dict[tuple, dict[str, object]]:
     """Return the rows of a table by key, as the application knows them."""
-    key = ("id",) if table == "accounts" else ("kind", "n")
+    key = KEYS[table]
     names = (*key, *COLUMNS[table], *(("doubled", "flag") if table == "accounts" else ()))
     listed = ", ".join(
         f"CAST({each} AS CHAR)" if each in {"amount", "seen", "doubled"} else each for each in names
@@ -109,7 +140,7 @@ def read(shop: Shop, table: str) -> dict[tuple, dict[str, object]]:
 def definitions(shop: Shop) -> dict[str, str]:
     """Return how the tables are defined, without their counters."""
     found = {}
-    for table in TABLES:
+    for table in COLUMNS:
         told = shop.deploy.run(f"SHOW CREATE TABLE {table}")[0][1]
         head, _, tail = told.rpartition("\n)")
         found[table] = head + " ".join(e for e in tail.split() if "AUTO_INCREMENT" not in e)

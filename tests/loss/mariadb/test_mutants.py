@@ -12,7 +12,7 @@ from tests.loss.mariadb.shop import make_shop
 from tests.mariadb import MariaDB
 
 # Each of these makes something that a defect leaves behind.
-WRONG = ("wrong update", "wrong some", "delete", "insert", "add column")
+WRONG = ("wrong update", "wrong some", "delete", "insert", "add column", "entries gone", "no keys")
 TRIES = 4  # a race is not lost every time
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import postgast
@@ -13,11 +14,16 @@ _WRITES: Final = (
     ("merge", "into"),
     ("update",),
     ("truncate",),
+    ("copy",),
 )
 _BETWEEN: Final = frozenset({"only", "table"})
 # FOR UPDATE, FOR NO KEY UPDATE, ON UPDATE are no statements; nor is UPDATE SET (DO UPDATE, MERGE).
 _NOT_AFTER: Final = frozenset({"for", "key", "on"})
-_LANGUAGES: Final = frozenset({"sql", "plpgsql"})
+# By language: words of statements that are built as they run, or that change tables themselves.
+_OPEN: Final = {
+    "sql": frozenset({"alter", "drop"}),
+    "plpgsql": frozenset({"alter", "drop", "execute"}),
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Body:
     Attributes:
         writes: Schema, or "", and name of tables that it writes.
         calls: Names of functions that it calls, without a schema; also others that look like it.
-        is_open: It builds statements as it runs, or is in a language that is not read.
+        is_open: It builds statements as it runs, changes tables themselves, empties them with all
+            that refer to them, or is in a language that is not read.
     """
 
     writes: frozenset[tuple[str, str]] = frozenset()
@@ -35,9 +42,10 @@ class Body:
     is_open: bool = False
 
 
+@lru_cache(256)  # a function that each of many statements calls
 def read_body(language: str, text: str) -> Body:
     """Return what a body does; words in strings and comments do not count."""
-    if language not in _LANGUAGES:
+    if language not in _OPEN:
         return Body(is_open=True)
     try:
         words = tuple(_words(text))
@@ -48,7 +56,7 @@ def read_body(language: str, text: str) -> Body:
     return Body(
         frozenset(filter(None, (_written(words, place) for place in places))),
         frozenset(map(_plain, called)),
-        language == "plpgsql" and "execute" in words,
+        not _OPEN[language].isdisjoint(words) or {"truncate", "cascade"} <= set(words),
     )
 
 

@@ -45,10 +45,12 @@ class Wanted:
     Attributes:
         tables: Named, touched, or of the tool's own books; without what the closure adds.
         notes: Sentences about what it leaves out.
+        beyond: Changes outside of tables, where they can be told from additions, and of views.
     """
 
     tables: tuple[Name, ...] = ()
     notes: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,10 @@ def wanted(
     touched = touched_by_pieces(pieces, names) if pieces else touched_by(statements, names)
     notes = tuple(f"a restore does not bring back {each}" for each in touched.beyond)
     if asked.scope is Scope.TABLES:
+        notes += tuple(_unseen(plan, touched))
         tables, absent = _listed(asked, names, anew=anew)
+        emptied = names.emptied_with(each for each in touched.emptied if each in tables)
+        tables = tuple(dict.fromkeys([*tables, *emptied]))
         left_out = [each for each in touched.tables if each not in tables]
         notes += tuple(f"{_dotted(each)} is not there yet: nothing to cover" for each in absent)
         notes += tuple(
@@ -103,7 +108,22 @@ def wanted(
     for table, where in replaced_by(statements, names):
         if table in tables:
             raise _replaced(table, where)
-    return Wanted(tuple(dict.fromkeys([*tables, *books])) if tables else (), notes)
+    covered = tuple(dict.fromkeys([*tables, *books])) if tables else ()
+    return Wanted(covered, notes, () if pieces else touched.beyond + touched.views)
+
+
+def expect_way_back(told: Wanted) -> None:
+    """Refuse a plan that changes what is there and no table: strategy Checkpoint is no way back.
+
+    Raises:
+        RefusedError: ``CheckpointNotPossible``.
+    """
+    if told.beyond and not told.tables:
+        raise RefusedError(
+            "CheckpointNotPossible",
+            f"there is no table to cover, and no checkpoint brings back {told.beyond[0]}: run it "
+            "with another strategy than Checkpoint",
+        )
 
 
 def _statements(steps: Iterable[Step]) -> Iterator[Statement]:
@@ -137,6 +157,14 @@ def _refuse_opaque(plan: RunnerPlan, touched: Touched) -> None:
         )
 
 
+def _unseen(plan: RunnerPlan, touched: Touched) -> Iterator[str]:
+    """Yield what a list of tables may have missed, and nobody can tell."""
+    if any(isinstance(each, RunTool) for each in plan.steps):
+        yield "rows that the tool changes in other tables cannot be told and do not come back"
+    for each in touched.opaque:
+        yield f"{each}: rows that this changes in other tables cannot be told and do not come back"
+
+
 def _listed(
     asked: CheckpointOptions, names: Known, *, anew: bool
 ) -> tuple[tuple[Name, ...], tuple[Name, ...]]:
@@ -156,7 +184,10 @@ def laid(
 ) -> RunnerPlan:
     """Return the plan with the checkpoint that comes before its first step, and what to know."""
     if not costs:
-        told_none = "it changes no table that is there: no checkpoint is made"
+        what = (
+            "no listed table is there yet" if asked.tables else "it changes no table that is there"
+        )
+        told_none = f"{what}: no checkpoint is made"
         return replace(plan, notes=(*plan.notes, told_none, *told.notes))
     tables = tuple(CatalogObject("table", *cost.table) for cost in costs)
     rungs = (_rung_while(plan), *_rung_after(asked, costs), *_followed(told, costs))
@@ -192,8 +223,8 @@ def _followed(told: Wanted, costs: Sequence[Cost]) -> Iterator[str]:
     for each in costs:
         if each.table not in told.tables:
             yield (
-                f"{_dotted(each.table)} is covered too: a foreign key or a trigger changes it when "
-                "the others change"
+                f"{_dotted(each.table)} is covered too: a foreign key, a trigger or a rule changes "
+                "it when the others change"
             )
 
 

@@ -5,8 +5,13 @@ from typing import Final
 
 from whimbrel.planning.dialects.mariadb import quote_identifier, quote_name
 
-# $1 is the ledger's schema: tables of ours begin with it and an underscore.
-_OURS: Final = "LEFT({0}, CHAR_LENGTH($1) + 1) = CONCAT($1, '_')"
+# No table of anybody else's has a name that sorts behind this one.
+LAST: Final = "\uffee"
+# $1 is the ledger's schema: tables of ours begin with it and an underscore, some behind all others.
+_OURS: Final = (
+    "(LEFT({0}, CHAR_LENGTH($1) + 1) = CONCAT($1, '_')"
+    f" OR LEFT({{0}}, CHAR_LENGTH($1) + 2) = CONCAT('{LAST}', $1, '_'))"
+)
 
 
 def _here(schema: str, table: str) -> str:

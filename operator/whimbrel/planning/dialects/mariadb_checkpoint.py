@@ -5,11 +5,13 @@ ours begins with the ledger's schema, like the ledger's tables.
 """
 
 import re
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from whimbrel.planning.dialects.mariadb import HAS_NAME, quote_identifier
+from whimbrel.planning.dialects.mariadb_catalog import LAST
 
 # What a session of ours is while it captures, copies, replays and exchanges. Whoever copies reads
 # without locks, and what does not fit is an error. Triggers run without the roles of their account,
@@ -58,14 +60,16 @@ INDEX_TYPES: Final = (
     "SELECT DISTINCT s.INDEX_NAME, s.INDEX_TYPE FROM information_schema.STATISTICS s"
     " WHERE s.TABLE_SCHEMA = $1 AND s.TABLE_NAME = $2 AND s.INDEX_TYPE <> 'BTREE'"
 )
-# Foreign keys of the table, and those of others that point at it; whether one changes rows.
+# Foreign keys of the table, and those of others that point at it; whether one changes rows, and
+# whether it links it to another database.
 FOREIGN_KEYS: Final = (
     "SELECT f.CONSTRAINT_NAME, f.TABLE_NAME, f.REFERENCED_TABLE_NAME,"
     " f.DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION')"
-    " OR f.UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION')"
+    " OR f.UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION'),"
+    " f.CONSTRAINT_SCHEMA <> f.UNIQUE_CONSTRAINT_SCHEMA"
     " FROM information_schema.REFERENTIAL_CONSTRAINTS f"
-    " WHERE (f.CONSTRAINT_SCHEMA = $1 AND f.TABLE_NAME = $2)"
-    " OR (f.UNIQUE_CONSTRAINT_SCHEMA = $1 AND f.REFERENCED_TABLE_NAME = $2)"
+    " WHERE (f.CONSTRAINT_SCHEMA = $1 AND f.TABLE_NAME = BINARY $2)"
+    " OR (f.UNIQUE_CONSTRAINT_SCHEMA = $1 AND f.REFERENCED_TABLE_NAME = BINARY $2)"
 )
 TRIGGERS: Final = (
     "SELECT g.TRIGGER_NAME FROM information_schema.TRIGGERS g"
@@ -84,6 +88,11 @@ AUTO_INCREMENT: Final = (
 SIZE: Final = (
     "SELECT COALESCE(t.DATA_LENGTH, 0) + COALESCE(t.INDEX_LENGTH, 0)"
     " FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = $1"
+)
+# Whether a table can have foreign keys; $1.
+IS_LINKABLE: Final = (
+    "SELECT 1 FROM information_schema.TABLES t"
+    " WHERE t.TABLE_SCHEMA = DATABASE() AND t.TABLE_NAME = $1 AND t.ENGINE = 'InnoDB'"
 )
 # Sessions of a login besides our own; $1 name of ours, $2 the login, $3 others of ours.
 SHARED_LOGIN: Final = (
@@ -115,9 +124,12 @@ class Names:
         """Return the name of a table's journal."""
         return f"{self.schema}_journal_{self.short}_{number}"
 
-    def clone(self, number: int) -> str:
-        """Return the name of a table's copy."""
-        return f"{self.schema}_clone_{self.short}_{number}"
+    def clone(self, number: int | Literal[""]) -> str:
+        """Return the name of a table's copy.
+
+        It sorts behind the one that the exchange waits at, so the copy is ours until then.
+        """
+        return f"{LAST}{self.schema}_clone_{self.short}_{number}"
 
     def kept(self, number: int) -> str:
         """Return the name that a failed table gets."""
@@ -126,6 +138,10 @@ class Names:
     def added(self, number: str) -> str:
         """Return the name that a table gets which the migration has added."""
         return f"{self.schema}_kept_{self.short}_x{number}"
+
+    def passing(self, table: str) -> str:
+        """Return what the names begin with that a table's foreign keys have in between."""
+        return f"{self.schema}_key_{self.short}_{zlib.crc32(table.encode()):08x}_"
 
     def trigger(self, number: int, event: str) -> str:
         """Return the name of one of a table's triggers."""
@@ -137,17 +153,23 @@ class Names:
         return f"{self.schema}_capture_{self.short}_"
 
     @property
-    def go(self) -> str:
-        """Return the name without which the exchange fails: it sorts behind every other.
+    def wait(self) -> str:
+        """Return the name that the exchange waits at: it sorts behind those of all live tables.
 
-        Locks are taken in the order of names. So whoever takes this one has all others.
+        Locks are taken in the order of names. So whoever waits for this one has all of these.
         """
-        return f"\uffee{self.schema}_go_{self.short}"
+        return f"{LAST}{self.schema}_await_{self.short}"
 
     @property
-    def gone(self) -> str:
-        """Return the name that the exchange gives it."""
-        return f"{self.schema}_clone_{self.short}_gone"
+    def go(self) -> str:
+        """Return the name without which the exchange fails: it sorts behind all others."""
+        return f"{LAST}{self.schema}_go_{self.short}"
+
+    @property
+    def gone(self) -> tuple[str, str]:
+        """Return the names that the exchange gives to these two."""
+        begin = f"{self.schema}_clone_{self.short}"
+        return f"{begin}_waited", f"{begin}_gone"
 
 
 @dataclass(frozen=True)
@@ -280,23 +302,26 @@ def exchange(names: Names, live: Sequence[tuple[int, str, str | None]]) -> str:
         names: Of the checkpoint.
         live: Number of each table, its name then, and its name now; None for one that is gone.
     """
-    pairs = [(names.go, names.gone)]
-    for number, then, now in live:
-        if now is not None:
-            pairs.append((now, names.kept(number)))
-        pairs.append((names.clone(number), then))
+    pairs = list(zip((names.wait, names.go), names.gone, strict=True))
+    pairs += [(now, names.kept(number)) for number, _, now in live if now is not None]
+    pairs += [(names.clone(number), then) for number, then, _ in live]
     listed = ", ".join(f"{quote_identifier(a)} TO {quote_identifier(b)}" for a, b in pairs)
     return f"RENAME TABLE {listed}"
 
 
-def make_go(names: Names) -> str:
-    """Return the statement that lets the exchange happen."""
-    return f"CREATE TABLE {quote_identifier(names.go)} (one INT PRIMARY KEY)"
+def make_name(name: str) -> str:
+    """Return the statement that makes a table that is there for its name alone."""
+    return f"CREATE TABLE {quote_identifier(name)} (one INT PRIMARY KEY)"
 
 
-def hold(table: str) -> str:
-    """Return the statement that keeps everybody away from a table until it is given back."""
-    return f"LOCK TABLES {quote_identifier(table)} WRITE"
+def hold(tables: Iterable[str], others: Iterable[str] = ()) -> str:
+    """Return the statement that keeps everybody away from tables until they are given back.
+
+    `others` can be read meanwhile.
+    """
+    parts = [f"{quote_identifier(each)} WRITE" for each in tables]
+    parts += [f"{quote_identifier(each)} READ" for each in others]
+    return f"LOCK TABLES {', '.join(parts)}"
 
 
 # Around `hold`: then it also waits for transactions that have left their session (XA PREPARE).
@@ -314,6 +339,11 @@ def is_awaited(table: str) -> str:
     return f"PREPARE whimbrel_awaited FROM 'SELECT 1 FROM {_in_text(quote_identifier(table))}'"
 
 
+def read_nothing(table: str) -> str:
+    """Return the statement that fails like that where somebody waits to write alone, too."""
+    return f"SELECT 1 FROM {quote_identifier(table)} LIMIT 0"
+
+
 def _in_text(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "''")
 
@@ -321,6 +351,11 @@ def _in_text(text: str) -> str:
 def wait_at_most(seconds: int) -> str:
     """Return the statement after which a session waits so long for a table."""
     return f"SET SESSION lock_wait_timeout = {seconds:d}"
+
+
+def wait_for_rows(seconds: int) -> str:
+    """Return the statement after which a session waits so long for rows."""
+    return f"SET SESSION innodb_lock_wait_timeout = {seconds:d}"
 
 
 def analyze(table: str) -> str:
@@ -337,11 +372,6 @@ def drop(kind: str, name: str) -> tuple[str, ...]:
     """Return the statements that drop something without rows; a routine is of either kind."""
     kinds = ("FUNCTION", "PROCEDURE") if kind == "function" else (kind.upper(),)
     return tuple(f"DROP {each} IF EXISTS {quote_identifier(name)}" for each in kinds)
-
-
-def drop_foreign_key(table: str, name: str) -> str:
-    """Return the statement that drops a foreign key of a table."""
-    return f"ALTER TABLE {quote_identifier(table)} DROP FOREIGN KEY {quote_identifier(name)}"
 
 
 def drop_tables(names: Iterable[str]) -> str:

@@ -79,7 +79,8 @@ def _kept(letter: str, place: int, column: Column) -> str:
     return f"IF({value} = 0, '0000-00-00 00:00:00', FROM_UNIXTIME({value}))"
 
 
-def _text(value: str) -> str:
+def in_text(value: str) -> str:
+    """Return a literal."""
     return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
@@ -92,7 +93,7 @@ def _shown(column: Column, value: str) -> str:
 
 def _key(subject: Subject, letter: str) -> str:
     parts = (
-        f"{_text(each.name)}, {_shown(each, _kept(letter, place, each))}"
+        f"{in_text(each.name)}, {_shown(each, _kept(letter, place, each))}"
         for place, each in enumerate(subject.key, start=1)
     )
     return f"JSON_OBJECT({', '.join(parts)})"
@@ -101,7 +102,7 @@ def _key(subject: Subject, letter: str) -> str:
 def _changed(columns: Sequence[Column]) -> str:
     """Return what a write changed, as text; what it did not change is NULL."""
     parts = (
-        f"{_text(each.name)}, IF({_ROW}.c{place}, {_shown(each, _kept('n', place, each))}, NULL)"
+        f"{in_text(each.name)}, IF({_ROW}.c{place}, {_shown(each, _kept('n', place, each))}, NULL)"
         for place, each in enumerate(columns, start=1)
     )
     return f"JSON_OBJECT({', '.join(parts)})"
@@ -109,21 +110,26 @@ def _changed(columns: Sequence[Column]) -> str:
 
 def _replaced(subject: Subject) -> str:
     """Return the statement that records rows of the copy as they are, but for its condition."""
-    parts = (f"{_text(each.name)}, {_shown(each, each.quoted)}" for each in subject.columns)
-    row = f"{_key(subject, 'k')}, '{REPLACED}', '', JSON_OBJECT({', '.join(parts)})"
-    source = f"{_text(subject.checkpoint)}, {subject.number}, {row}"
+    row = f"{_key(subject, 'k')}, '{REPLACED}', '', {whole_row(subject.columns, '')}"
+    source = f"{in_text(subject.checkpoint)}, {subject.number}, {row}"
     return record(subject.names.schema, f"SELECT {source} FROM {quote_identifier(subject.clone)}")
+
+
+def whole_row(columns: Sequence[Column], row: str) -> str:
+    """Return the values of a table's row as text; `row` is "", or its name and a point."""
+    parts = (f"{in_text(e.name)}, {_shown(e, f'{row}{e.quoted}')}" for e in columns)
+    return f"JSON_OBJECT({', '.join(parts)})"
 
 
 def _conflict(subject: Subject, letter: str, kind: str, column: str, value: str) -> str:
     told = f"{_key(subject, letter)}, '{kind}', {column}, {value}"
-    query = f"SELECT {_text(subject.checkpoint)}, {subject.number}, {told}"
+    query = f"SELECT {in_text(subject.checkpoint)}, {subject.number}, {told}"
     return f"{record(subject.names.schema, query)};"
 
 
 def _bad(subject: Subject, place: int, column: Column) -> str:
     value = f"JSON_VALUE({_ROW}.bad, '$.c{place}')"
-    insert = _conflict(subject, "k", NO_PLACE, _text(column.name), value)
+    insert = _conflict(subject, "k", NO_PLACE, in_text(column.name), value)
     return f"IF JSON_EXISTS({_ROW}.bad, '$.c{place}') THEN {insert} END IF;"
 
 
@@ -147,10 +153,10 @@ def unmapped(subject: Subject, table: str, column: str, *, has_default: bool) ->
     default = f" AND NOT ({value} <=> DEFAULT({value}))" if has_default else ""
     key = list(enumerate(subject.key, start=1))
     same = " AND ".join(f"j.k{place} = {each.taken('l')}" for place, each in key)
-    parts = (f"{_text(each.name)}, {_shown(each, f'l.{each.quoted}')}" for _, each in key)
+    parts = (f"{in_text(each.name)}, {_shown(each, f'l.{each.quoted}')}" for _, each in key)
     return (
-        f"SELECT {_text(subject.checkpoint)}, {subject.number}, JSON_OBJECT({', '.join(parts)}),"
-        f" '{NO_COLUMN}', {_text(column)}, CONVERT({value} USING utf8mb4)"
+        f"SELECT {in_text(subject.checkpoint)}, {subject.number}, JSON_OBJECT({', '.join(parts)}),"
+        f" '{NO_COLUMN}', {in_text(column)}, CONVERT({value} USING utf8mb4)"
         f" FROM {quote_identifier(table)} l WHERE {value} IS NOT NULL{default}"
         f" AND EXISTS (SELECT 1 FROM {quote_identifier(subject.journal)} j WHERE {same})"
     )

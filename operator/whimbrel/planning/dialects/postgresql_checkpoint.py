@@ -66,7 +66,7 @@ READ_CASCADES: Final = (
     " AND k.confrelid = ANY ($1::oid[])"
     " AND (k.confdeltype IN ('c', 'n', 'd') OR k.confupdtype IN ('c', 'n', 'd'))"
 )
-# Functions that triggers of tables ($1) run: oid, name, language, body, schema of the table.
+# Functions that triggers of tables ($1) run, and their rules: oid, name, language, body.
 _FUNCTION: Final = (
     "SELECT DISTINCT p.oid::int8, n.nspname::text, p.proname::text, l.lanname::text,"
     " CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_functiondef(p.oid) END"
@@ -76,7 +76,12 @@ _FUNCTION: Final = (
 READ_TRIGGER_FUNCTIONS: Final = (
     f"{_FUNCTION} JOIN pg_catalog.pg_trigger g ON g.tgfoid = p.oid"
     f" WHERE g.tgrelid = ANY ($1::oid[]) AND NOT g.tgisinternal"
-    f" AND NOT pg_catalog.starts_with(g.tgname, '{CAPTURE_TRIGGERS}') ORDER BY 2, 3, 1"
+    f" AND NOT pg_catalog.starts_with(g.tgname, '{CAPTURE_TRIGGERS}')"
+    " UNION ALL SELECT -r.oid::int8, n.nspname::text, r.rulename::text, 'sql',"
+    " pg_catalog.pg_get_ruledef(r.oid) FROM pg_catalog.pg_rewrite r"
+    " JOIN pg_catalog.pg_class c ON c.oid = r.ev_class"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE r.ev_class = ANY ($1::oid[]) AND r.ev_type <> '1' ORDER BY 2, 3, 1"
 )
 # Functions of users by their names ($1), which stand in a body without or with a schema.
 READ_FUNCTIONS: Final = (

@@ -24,6 +24,7 @@ def desk_of(bench: Bench) -> Desk:
         guard,
         bench.place.report,
         bench.place.stopping,
+        holding.watchdog.patiently,
     )
 
 

@@ -48,7 +48,8 @@ class Closure:
     """Tables that are covered together.
 
     Attributes:
-        tables: Those that were named and what their foreign keys and triggers change, by name.
+        tables: Those that were named and what their foreign keys, triggers and rules change, by
+            name.
         notes: Sentences about what could not be told.
     """
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
@@ -19,6 +20,7 @@ class Desk:
         guard: Raises unless epoch and lock are ours; called first in each transaction that writes.
         tell: Takes a line about what is being done.
         stopping: Set when the runner is told to stop at the next safe point.
+        patiently: While it is open, nobody ends statements of ours that wait for locks.
     """
 
     ledger: Ledger
@@ -26,6 +28,7 @@ class Desk:
     guard: Callable[[Session], None]
     tell: Callable[[str], None]
     stopping: threading.Event
+    patiently: Callable[[], AbstractContextManager[None]] = nullcontext
 
     def set_state(self, checkpoint: Checkpoint, state: State, *, reason: str = "") -> None:
         """Move a checkpoint to a state, if it is still ours to move, in a transaction of its own.

@@ -1,8 +1,10 @@
 """What names mean on PostgreSQL, and which of them a restore brings back."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.checkpoint.routines import Source
 from whimbrel.planning.checkpoint.touches import Known, known
 from whimbrel.planning.dialects import postgresql_covering as words
 from whimbrel.runner.checkpoint.manifest import Checkpoint
@@ -13,7 +15,12 @@ from whimbrel.runner.sessions import own
 def known_names(session: Session, catalog: Iterable[CatalogObject]) -> Known:
     """Return what the names in a plan's statements mean."""
     parts = {(row[0], row[1]): (row[2], row[3]) for row in own(session, words.READ_PARTS)}
-    return known(catalog, session.home() or "", parts)
+    keys = frozenset(((row[0], row[1]), (row[2], row[3])) for row in own(session, words.READ_KEYS))
+    functions: dict[str, tuple[Source, ...]] = {}
+    for name, *source in own(session, words.READ_WRITERS):
+        functions[name] = (*functions.get(name, ()), (source[0], source[1]))
+    found = known(catalog, session.home() or "", parts)
+    return replace(found, children=keys, functions=functions)
 
 
 def labels(session: Session, checkpoint: Checkpoint) -> set[str]:

@@ -6,8 +6,15 @@ from whimbrel.model.checkpoint import CheckpointOptions
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan
+from whimbrel.model.release.strategy import StrategyType
 from whimbrel.planning.build import Source, plan_up
-from whimbrel.planning.checkpoint.ladder import Cost, laid, wanted, wants_checkpoint
+from whimbrel.planning.checkpoint.ladder import (
+    Cost,
+    expect_way_back,
+    laid,
+    wanted,
+    wants_checkpoint,
+)
 from whimbrel.planning.checkpoint.touches import Name
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bookkeeping import find_table
@@ -50,6 +57,8 @@ def _copied(
     names = engine.known_names(session, facts.catalog)
     anew = not facts.applied and not facts.revisions
     told = wanted(asked, plan, names, _books(session, order), anew=anew)
+    if order.spec.strategy.type is StrategyType.CHECKPOINT:
+        expect_way_back(told)
     if not told.tables:
         return laid(asked, plan, told, ())
     closure = engine.find_closure(session, told.tables, ledger.schema)

@@ -83,7 +83,8 @@ def restore_after(error: WhimbrelError, bench: Bench) -> Result:
         told = _restored(checkpoint, bench)
     except HeldError as held:
         raise _stuck(f"{error.message}; ", held, checkpoint, bench) from held
-    message = f"{error.message}; {told}; the database is as before this run; nothing is tried "
+    what = "the database is" if isinstance(checkpoint, Dumped) else "these tables are"
+    message = f"{error.message}; {told}; {what} as before this run; nothing is tried "
     return findings.failure(
         FailedError(error.reason, f"{message}again until the object changes", command=error.command)
     )

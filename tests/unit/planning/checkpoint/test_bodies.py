@@ -44,6 +44,8 @@ def test_functions_that_are_called():
         ("plpython3u", "plpy.execute('delete from t')", True),
         ("c", "some_symbol", True),
         ("plpgsql", "select 'never ended", True),
+        ("sql", "truncate t cascade", True),
+        ("plpgsql", "truncate t restrict", False),
     ],
 )
 def test_what_cannot_be_told(language, text, is_open):

@@ -21,7 +21,14 @@ from whimbrel.model.steps import (
     Step,
     StepId,
 )
-from whimbrel.planning.checkpoint.ladder import Cost, Wanted, laid, wanted, wants_checkpoint
+from whimbrel.planning.checkpoint.ladder import (
+    Cost,
+    Wanted,
+    expect_way_back,
+    laid,
+    wanted,
+    wants_checkpoint,
+)
 from whimbrel.planning.checkpoint.touches import Known
 from whimbrel.planning.describe import describe
 
@@ -131,16 +138,22 @@ def test_what_cannot_be_covered_is_refused(options: Any, plan: RunnerPlan, said:
 
 
 def test_before_the_first_run_a_listed_table_may_be_absent():
-    found = wanted(tables("users", "later"), up(TOOL), KNOWN, (), anew=True)
+    found = wanted(tables("users", "later"), up(files(CHANGE)), KNOWN, (), anew=True)
     assert found == Wanted((USERS,), ("public.later is not there yet: nothing to cover",))
 
 
 def test_what_is_changed_and_not_covered_is_said():
-    plan = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))
+    plan = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'", "DO 'BEGIN END'", "CALL mend()"))
     found = wanted(tables("orders"), plan, KNOWN, (), anew=False)
+    rows = "rows that this changes in other tables cannot be told and do not come back"
     assert found.notes == (
         "a restore does not bring back 1.sql, line 2: ALTER TYPE mood ADD VALUE 'x'",
+        f"1.sql, line 3 runs a DO block: {rows}",
+        f"1.sql, line 4 calls a procedure: {rows}",
         "public.users is changed and not listed: a restore does not bring it back",
+    )
+    assert wanted(tables("orders"), up(TOOL), KNOWN, (), anew=False).notes == (
+        "rows that the tool changes in other tables cannot be told and do not come back",
     )
 
 
@@ -170,7 +183,7 @@ def test_the_plan_says_rung_reason_cost_and_limits_before_anything_starts():
         "afterwards, for 24h: rung 3, a copy of 2 table(s), about 2000005 rows and 334 MiB, with a "
         "journal of at most 1Gi",
         "about 6 s before the first step, 334 MiB of disk",
-        "public.orders is covered too: a foreign key or a trigger changes it when the others",
+        "public.orders is covered too: a foreign key, a trigger or a rule changes it when the",
         "Note: note",
         "sequences never go back",
     ):
@@ -204,3 +217,34 @@ def test_nothing_to_cover_is_said_and_makes_no_other_plan():
     plan = laid(asked(), bare, Wanted(), ())
     assert plan.digest() == bare.digest()
     assert plan.notes == ("it changes no table that is there: no checkpoint is made",)
+
+
+def test_what_a_listed_table_empties_along_with_it_is_covered():
+    items = ("public", "items")
+    names = replace(KNOWN, children=frozenset({(USERS, ORDERS), (ORDERS, items)}))
+    plan = up(files("TRUNCATE users CASCADE"))
+    assert wanted(tables("users"), plan, names, (), anew=False) == Wanted((USERS, items, ORDERS))
+    outside = wanted(tables("alembic_version"), plan, names, (), anew=False)
+    assert outside.tables == (BOOKS,)
+    assert len([note for note in outside.notes if "is changed and not listed" in note]) == 3
+
+
+def test_what_is_changed_and_no_table_is_no_plan_of_strategy_checkpoint():
+    changes = up(files("CREATE TYPE size AS ENUM ()", "ALTER TYPE mood ADD VALUE 'x'"))
+    with pytest.raises(RefusedError) as refused:
+        expect_way_back(wanted(asked(), changes, KNOWN, (), anew=False))
+    assert refused.value.reason == "CheckpointNotPossible"
+    assert "no checkpoint brings back 1.sql, line 2: ALTER TYPE mood" in refused.value.message
+    view = wanted(asked(), up(files("DROP VIEW v", CHANGE)), KNOWN, (), anew=False)
+    assert (view.tables, view.notes) == ((USERS,), ())
+    with pytest.raises(RefusedError, match="line 1: DROP VIEW v"):
+        expect_way_back(wanted(asked(), up(files("DROP VIEW v")), KNOWN, (), anew=False))
+    there = replace(KNOWN, present=frozenset({"users", "orders"}))
+    expect_way_back(wanted(asked(), changes, there, (), anew=True))
+    also = up(files(CHANGE, "ALTER TYPE mood ADD VALUE 'x'"))
+    expect_way_back(wanted(asked(), also, KNOWN, (), anew=False))
+
+
+def test_a_list_of_tables_that_are_not_there_yet_makes_no_checkpoint():
+    plan = laid(tables("later"), up(TOOL), Wanted(), ())
+    assert plan.notes == ("no listed table is there yet: no checkpoint is made",)

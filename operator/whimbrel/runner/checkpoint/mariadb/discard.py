@@ -1,7 +1,9 @@
 """Takes a checkpoint on MariaDB away: triggers first, then everything that they needed."""
 
+from contextlib import suppress
 from functools import partial
 
+from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import (
     mariadb_checkpoint as words,
     mariadb_checkpoint_capture as capture,
@@ -9,7 +11,9 @@ from whimbrel.planning.dialects import (
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State
 from whimbrel.runner.checkpoint.mariadb.hand import alone_with, hand
+from whimbrel.runner.checkpoint.mariadb.keys import copies, settle, unlink_children
 from whimbrel.runner.checkpoint.mariadb.names import names_of
+from whimbrel.runner.checkpoint.mariadb.orphans import take_orphans_out
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
@@ -25,12 +29,25 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     if checkpoint.state is State.CLOSED:
         return
     desk.tell(f"checkpoint of run {checkpoint.id}: discarding it")
+    if checkpoint.state is State.RESTORING:
+        _end_restore(checkpoint, desk)
     what, become = "discarding the checkpoint", partial(desk.set_state, reason=checkpoint.reason)
     until_unlocked(desk, what, partial(become, checkpoint, State.CLOSING))
     with hand(desk) as session:
+        until_unlocked(desk, what, partial(unlink_children, checkpoint, session))
         until_unlocked(desk, what, partial(drop_triggers, checkpoint, desk, session))
         until_unlocked(desk, what, partial(_drop_tables, checkpoint, session))
     until_unlocked(desk, what, partial(become, checkpoint, State.CLOSED))
+
+
+def _end_restore(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Give keys back, where a restore was cut off after its exchange; as far as they can be had."""
+    with desk.session.transaction():
+        desk.guard(desk.session)
+    with hand(desk) as session, suppress(HeldError):
+        if not any(own(session, words.SIZE, each) for each in copies(checkpoint).values()):
+            settle(checkpoint, desk, session)
+            take_orphans_out(checkpoint, session)
 
 
 def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
@@ -43,12 +60,10 @@ def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
 def _drop_tables(checkpoint: Checkpoint, session: Session) -> None:
     """Drop copies, failed tables and journals; what a migration added lies among the failed."""
     names = names_of(checkpoint.schema, checkpoint.id)
-    found = [
-        name
-        for kind in ("clone", "kept", "journal")
-        for (name,) in own(session, words.OUR_TABLES, f"{names.schema}_{kind}_{names.short}_")
-    ]
-    found += [name for (name,) in own(session, words.OUR_TABLES, names.go)]
+    kinds = ("clone", "kept", "journal")
+    begins = [f"{names.schema}_{kind}_{names.short}_" for kind in kinds]
+    begins += [names.clone(""), names.wait, names.go]
+    found = [name for each in begins for (name,) in own(session, words.OUR_TABLES, each)]
     if found:
         session.run("SET SESSION foreign_key_checks = 0")
         session.run(words.drop_tables(found))

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
@@ -33,20 +33,24 @@ def pin(session: Session) -> None:
         session.run(statement)
 
 
-def hold(session: Session, table: str, desk: Desk, *, gentle: float = _GENTLE) -> None:
-    """Keep everybody away from a table, once no transaction that used it is open.
+def hold(
+    session: Session, tables: Iterable[str], desk: Desk, *, others: Iterable[str] = ()
+) -> None:
+    """Keep everybody away from tables, once no transaction that used them is open.
+
+    `others` can be read meanwhile, and not written.
 
     Raises:
-        ServerError: `Trouble.LOCK`: it was not to be had.
+        ServerError: `Trouble.LOCK`: they were not to be had.
     """
     session.run(words.STRICTLY)
     try:
-        alone_with(session, words.hold(table), desk, gentle=gentle)
+        alone_with(session, words.hold(tables, others), desk)
     finally:
         session.run(words.NOT_STRICTLY)
 
 
-def alone_with(session: Session, statement: str, desk: Desk, *, gentle: float = _GENTLE) -> None:
+def alone_with(session: Session, statement: str, desk: Desk) -> None:
     """Run a statement that needs a table for itself, in a gap that others leave if there is one.
 
     Whoever waits for a table stands in the way of all who come later, and the server ends
@@ -55,8 +59,9 @@ def alone_with(session: Session, statement: str, desk: Desk, *, gentle: float = 
     Raises:
         ServerError: `Trouble.LOCK`: it was not to be had.
     """
-    end = time.monotonic() + gentle
+    end = time.monotonic() + _GENTLE
     session.run(words.wait_at_most(0))
+    session.run(words.wait_for_rows(0))
     while time.monotonic() < end and not desk.stopping.is_set():
         try:
             session.run(statement)
@@ -67,6 +72,7 @@ def alone_with(session: Session, statement: str, desk: Desk, *, gentle: float = 
             return
         time.sleep(random.uniform(*_PAUSE))  # noqa: S311 - jitter, no secret
     session.run(words.wait_at_most(_WAIT))
+    session.run(words.wait_for_rows(_WAIT))
     session.run(statement)
 
 

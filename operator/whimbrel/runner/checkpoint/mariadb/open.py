@@ -11,6 +11,7 @@ from whimbrel.planning.dialects import (
 )
 from whimbrel.planning.dialects.fates import Trouble
 from whimbrel.planning.dialects.mariadb_checkpoint import EVENTS
+from whimbrel.planning.dialects.mariadb_checkpoint_keys import own_indexes
 from whimbrel.planning.dialects.postgresql_checkpoint import clone_name, kept_name
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import (
@@ -24,6 +25,7 @@ from whimbrel.runner.checkpoint.manifest import (
 from whimbrel.runner.checkpoint.mariadb.discard import discard
 from whimbrel.runner.checkpoint.mariadb.hand import PATIENT, first, hand, hold
 from whimbrel.runner.checkpoint.mariadb.names import names_of
+from whimbrel.runner.checkpoint.mariadb.orphans import expect_parents
 from whimbrel.runner.checkpoint.mariadb.tables import Table, find_closure, subject_of
 from whimbrel.runner.checkpoint.mariadb.watch import expect_login, read_triggers
 from whimbrel.runner.checkpoint.open import (
@@ -63,6 +65,7 @@ def open_checkpoint(wanted: Wanted, desk: Desk) -> Checkpoint:
     if not wanted.own_login:
         expect_login(desk.session, wanted.login, wanted.our_pids)
     closure = find_closure(desk.session, wanted.tables, desk.ledger.schema)
+    expect_parents(closure.tables, desk.session)
     begin = partial(_begin, wanted, desk, closure.tables)
     begun = until_unlocked(desk, "opening the checkpoint", begin)
     try:
@@ -125,7 +128,7 @@ def _attach(
     """
     names = names_of(desk.ledger.schema, checkpoint)
     try:
-        hold(session, covered.table, desk)
+        hold(session, [covered.table], desk)
     except SERVER_ERRORS as error:
         _refuse(error, covered)
         raise
@@ -176,6 +179,9 @@ def _copy(begun: Checkpoint, covered: Covered, desk: Desk, session: Session) -> 
     desk.tell(f"checkpoint: copying {covered}")
     subject = subject_of(begun, covered)
     _run(session, copying.make_clone(subject.clone, covered.table), covered)
+    refers = any(each[1] == covered.table for each in covered.manifest["keys"])
+    if refers and (statement := own_indexes(covered.manifest["definition"], subject.clone)):
+        _run(session, statement, covered)
     with session.transaction():
         session.run(copying.pass_over(subject, seen=False))
     session.run(copying.copy_rows(subject))
@@ -209,7 +215,8 @@ def _make_ready(begun: Checkpoint, desk: Desk) -> None:
     """Say that it can be restored, if tables and triggers are as they were made."""
     closure = find_closure(desk.session, [(t.schema, t.table) for t in begun.tables], begun.schema)
     for covered, table in zip(begun.tables, closure.tables, strict=True):
-        if table.definition != covered.manifest["definition"]:
+        told = table.manifest()
+        if any(told[each] != covered.manifest[each] for each in ("definition", "keys")):
             raise TransientError(
                 "TableChanged",
                 f"{covered} was changed while the checkpoint was taken: it is taken again",

@@ -1,5 +1,6 @@
 """Takes covered tables on MariaDB back to what they were, with everything written since."""
 
+import contextlib
 import time
 from collections.abc import Callable
 from functools import partial
@@ -7,6 +8,7 @@ from functools import partial
 from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import mariadb_checkpoint as words, mariadb_checkpoint_replay
 from whimbrel.planning.dialects.mariadb_catalog import show_create
+from whimbrel.planning.dialects.mariadb_checkpoint_keys import alter, without_keys
 from whimbrel.runner.checkpoint.conflicts import (
     count_conflicts,
     expect_no_conflicts,
@@ -18,19 +20,33 @@ from whimbrel.runner.checkpoint.manifest import (
     Covered,
     State,
 )
+from whimbrel.runner.checkpoint.mariadb.counters import Counters, count_on, read_counters
 from whimbrel.runner.checkpoint.mariadb.discard import drop_triggers
-from whimbrel.runner.checkpoint.mariadb.exchange import held, rename
+from whimbrel.runner.checkpoint.mariadb.exchange import Exchange, Taken, refused, taken
 from whimbrel.runner.checkpoint.mariadb.hand import first, hand
+from whimbrel.runner.checkpoint.mariadb.keys import (
+    Linked,
+    free_children,
+    free_kept,
+    link_children,
+    link_copies,
+    read_linked,
+    settle,
+    unlink_children,
+    unlink_copies,
+    unsettled,
+)
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.mariadb.open import sum_of
+from whimbrel.runner.checkpoint.mariadb.orphans import expect_no_orphans, take_orphans_out
 from whimbrel.runner.checkpoint.mariadb.replay import (
     FEW,
     catch_up,
     count_unmapped,
     record_unmapped,
 )
-from whimbrel.runner.checkpoint.mariadb.tables import refuse_server, subject_of
-from whimbrel.runner.checkpoint.mariadb.watch import expect_capture, foreign_keys, live_names
+from whimbrel.runner.checkpoint.mariadb.tables import refuse_server
+from whimbrel.runner.checkpoint.mariadb.watch import expect_capture, expect_journal, live_names
 from whimbrel.runner.checkpoint.restore import Restored, expect_restorable
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.server_errors import SERVER_ERRORS
@@ -58,6 +74,8 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
         with hand(desk) as session:
             if now.state is not State.RESTORED:
                 _expect_nothing_slipped(now, session)
+                settle(now, desk, session)
+                take_orphans_out(now, session)
                 record_unmapped(now, session)
                 with desk.session.transaction():
                     desk.guard(desk.session)
@@ -96,62 +114,98 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
         _expect_copies(checkpoint, session)
         desk.set_state(checkpoint, State.RESTORING)
     names = names_of(checkpoint.schema, checkpoint.id)
-    session.run(words.drop_tables([names.go, names.gone]))
+    session.run(words.drop_tables([names.wait, names.go, *names.gone]))
+    session.run(words.make_name(names.wait))
+    for unlink in (unlink_copies, unlink_children):
+        until_unlocked(desk, "the restore", partial(unlink, checkpoint, session))
     catch_up(checkpoint, desk, session, until=FEW)
     _expect_shapes(checkpoint, session)
     live = live_names(checkpoint, desk.session)
+    linked = read_linked(checkpoint, live, session)
     expect_no_conflicts(checkpoint, desk)
-    drop = partial(_drop_foreign_keys, checkpoint, live, session)
-    until_unlocked(desk, "taking away the foreign keys of the migration", drop)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
-    _exchange(checkpoint, live, desk)
+    if linked.going:
+        expect_no_orphans(checkpoint, linked.wanted, session)  # what holds it is to hold it here
+    for key in linked.going:
+        drop = partial(session.run, alter(key.child, [key], ()))
+        until_unlocked(desk, "taking away a foreign key of the migration", drop)
+    _exchange(checkpoint, live, linked, desk)
 
 
-def _drop_foreign_keys(
-    checkpoint: Checkpoint, live: dict[int, str | None], session: Session
+def _exchange(
+    checkpoint: Checkpoint, live: dict[int, str | None], linked: Linked, desk: Desk
 ) -> None:
-    """Drop what the migration added: who holds a parent alone would hold its children too."""
-    for covered in checkpoint.tables:
-        for name, child, _, _ in foreign_keys(covered, live[covered.number], session):
-            session.run(words.drop_foreign_key(str(child), str(name)))
-
-
-def _exchange(checkpoint: Checkpoint, live: dict[int, str | None], desk: Desk) -> None:
-    """Hold the tables, replay the rest, look at everything again, and exchange them."""
+    """Take the tables, replay the rest, look at everything again, and exchange them."""
     names = names_of(checkpoint.schema, checkpoint.id)
-    tables = [name for name in live.values() if name is not None]
-    # Another session than before: that one may have been idle for too long meanwhile.
-    with held(tables, desk) as sessions, hand(desk) as session:
+    pairs = [(each.number, each.table, live[each.number]) for each in checkpoint.tables]
+    tables = tuple(name for name in live.values() if name is not None)
+    if odd := next((e for e in tables if e.encode() > names.wait.encode()), ""):
+        raise HeldError(
+            "RestoreBlocked",
+            f"the name {odd} sorts behind every other, so the tables cannot be taken in order; "
+            "nothing has been changed back: rename it, then retry",
+        )
+    told = Exchange(names, words.exchange(names, pairs), tables, linked.others, linked.children)
+    counters: dict[int, Counters] = {}
+    alone = partial(_look, checkpoint, live, counters, desk)
+    # The rename waits for us, and not for the application: its sessions have limits of their own.
+    with desk.patiently(), taken(told, alone, desk) as all_tables:
         start = time.monotonic()
-        catch_up(checkpoint, desk, session, until=0)
-        expect_capture(checkpoint, desk.session)
-        if live_names(checkpoint, desk.session) != live:
-            raise HeldError(
-                "CaptureBroken", "a covered table was renamed while it was being restored"
-            )
-        expect_no_conflicts(checkpoint, desk)
-        _expect_shapes(checkpoint, session)
-        for covered in checkpoint.tables:
-            _count_on(checkpoint, covered, live[covered.number], session)
-        pairs = [(each.number, each.table, live[each.number]) for each in checkpoint.tables]
-        with desk.session.transaction():
-            desk.guard(desk.session)
-            rename(names, words.exchange(names, pairs), sessions, desk, session)
+        try:
+            _complete(checkpoint, counters, linked, desk, all_tables)
+            with desk.session.transaction():
+                desk.guard(desk.session)
+                all_tables.let_through()
+        except BaseException as error:
+            _undo(checkpoint, all_tables)
+            if isinstance(error, SERVER_ERRORS):
+                raise refused(error) from error
+            raise
+        if linked.others:
+            free_kept(checkpoint, all_tables.work)
+            free_children(checkpoint, linked, all_tables.owner)
     desk.tell(f"tables exchanged: held for {(time.monotonic() - start) * 1000:.0f} ms")
 
 
-def _count_on(checkpoint: Checkpoint, covered: Covered, live: str | None, session: Session) -> None:
-    """Let numbers go on where they were: none is given twice."""
-    subject = subject_of(checkpoint, covered)
-    for place, column in enumerate(subject.columns, start=1):
-        if not column.is_counted:
-            continue
-        furthest = first(session, mariadb_checkpoint_replay.furthest(subject.journal, place))[0]
-        values = [int(covered.manifest["counter"]), int(str(furthest)) + 1]
-        for table in filter(None, (subject.clone, live)):
-            values += [int(row[0]) for row in own(session, words.AUTO_INCREMENT, table)]
-        session.run(words.count_on(subject.clone, max(values)))
+def _look(
+    checkpoint: Checkpoint, live: dict[int, str | None], counters: dict[int, Counters], desk: Desk
+) -> None:
+    """Look at the live tables while nobody else has one, and note their numbers."""
+    expect_capture(checkpoint, desk.session)
+    if live_names(checkpoint, desk.session) != live:
+        raise HeldError("CaptureBroken", "a covered table was renamed while it was being restored")
+    counters.update(read_counters(checkpoint, live, desk.session))
+
+
+def _undo(checkpoint: Checkpoint, all_tables: Taken) -> None:
+    """Leave all as it was, if the tables are not exchanged yet."""
+    all_tables.cancel()
+    with contextlib.suppress(*SERVER_ERRORS):
+        unlink_children(checkpoint, all_tables.owner)
+        unlink_copies(checkpoint, all_tables.work)
+
+
+def _complete(
+    checkpoint: Checkpoint,
+    counters: dict[int, Counters],
+    linked: Linked,
+    desk: Desk,
+    all_tables: Taken,
+) -> None:
+    """Make the copies what is to be, while the application waits."""
+    session = all_tables.work
+    catch_up(checkpoint, desk, session, until=0)
+    for covered in checkpoint.tables:
+        expect_journal(checkpoint, covered, session)
+    expect_no_conflicts(checkpoint, desk)
+    _expect_shapes(checkpoint, session)
+    expect_no_orphans(checkpoint, linked.wanted, session)
+    for covered in checkpoint.tables:
+        count_on(checkpoint, covered, counters[covered.number], session)
+    link_copies(checkpoint, linked.wanted, session)
+    all_tables.own_children()
+    link_children(checkpoint, linked, all_tables.owner)
 
 
 def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:
@@ -169,8 +223,8 @@ def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:
 def _expect_shapes(checkpoint: Checkpoint, session: Session) -> None:
     for covered in checkpoint.tables:
         clone = _copy_of(checkpoint, covered)
-        told = str(own(session, show_create("TABLE", clone))[0][1])
-        if words.definition(told, clone) != covered.manifest["definition"]:
+        told = words.definition(str(own(session, show_create("TABLE", clone))[0][1]), clone)
+        if without_keys(told) != without_keys(covered.manifest["definition"]):
             raise HeldError(
                 "RestoreDiffers",
                 f"{covered} would not be what it was: its copy has another definition; nothing has "
@@ -180,8 +234,15 @@ def _expect_shapes(checkpoint: Checkpoint, session: Session) -> None:
 
 def _expect_nothing_slipped(checkpoint: Checkpoint, session: Session) -> None:
     """Look once more, after the exchange, whether a write came that was not replayed."""
-    names = names_of(checkpoint.schema, checkpoint.id)
+    names, live = names_of(checkpoint.schema, checkpoint.id), live_names(checkpoint, session)
     for covered in checkpoint.tables:
+        kept = names.kept(covered.number)
+        if live[covered.number] != kept and own(session, words.SIZE, kept):
+            raise HeldError(
+                "RestoreDiffers",
+                f"the tables are exchanged, but {covered} lost its triggers while that was done: "
+                f"look whether {kept} has rows that it lacks, and carry them over by hand",
+            )
         question = mariadb_checkpoint_replay.waiting(names.journal(covered.number))
         if count := int(str(first(session, question)[0])):
             raise HeldError(
@@ -196,9 +257,11 @@ def _finish(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     """Do what needs no haste: the failed tables need no triggers, the others statistics."""
     until_unlocked(desk, "finishing the restore", lambda: drop_triggers(checkpoint, desk, session))
     names = names_of(checkpoint.schema, checkpoint.id)
-    session.run(words.drop_tables([names.gone]))
+    session.run(words.drop_tables(names.gone))
     for covered in checkpoint.tables:
         own(session, words.analyze(covered.table))
         told = str(own(session, show_create("TABLE", covered.table))[0][1])
         if words.definition(told, covered.table) != covered.manifest["definition"]:
             raise HeldError("NotAsBefore", f"{covered} is not defined as it was before")
+    if table := unsettled(checkpoint, session):
+        raise HeldError("NotAsBefore", f"the foreign keys of {table} are not as they were before")

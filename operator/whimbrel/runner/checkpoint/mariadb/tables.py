@@ -1,6 +1,6 @@
 """Which tables a checkpoint on MariaDB can cover, and what they are made of."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import astuple, dataclass
 from typing import Any, Final
 
@@ -8,7 +8,9 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.planning.dialects import mariadb_checkpoint as words
 from whimbrel.planning.dialects.mariadb_catalog import show_create
 from whimbrel.planning.dialects.mariadb_checkpoint import Column, Subject
+from whimbrel.planning.dialects.mariadb_checkpoint_keys import Key
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
+from whimbrel.runner.checkpoint.mariadb.keys import both_ways, read_keys
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
@@ -26,7 +28,8 @@ class Table:
         key: Columns of the primary key; () where there is none.
         has_short_key: A column of the key counts with its first characters only.
         odd_indexes: Indexes that are no trees, and what they are.
-        foreign_keys: Name, table and referenced table, of it and of others that point at it.
+        keys: Foreign keys of it and of others that point at it.
+        odd_keys: What no checkpoint can keep of these: name, child, parent, why.
         triggers: Names of triggers on it.
         definition: What SHOW CREATE TABLE says, without its name and counter.
         counter: The next number of AUTO_INCREMENT, 0 for none.
@@ -41,7 +44,8 @@ class Table:
     key: tuple[str, ...]
     has_short_key: bool
     odd_indexes: tuple[tuple[str, str], ...]
-    foreign_keys: tuple[tuple[str, str, str], ...]
+    keys: tuple[Key, ...]
+    odd_keys: tuple[tuple[str, str, str, str], ...]
     triggers: tuple[str, ...]
     definition: str
     counter: int
@@ -58,6 +62,7 @@ class Table:
             "key": list(self.key),
             "definition": self.definition,
             "counter": self.counter,
+            "keys": [each.manifest() for each in self.keys],
         }
 
 
@@ -103,6 +108,20 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
     for table in tables:
         for refuse in _REFUSALS:
             refuse(table)
+    covered = {each.name for each in tables}
+    for name in both_ways((key for table in tables for key in table.keys), covered):
+        raise RefusedError(
+            "TableNotCovered",
+            f"{name} refers to covered tables and is referred to by others of them: cover it too; "
+            "nothing was changed",
+        )
+    for child in sorted({key.child for table in tables for key in table.keys} - covered):
+        for (trigger,) in own(session, words.TRIGGERS, home, child, f"{ledger_schema}_capture_"):
+            raise RefusedError(
+                "TableNotCovered",
+                f"{child} refers to covered tables and has the trigger {trigger}: who holds it for "
+                "the restore would also hold what that uses; nothing was changed",
+            )
     return Closure(tuple(tables))
 
 
@@ -140,8 +159,8 @@ def _read(session: Session, schema: str, name: str, ledger_schema: str) -> Table
     ours = f"{ledger_schema}_capture_"
     key = own(session, words.KEY, schema, name)
     counter = own(session, words.AUTO_INCREMENT, name)
-    is_table = kind == "BASE TABLE"
-    definition = str(own(session, show_create("TABLE", name))[0][1]) if is_table else ""
+    is_known = kind == "BASE TABLE" and not words.clash([name])
+    definition = str(own(session, show_create("TABLE", name))[0][1]) if is_known else ""
     return Table(
         schema,
         name,
@@ -152,11 +171,20 @@ def _read(session: Session, schema: str, name: str, ledger_schema: str) -> Table
         tuple(row[0] for row in key),
         any(row[1] is not None for row in key),
         tuple((row[0], row[1]) for row in own(session, words.INDEX_TYPES, schema, name)),
-        tuple((row[0], row[1], row[2]) for row in own(session, words.FOREIGN_KEYS, schema, name)),
+        read_keys(session, schema, name),
+        tuple(_odd_keys(session, schema, name)),
         tuple(row[0] for row in own(session, words.TRIGGERS, schema, name, ours)),
         words.definition(definition, name),
         int(counter[0][0]) if counter else 0,
     )
+
+
+def _odd_keys(session: Session, schema: str, name: str) -> Iterator[tuple[str, str, str, str]]:
+    for key, child, parent, changes, is_far in own(session, words.FOREIGN_KEYS, schema, name):
+        if changes:
+            yield key, child, parent, "changes rows by itself, which fires no trigger"
+        if is_far:
+            yield key, child, parent, "links it to another database"
 
 
 def _column(row: tuple[Any, ...]) -> Column:
@@ -198,10 +226,10 @@ def has_no_key(table: Table) -> None:
         raise _refused(table, "its primary key is the beginning of a column's values")
 
 
-def has_foreign_keys(table: Table) -> None:
-    """Refuse tables that others point at, or that point at others: the server moves those links."""
-    for name, child, parent in table.foreign_keys[:1]:
-        raise _refused(table, f"the foreign key {name} links {child} to {parent}")
+def has_odd_keys(table: Table) -> None:
+    """Refuse tables that a foreign key changes, or through which it changes others."""
+    for name, child, parent, why in table.odd_keys[:1]:
+        raise _refused(table, f"the foreign key {name} of {child} to {parent} {why}")
 
 
 def has_triggers(table: Table) -> None:
@@ -225,7 +253,8 @@ def has_odd_parts(table: Table) -> None:
             raise _refused(table, f"its column {column.name} is of type {column.type}")
         if column.is_generated and column.name in table.key:
             raise _refused(table, f"its key has the generated column {column.name}")
-    names = (table.name, *(each.name for each in table.columns))
+    ends = (name for e in table.keys for name in (e.child, e.parent, *e.columns, *e.refs))
+    names = (table.name, *(each.name for each in table.columns), *ends)
     if odd := words.clash(names):
         raise _refused(table, f"the name {odd} has a $ before a digit")
     if max(table.name, "\uffee") == table.name:
@@ -236,7 +265,7 @@ _REFUSALS: Final[tuple[Callable[[Table], None], ...]] = (
     is_no_plain_table,
     is_of_another_engine,
     has_no_key,
-    has_foreign_keys,
+    has_odd_keys,
     has_triggers,
     has_too_many_columns,
     has_odd_parts,

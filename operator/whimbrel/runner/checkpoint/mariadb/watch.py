@@ -14,7 +14,7 @@ from whimbrel.runner.checkpoint.mariadb.hand import first
 from whimbrel.runner.checkpoint.mariadb.names import names_of
 from whimbrel.runner.checkpoint.watch import capture_broken, expired, journal_full, login_shared
 from whimbrel.runner.mariadb_session import mariadb
-from whimbrel.runner.session import Row, Session
+from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
 _LOOKS: Final = 5  # at who uses the login of the migration
@@ -33,17 +33,22 @@ def expect_capture(
         raise expired(checkpoint)
     live = live_names(checkpoint, session)
     for covered in checkpoint.tables:
-        _expect_journal(checkpoint, covered, session)
+        expect_journal(checkpoint, covered, session)
         if live[covered.number] is None and _is_there(covered, session):
             raise capture_broken(f"{covered} is another table now, without its triggers")
-        _expect_no_cascade(covered, foreign_keys(covered, live[covered.number], session))
+        _expect_no_cascade(covered, live[covered.number], session)
     if journal_bytes(checkpoint, session) >= checkpoint.max_journal:
         raise journal_full(checkpoint)
     if not checkpoint.own_login:
         expect_login(session, checkpoint.login, our_pids, while_open=True)
 
 
-def _expect_journal(checkpoint: Checkpoint, covered: Covered, session: Session) -> None:
+def expect_journal(checkpoint: Checkpoint, covered: Covered, session: Session) -> None:
+    """Check that a journal has no gap.
+
+    Raises:
+        HeldError: It has one, and no rollback by it is provable.
+    """
     journal = names_of(checkpoint.schema, checkpoint.id).journal(covered.number)
     if not own(session, words.SIZE, journal):
         raise capture_broken("its journal is gone")
@@ -95,13 +100,9 @@ def read_triggers(checkpoint: Checkpoint, session: Session) -> dict[int, tuple[s
     return found
 
 
-def foreign_keys(covered: Covered, live: str | None, session: Session) -> list[Row]:
-    """Return the foreign keys of a covered table, which had none: name, table, other, cascades."""
-    return own(session, words.FOREIGN_KEYS, covered.schema, live) if live else []
-
-
-def _expect_no_cascade(covered: Covered, found: list[Row]) -> None:
-    for name, child, parent, cascades in found:
+def _expect_no_cascade(covered: Covered, live: str | None, session: Session) -> None:
+    found = own(session, words.FOREIGN_KEYS, covered.schema, live) if live else []
+    for name, child, parent, cascades, _ in found:
         if cascades:
             raise capture_broken(
                 f"the migration gave {covered} the foreign key {name} of {child} to {parent}, and "
