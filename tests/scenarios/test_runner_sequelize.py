@@ -77,10 +77,11 @@ HALVES = {
     "schema": ("CREATE TABLE half (n int)", "DROP TABLE half"),
     # The catalogue does not show it: only the tool's wrapper does.
     "rows": ("INSERT INTO people (name, email) VALUES ('half', 'h')", "DELETE FROM people"),
+    "in one text": ("BEGIN; INSERT INTO people (name) VALUES ('h'); COMMIT", "DELETE FROM people"),
 }
 
 
-@pytest.mark.parametrize("half", ["schema", "rows"])
+@pytest.mark.parametrize("half", list(HALVES))
 @pytest.mark.sampled("Sequelize beside its main path")
 def test_half_of_a_migration_is_told_statement_by_statement_and_held(
     attempt: Attempt, project: Path, database: Postgres, half: str
@@ -105,6 +106,19 @@ def test_half_of_a_migration_is_told_statement_by_statement_and_held(
         assert (back.code, back.result.get("revision")) == (0, TWO), back
         return
     on = to(attempt, FOUR, 4, retry="now").run_to_end()
+    assert (on.code, on.result.get("revision")) == (0, FOUR), on
+
+
+@pytest.mark.sampled("Sequelize beside its main path")
+def test_a_half_migration_is_finished_by_hand_and_recorded_as_the_message_says(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    to(attempt, THREE, 1).run_to_end()
+    write(project, FOUR, "CREATE TABLE half (n int)", "SELECT nonsense()")
+    held = to(attempt, FOUR, 2).run_to_end()
+    assert (held.code, held.result["reason"]) == (3, "HalfDone"), held
+    database.run(held.result["message"].split("`")[1])
+    on = to(attempt, FOUR, 3, retry="now").run_to_end()
     assert (on.code, on.result.get("revision")) == (0, FOUR), on
 
 

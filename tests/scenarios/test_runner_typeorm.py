@@ -122,6 +122,8 @@ def test_half_of_a_migration_that_commits_by_itself_is_seen(
     there = (3, "HalfDone", [ONE, TWO, THREE])
     assert (held.code, held.result["reason"], rows(database)) == there, held
     assert "stay: [Fourth1767484800000: CREATE TABLE half (n int)]" in held.result["message"]
+    row = "(timestamp, name) VALUES (1767484800000, 'Fourth1767484800000')"
+    assert f'INSERT INTO "public"."migrations" {row}`' in held.result["message"]
     assert held.result["command"] == "whimbrel retry shop -n team"
     database.run("DROP TABLE half")
     migration(project, FOUR, up=query("SELECT 1"))

@@ -8,10 +8,11 @@ from whimbrel.model.plan import Segment
 from whimbrel.model.steps import Direction, RunTool
 from whimbrel.planning.build import shown
 from whimbrel.planning.shape import differ
-from whimbrel.planning.tools.foreign_half import next_of_cut_start, next_of_lost_start
+from whimbrel.planning.tools.foreign_half import next_of_cut_start, next_of_lost_start, or_finished
 from whimbrel.planning.tools.project import BASE, Project, Revision
 from whimbrel.planning.tools.registry import foreign_tool
 from whimbrel.runner.bench import Bench
+from whimbrel.runner.bookkeeping import find_table
 from whimbrel.runner.records import ToolRun, read_tool_runs
 from whimbrel.runner.run_tool import ToolFailedError, same
 
@@ -50,19 +51,20 @@ def part_stays(failure: ToolFailedError, bench: Bench) -> HeldError | None:
         return HeldError(
             "HalfDone",
             f"{failure.message}; of the migration that failed these statements were carried out "
-            f"and stay: {listed}; undo them by hand, then retry",
+            f"and stay: {listed}; undo them by hand, then retry"
+            f"{_or_finished(replace(failure.step, before=failure.after), bench)}",
             command=f"whimbrel retry {order.name} -n {order.namespace}",
         )
-    commits = bench.holding.session.dialect.commits_ddl
-    # Where every DDL commits, even one that fails, rows may stay that the catalogue does not show.
-    unheard = failure.cut_off or (commits and failure.stays is None)
+    # What a migration commits as it goes may be rows, which the catalogue does not show.
+    unheard = failure.cut_off or failure.stays is None
     if not unheard or not isinstance(bench.source, Project):
         return None
+    commits = bench.holding.session.dialect.commits_ddl
     step, books = failure.step, foreign_tool(order.spec.migrations.tool).books
     now = replace(step, before=failure.after)
     up = step.direction is Direction.UP
     at_work = next_of_cut_start(books, bench.source, now, up=up, commits_ddl=commits)
-    return _part_unknown(failure.message, at_work.file, bench) if at_work else None
+    return _part_unknown(failure.message, at_work.file, now, bench) if at_work else None
 
 
 def refuse_half_done(step: RunTool, bench: Bench) -> None:
@@ -76,16 +78,18 @@ def refuse_half_done(step: RunTool, bench: Bench) -> None:
     if not newest or _somebody_has_looked(newest[0], bench):
         return
     run, early = newest[0], "the last start of the tool ended early"
+    if not run.step.startswith("up:"):
+        step = replace(step, direction=Direction.DOWN)
     at_work = _next_of(run, step, bench)
     if run.fingerprint_after.startswith(_HALF):
-        raise _part_unknown(early, at_work.file if at_work else "a migration", bench)
+        raise _part_unknown(early, at_work.file if at_work else "a migration", step, bench)
     if order.retry:
         return
     if not same(run.after or (), run.before):
         if run.cut and at_work is not None:
-            raise _part_unknown(early, at_work.file, bench)
+            raise _part_unknown(early, at_work.file, step, bench)
     elif differ(run.fingerprint_before, run.fingerprint_after):
-        raise half_done("the last start of the tool was interrupted", bench)
+        raise half_done("the last start of the tool was interrupted", step, bench)
 
 
 def _somebody_has_looked(run: ToolRun, bench: Bench) -> bool:
@@ -114,22 +118,30 @@ def _next_of(run: ToolRun, step: RunTool, bench: Bench) -> Revision | None:
     return next_of_cut_start(books, project, step, up=up, commits_ddl=commits)
 
 
-def half_done(told: str, bench: Bench) -> HeldError:
+def half_done(told: str, step: RunTool, bench: Bench) -> HeldError:
     """Return that the catalogue shows a part of a migration which the bookkeeping does not."""
     order = bench.order
     return HeldError(
         "HalfDone",
-        f"{told}; bookkeeping is as before, but the catalogue is not: the migration "
-        "committed a part of its work; undo that part by hand, then retry",
+        f"{told}; bookkeeping is as before, but the catalogue is not: the migration committed a "
+        f"part of its work; undo that part by hand, then retry{_or_finished(step, bench)}",
         command=f"whimbrel retry {order.name} -n {order.namespace}",
     )
 
 
-def _part_unknown(told: str, file: str, bench: Bench) -> HeldError:
+def _or_finished(step: RunTool, bench: Bench) -> str:
+    spec, session = bench.order.spec, bench.holding.session
+    tool = foreign_tool(spec.migrations.tool)
+    found = find_table(session, spec, tool.books.table, tool.books.columns)
+    quoted = session.dialect.server.quote_name(*found) if found else ""
+    return or_finished(tool, bench.source, step, quoted)
+
+
+def _part_unknown(told: str, file: str, step: RunTool, bench: Bench) -> HeldError:
     order = bench.order
     return HeldError(
         "HalfDone",
         f"{told}; it may have been at {file}, which commits as it goes, and what of it is there is "
-        "not known: look, undo that part by hand, then retry",
+        f"not known: look, undo that part by hand, then retry{_or_finished(step, bench)}",
         command=f"whimbrel retry {order.name} -n {order.namespace}",
     )

@@ -291,7 +291,7 @@ def _judged(
     if part is not None and (failure.stays or not shown_there):
         return part
     if shown_there:
-        return half_done(failure.message, bench)
+        return half_done(failure.message, failure.step, bench)
     bench.findings.revision = shown(bench.order.spec, failure.after)
     state = f"it left the database at {bench.findings.revision or 'no revision'}"
     if same(failure.after, failure.before):

@@ -192,3 +192,20 @@ def test_what_a_tool_applied_before_it_failed_stays_where_a_person_takes_back(
     assert done.code == 0, done
     assert database.run("SELECT version_num FROM alembic_version") == []
     assert database.run("SELECT to_regclass('users')") == [(None,)]
+
+
+@pytest.mark.sampled("a question about a tool")
+def test_a_half_migration_is_finished_by_hand_and_recorded(
+    terminal: Terminal, database: Postgres, manifest: str
+):
+    await_applied(terminal, manifest)
+    write_fourth(terminal, LATE, "op.execute('SELECT nonsense()')")
+    said = terminal.type(f"whimbrel run {manifest}")
+    held(said, "HalfDone")
+    assert "or finish it by hand, record it (`alembic stamp 0004`), then retry" in said.text, said
+    # `alembic stamp 0004`, as the message says
+    database.run("UPDATE alembic_version SET version_num = '0004'")
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    assert database.run("SELECT version_num FROM alembic_version") == [("0004",)]
+    assert database.run("SELECT count(*) FROM late") == [(0,)]

@@ -129,6 +129,8 @@ class Sentences:
         refusals: By reason of a project that could not be read, where the library's own words do
             not do: our reason and sentence, with {text}, {sentence} and {reason} of the problem.
         broken: How the refusal for any other reason begins.
+        record: SQL that writes a migration down, with {table}, {id} and the {stamp} at the end of
+            its name; "" where `adopt` does.
     """
 
     no_way_back: Mapping[WayBack, str]
@@ -137,6 +139,7 @@ class Sentences:
     advice: Callable[[Problem], str] = lambda _: ""
     refusals: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     broken: str = "the project cannot be loaded"
+    record: str = ""
 
     def problem(self, message: Mapping[str, Any]) -> str:
         """Return the sentence for a reason word of the wrapper's own, or ""."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from whimbrel.model.steps import Direction, RunTool
-from whimbrel.planning.tools.foreign import Books, Rows
+from whimbrel.planning.tools.foreign import Books, ForeignTool, Rows
 from whimbrel.planning.tools.project import Project, Revision
 
 
@@ -41,3 +41,23 @@ def next_of_lost_start(
 def _in_part(waiting: Sequence[Revision], *, commits_ddl: bool) -> Revision | None:
     in_part = bool(waiting) and (commits_ddl or not waiting[0].atomic)
     return waiting[0] if in_part else None
+
+
+def or_finished(tool: ForeignTool, project: object, step: RunTool, table: str) -> str:
+    """Return the other way on, of a way up: what a person finishes by hand is written down.
+
+    Args:
+        tool: Whose migrations they are.
+        project: They, or anything else, which has none.
+        step: What was to be done, from what the bookkeeping shows now.
+        table: The tool's own table, quoted; "" where there is none.
+    """
+    if step.direction is Direction.DOWN or not isinstance(project, Project) or not table:
+        return ""
+    half = next_of_cut_start(tool.books, project, step, up=True, commits_ddl=True)
+    if half is None:
+        return ""
+    name = half.id.replace("'", "''")
+    command = tool.sentences.record.format(table=table, id=name, stamp=name[-13:])
+    command = command or " ".join(tool.ways.adopt(half.id, (half.id,)))
+    return f"; or finish it by hand, record it (`{command}`), then retry"

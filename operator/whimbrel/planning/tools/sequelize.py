@@ -186,6 +186,13 @@ SEQUELIZE: Final = ForeignTool(
         shown=shown,
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere, advice, _REFUSALS),
+    sentences=Sentences(
+        _NO_WAY_BACK,
+        _PROBLEMS,
+        elsewhere,
+        advice,
+        _REFUSALS,
+        record="INSERT INTO {table} (name) VALUES ('{id}')",
+    ),
     schemes={"mariadb": "mariadb"},
 )

@@ -212,6 +212,11 @@ TYPEORM: Final = ForeignTool(
         further=("timestamp",),
     ),
     ways=Ways(resolve, up, adopt, back, before),
-    sentences=Sentences(_NO_WAY_BACK, _PROBLEMS, elsewhere),
+    sentences=Sentences(
+        _NO_WAY_BACK,
+        _PROBLEMS,
+        elsewhere,
+        record="INSERT INTO {table} (timestamp, name) VALUES ({stamp}, '{id}')",
+    ),
     schemes={"mariadb": "mariadb"},
 )

@@ -19,6 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from whimbrel.runner.wrappers.python_protocol import (
     LIBRARIES,
+    SERVER,
     begin,
     database_of,
     first_line,
@@ -166,9 +167,9 @@ def listen(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
 
 
 def at_work(connection: BaseDatabaseWrapper, migration: str = "") -> None:
-    """Say which migration is at work, where a part of it could stay; "" for none."""
-    if connection.vendor == "mysql":
-        begin(migration)
+    """Say which migration is at work, or "" for none."""
+    SERVER["mysql"] = connection.vendor == "mysql"
+    begin(migration)
 
 
 def recording(record: Callable[..., None]) -> Callable[..., None]:
@@ -202,6 +203,7 @@ def file_of(migration: Any) -> str:  # noqa: ANN401 - Django's own
 
 def work(variable: str, words: list[str]) -> None:
     """Do the one thing that the arguments ask for."""
+    begin("")  # what fails before a migration is at work has left nothing
     use_database(os.environ[variable])
     django.setup()
     if words == ["inspect"]:
@@ -212,7 +214,6 @@ def work(variable: str, words: list[str]) -> None:
     theirs.unapply_migration = naming(theirs.unapply_migration)
     books.record_applied = recording(books.record_applied)
     books.record_unapplied = recording(books.record_unapplied)
-    at_work(connections["default"])
     with connections["default"].execute_wrapper(listen):
         management.call_command(*words, interactive=False)
 

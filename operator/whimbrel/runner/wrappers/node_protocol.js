@@ -289,10 +289,11 @@ function bare(sql) {
 
 /** Tell whether a statement commits what was before it, and itself, also when it fails. */
 function commits(text) {
+  if (!heard.server.commits) return /^(?!create\b)[^]*;\s*commit\b/i.test(text);
   const definition =
     /(?:^|;)\s*(create|alter|drop|rename|truncate|grant|revoke|call|analyze|optimize|lock)\b/i;
   const temporary = /^(create|drop)\s+(or\s+replace\s+)?temporary\b/i;
-  return heard.server.commits && definition.test(text) && !temporary.test(text);
+  return definition.test(text) && !temporary.test(text);
 }
 
 /**
@@ -306,10 +307,10 @@ function hear(session, sql, error) {
   const text = bare(sql);
   if (error) return hearFailure(session, text, error);
   if (/^(commit|rollback)\s*;?\s*$/i.test(text)) return ended(session, /^commit/i.test(text));
-  if (/^(start\s+transaction|begin)\b/i.test(text)) {
+  if (/^(start\s+transaction|begin)\b[^;]*;?\s*$/i.test(text)) {
     return session ? heard.waiting.set(session, new Set()) : undefined;
   }
-  if (/^(select|show|set|explain|savepoint|rollback|release)\b/i.test(text)) return;
+  if (reads(text)) return;
   if (heard.books && text.includes(heard.books)) return recorded(session);
   if (!heard.migration) return;
   const words = withoutValues(text);
@@ -320,9 +321,21 @@ function hear(session, sql, error) {
   return open ? open.add(words) : stays(words);
 }
 
+/** Tell whether a statement only reads; in PostgreSQL a `SELECT refill()` of an author may not. */
+function reads(text) {
+  const one = /^(select|show|set|explain|savepoint|rollback|release)\b[^;]*;?\s*$/i;
+  const name = /^select\s+(?:\*\s+from\s+)?([\w."]+)\s*\(/i.exec(text)?.[1] ?? "now";
+  const servers =
+    /^(count|min|max|sum|avg|exists|coalesce|now|version|set_config|(pg|current)_\w+)\b/i;
+  return one.test(text) && (heard.server.commits || servers.test(name));
+}
+
 /** Hear of a statement that failed; a typing error (1064) is found before anything is committed. */
 function hearFailure(session, text, error) {
   if (commits(text) && !chain(error).some(({ errno }) => errno === 1064)) ended(session, true);
+  // In PostgreSQL they may have committed a part.
+  const inParts = commits(text) || /^(call|do)\b/i.test(text);
+  if (!heard.server.commits && inParts && !heard.waiting.has(session)) stays(withoutValues(text));
 }
 
 /** Note the end of a transaction. */

@@ -49,9 +49,19 @@ STAYS_NOT = re.compile(
     r"(?:select|show|set|explain|savepoint|rollback|release|begin|start|commit)\b[^;]*;?\s*$",
     re.IGNORECASE,
 )
+# In PostgreSQL `SELECT refill()` may write; what the server itself has does not.
+CALLS = re.compile(
+    r"select\s+(?:\*\s+from\s+)?(?!(?:count|min|max|sum|avg|exists|coalesce|now|version|set_config"
+    r"|pg_\w+|current_\w+)\b)[\w.\"]+\s*\(",
+    re.IGNORECASE,
+)
+# There these may have committed a part, also where they fail; the latter even in a transaction.
+IN_PARTS = re.compile(r"(?:call|do)\b", re.IGNORECASE)
+ENDS_IT = re.compile(r"^(?!create\b)[\s\S]*;\s*commit\b", re.IGNORECASE)
 BEFORE_IT = re.compile(r"^(?:\s|/\*.*?\*/|--[^\n]*\n|#[^\n]*\n)+", re.DOTALL)
 STATEMENT, MOST_TOLD = 200, 20  # characters of one, different ones of a migration
-AT_WORK: dict[str, set[str]] = {}  # the migration at work, with what was told of it
+AT_WORK: dict[str, set[str]] = {}  # what is not whole, with what was told; the last is at work
+SERVER = {"mysql": True}  # commits with every definition, and takes " for a value's quote
 MYSQL_ADDRESS = ("db", "passwd", "database", "unix_socket", "read_default")  # not the URL's
 SSL_MODES = {"disable": "DISABLED", "require": "REQUIRED", "verify-ca": "VERIFY_CA"}
 LIBRARIES = ["os"]  # modules whose folders hold no code of the project
@@ -97,30 +107,37 @@ def stop(reason: str, **words: Any) -> NoReturn:  # noqa: ANN401 - JSON
 
 
 def begin(migration: str) -> None:
-    """Begin with a migration, or with "" where none is at work; the one before is whole.
-
-    Called only where the server commits with every definition, as MySQL's do.
-    """
+    """Begin with a migration, or with "" where none is at work; the one before is whole."""
     AT_WORK.clear()
     AT_WORK.update({migration: set()} if migration else {})
     tell("whole")
 
 
-def stays(statement: str) -> None:
-    """Tell that a statement of the migration at work stays, whatever becomes of it."""
-    for migration, told in AT_WORK.items():
-        if statement not in told and len(told) < MOST_TOLD:
-            told.add(statement)
-            tell("stays", migration=migration, statement=statement)
+def stays(migration: str, statement: str) -> None:
+    """Tell that a statement of a migration that is not whole stays, whatever becomes of it."""
+    told = AT_WORK.get(migration)
+    if told is not None and statement not in told and len(told) < MOST_TOLD:
+        told.add(statement)
+        tell("stays", migration=migration, statement=statement)
 
 
 def without_values(text: str) -> str:
     """Return the beginning of a statement, up to its first value: that may be a row's."""
     text = " ".join(text.split())
     # A number in a definition is a width.
-    number = "" if COMMITS.match(text) and ";" not in text[:-1] else r"|(?<![\w`.])\d"
-    value = re.search(r"['\"]" + number, text)
+    number = "" if COMMITS.match(text) and ";" not in text[:-1] else r"|(?<![\w`\".$])\d"
+    # What PostgreSQL takes for a name, MySQL's servers take for a value.
+    value = re.search((r"['\"]" if SERVER["mysql"] else r"'|\$\w*\$") + number, text)
     return (text[: value.start()] + "…" if value else text)[:STATEMENT]
+
+
+def changes(text: str, error: object) -> bool:
+    """Tell whether a statement may have changed something, whatever becomes of its transaction."""
+    if SERVER["mysql"]:
+        return error is None and not STAYS_NOT.match(text)
+    if error is not None:
+        return bool(IN_PARTS.match(text) or ENDS_IT.search(text))
+    return bool(CALLS.match(text) or not STAYS_NOT.match(text))
 
 
 def hear(
@@ -140,14 +157,14 @@ def hear(
     if not AT_WORK:
         return
     text = BEFORE_IT.sub("", str(sql), count=1)
-    commits = COMMITS.search(text)
+    commits = (COMMITS if SERVER["mysql"] else ENDS_IT).search(text)
     if commits and number_of(error) != SYNTAX_ERROR:
-        for call in waiting:
+        for call in list(waiting):
             if getattr(call, "func", None) is stays:
                 call()
-    if error is not None or STAYS_NOT.match(text):
+    if not changes(text, error):
         return
-    told = partial(stays, without_values(text))
+    told = partial(stays, list(AT_WORK)[-1], without_values(text))
     if commits or at_commit is None:
         told()
     else:

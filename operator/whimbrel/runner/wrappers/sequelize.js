@@ -240,6 +240,7 @@ async function work(migrator, command, goal) {
 }
 
 run(async () => {
+  begin(""); // what fails before a migration is at work has left nothing
   const [options, variable, command, , goal = ""] = givenWords();
   const chosen = JSON.parse(options);
   const migrator = await openMigrator(loadCli(chosen.args), chosen, variable, command);

@@ -220,6 +220,7 @@ async function applied(source) {
 
 /** Do the one thing that the words ask for. */
 async function work() {
+  begin(""); // what fails before a migration is at work has left nothing
   const [name, schema, table, variable, command, ...words] = givenWords();
   const source = await dataSourceIn(name);
   take(source, process.env[variable] ?? "", schema, table);

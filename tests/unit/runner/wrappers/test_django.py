@@ -146,3 +146,28 @@ def test_what_stays_is_told(statements: list[str], told: list[int], monkeypatch)
     assert [words["statement"].split()[-1] for words in said if words] == [
         each.split()[-1] for each in shown
     ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "error", "told"),
+    [
+        ("UPDATE \"a1\" SET b = 'x'", None, 'UPDATE "a1" SET b = …'),
+        ("DO $x$ BEGIN END $x$", None, "DO …"),
+        ("SELECT refill()", None, "SELECT refill()"),
+        ("SELECT count(*) FROM a", None, ""),
+        ("SELECT pg_advisory_lock(1)", None, ""),
+        ("CALL refill()", "it failed after a COMMIT", "CALL refill()"),
+        ("DELETE FROM a; COMMIT; SELECT x", "it failed", "DELETE FROM a; COMMIT; SELECT x"),
+        ("DELETE FROM a", "it failed", ""),
+    ],
+)
+def test_what_stays_in_postgresql_without_a_transaction(
+    statement: str, error: str | None, told: str, monkeypatch
+):
+    said: list[str] = []
+    monkeypatch.setitem(python_protocol.SERVER, "mysql", False)
+    monkeypatch.setattr(python_protocol, "tell", lambda _kind, **words: said.append(words))
+    python_protocol.begin("a")
+    python_protocol.hear(statement, error, None, [])
+    python_protocol.begin("")
+    assert [words["statement"] for words in said if words] == ([told] if told else [])

@@ -180,6 +180,10 @@ IN_ONE = ["START TRANSACTION", "INSERT INTO a VALUES (1)", "ALTER TABLE a ADD b 
     [
         ("postgresql", IN_ONE, "SELECT x", []),
         ("postgresql", [*IN_ONE, "COMMIT"], "SELECT x", [ROW, IN_ONE[2]]),
+        ("postgresql", ["BEGIN; DELETE FROM a; COMMIT"], "", ["BEGIN; DELETE FROM a; COMMIT"]),
+        ("postgresql", ["SELECT refill()", "SELECT count(*) FROM a"], "", ["SELECT refill()"]),
+        ("postgresql", ["SELECT * FROM current_schema()"], "CALL refill()", ["CALL refill()"]),
+        ("postgresql", IN_ONE, "CALL refill()", []),
         ("mariadb", IN_ONE, "SELECT x", [ROW, IN_ONE[2]]),
         ("mariadb", [*IN_ONE, "ROLLBACK"], "", [ROW, IN_ONE[2]]),
         ("mariadb", IN_ONE[:2], "/* DDL */ DROP TABLE b", [ROW]),
