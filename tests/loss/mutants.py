@@ -213,7 +213,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         part="open",
     ),
     "a later run is not noticed": Mutant(
-        (replaced(f"{_RUNNER}.open", "_clear", returns(None)),), part="open"
+        (replaced(f"{_RUNNER}.open", "clear_way", returns(None)),), part="open"
     ),
     "a damaged copy is not noticed": Mutant(
         (replaced(f"{_RUNNER}.copy", "expect_clones", returns(None)),)

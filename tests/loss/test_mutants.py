@@ -5,6 +5,8 @@
 
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -78,3 +80,12 @@ def test_every_defect_is_found(shop: Shop, name: str):
 def test_there_are_enough_defects():
     assert len(MUTANTS) >= 10
     assert LIMITS.keys() <= MUTANTS.keys()
+
+
+@pytest.mark.parametrize("of", ["tests.loss.mutants", "tests.loss.mariadb.mutants"])
+def test_what_a_defect_is_put_into_is_there(of: str):
+    """In a process of its own: a defect stays. What was renamed would be noticed by `make soak`."""
+    put = "each.apply() if hasattr(each, 'apply') else each()"
+    text = f"from {of} import MUTANTS\nfor each in MUTANTS.values(): {put}"
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
