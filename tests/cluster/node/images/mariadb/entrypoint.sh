@@ -5,6 +5,9 @@ set -eu
 
 if [ ! -d "$MARIADB_HOME/data" ]; then
     umask 077
+    # The root file system may be read-only.
+    export TMPDIR="$MARIADB_HOME/tmp"
+    mkdir -p "$TMPDIR"
     # A Pod killed during the installation leaves half a data directory.
     rm -rf "$MARIADB_HOME/data.new"
     mariadb-install-db --no-defaults --datadir="$MARIADB_HOME/data.new" --skip-test-db --skip-name-resolve \
