@@ -1,6 +1,7 @@
 """Says what was lost, what is too much, and what differs, after everything is over."""
 
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -273,9 +274,17 @@ def needless_conflicts(bench: Bench) -> Iterator[str]:
     for each in bench.case.conflicts:
         loose = each.role in ("account", "note") and any(h.loose for h in bench.case.histories)
         # A cascade of the application's delete may have taken rows of the migration with it.
-        is_cascade = each.kind.startswith("MigrationRow") and each.role == "position"
-        if (each.role, each.key) not in known and not loose and not is_cascade:
-            yield f"conflict of {each.role} {each.key}: the application never wrote that row"
+        is_cascade = each.role == "position" or (each.role == "note" and _left_alone(bench, each))
+        is_theirs = each.kind.startswith("MigrationRow") and is_cascade
+        if (each.role, each.key) not in known and not loose and not is_theirs:
+            yield f"{each.kind} of {each.role} {each.key}: the application never wrote that row"
+
+
+def _left_alone(bench: Bench, conflict: Recorded) -> bool:
+    """Whether all that was written to a note is that its account was deleted (SET NULL)."""
+    written = bench.journal(bench.table("note"), conflict.key)
+    images = [json.loads(image) for *_, image in written]
+    return bool(images) and all(each.get("account") is None for each in images)
 
 
 def sequences_that_went_back(bench: Bench) -> Iterator[str]:
