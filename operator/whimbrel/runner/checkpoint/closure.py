@@ -8,7 +8,7 @@ from whimbrel.model.errors import RefusedError
 from whimbrel.planning.checkpoint.bodies import Body, read_body
 from whimbrel.planning.dialects import postgresql_checkpoint as words
 from whimbrel.planning.dialects.postgresql import quote_name
-from whimbrel.runner.checkpoint.rank import needs_login
+from whimbrel.runner.checkpoint.owner_login import needs_login
 from whimbrel.runner.session import Row, Session
 from whimbrel.runner.sessions import own
 

@@ -7,7 +7,7 @@ from whimbrel.planning.dialects.postgresql_catalog import drop_table
 from whimbrel.runner.checkpoint.capture import drop_capture
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
-from whimbrel.runner.checkpoint.rank import forget_rank
+from whimbrel.runner.checkpoint.owner_login import forget_owner_login
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.sessions import own
 
@@ -28,7 +28,7 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     for schema, table in own(desk.session, words.FIND_TRIGGERS, names.triggers):
         what = f"discarding the checkpoint of {schema}.{table}"
         until_unlocked(desk, what, partial(_detach, checkpoint, desk, (schema, table)))
-    forget_rank(checkpoint, desk)
+    forget_owner_login(checkpoint, desk)
     until_unlocked(desk, "discarding the checkpoint", partial(_drop, checkpoint, desk))
 
 

@@ -28,7 +28,7 @@ from whimbrel.runner.checkpoint.manifest import (
     short_id,
     words_of,
 )
-from whimbrel.runner.checkpoint.rank import at_rank
+from whimbrel.runner.checkpoint.owner_login import as_owner
 from whimbrel.runner.checkpoint.retrying import until_unlocked
 from whimbrel.runner.checkpoint.transplant import describe_table
 from whimbrel.runner.checkpoint.watch import expect_login
@@ -223,7 +223,7 @@ def _finish(begun: Checkpoint, desk: Desk, name: str) -> Checkpoint:
     capture: dict[int, str] = {}
     for covered in begun.tables:
         capture |= attach(desk, begun, covered, name)
-    with at_rank(begun, desk) as ours:  # it computes generated columns
+    with as_owner(begun, desk) as ours:  # it computes generated columns
         copy = partial(copy_tables, ours, begun, capture)
         until_unlocked(ours, "copying the covered tables", copy)
     return ready_checkpoint(begun, desk)

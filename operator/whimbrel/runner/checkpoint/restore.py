@@ -10,8 +10,8 @@ from whimbrel.runner.checkpoint.copy import expect_clones
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint
+from whimbrel.runner.checkpoint.owner_login import as_owner
 from whimbrel.runner.checkpoint.prepare import prepare_clones
-from whimbrel.runner.checkpoint.rank import at_rank
 from whimbrel.runner.checkpoint.replay import (
     begin_replay,
     catch_up,
@@ -47,7 +47,7 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
         TransientError: Try again later.
     """
     now = expect_restorable(checkpoint, desk)
-    with _at_rank(now, desk) as ours:
+    with _as_owner(now, desk) as ours:
         if now.state is not State.RESTORED:
             _bring_back(now, ours, extra)
         finish(now, ours)
@@ -71,10 +71,10 @@ def expect_restorable(checkpoint: Checkpoint, desk: Desk) -> Checkpoint:
 
 
 @contextmanager
-def _at_rank(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
+def _as_owner(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
     with ExitStack() as stack:
         try:
-            ours = stack.enter_context(at_rank(checkpoint, desk))
+            ours = stack.enter_context(as_owner(checkpoint, desk))
         except RefusedError as error:
             raise HeldError("RestoreBlocked", error.message) from error
         yield ours

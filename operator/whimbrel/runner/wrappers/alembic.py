@@ -134,7 +134,7 @@ def listen() -> None:
     books: Any = HeadMaintainer
     theirs = commands.EnvironmentContext
 
-    def announcing(config: Config, script: ScriptDirectory, **words: Any) -> Any:  # noqa: ANN401
+    def announcing(config: Config, script: ScriptDirectory, **words: Any) -> Any:  # noqa: ANN401 - what Alembic passes on
         steps = words["fn"]
         words["fn"] = lambda rev, context: announced(steps(rev, context))
         return theirs(config, script, **words)
@@ -196,7 +196,7 @@ def hear_commits(connection: Any, *_: object) -> None:  # noqa: ANN401 - SQLAlch
         dialect.do_commit = partial(committed, theirs)
 
 
-def committed(commit: Callable[[Any], None], session: Any) -> None:  # noqa: ANN401
+def committed(commit: Callable[[Any], None], session: Any) -> None:  # noqa: ANN401 - of any driver
     """Commit, and tell what that decides."""
     commit(session)
     info = getattr(session, "info", None)
@@ -210,7 +210,7 @@ def rolled_back(connection: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own
         connection.info.pop(WAITING, None)
 
 
-def carried_out(connection: Any, _cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401
+def carried_out(connection: Any, _cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401 - SQLAlchemy's own
     """Hear of a statement that was carried out."""
     is_open = in_transaction(connection)
     if ROLLBACK.match(statement):
@@ -227,7 +227,7 @@ def failed(context: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own
         hear_of(context.connection, context.statement, context.original_exception, is_open=is_open)
 
 
-def hear_of(connection: Any, statement: str, error: object, *, is_open: bool) -> None:  # noqa: ANN401
+def hear_of(connection: Any, statement: str, error: object, *, is_open: bool) -> None:  # noqa: ANN401 - SQLAlchemy's own
     """Hear of the end of a statement of the migration that runs."""
     SERVER["mysql"] = connection.dialect.name in {"mysql", "mariadb"}
     if RUNNING:

@@ -152,7 +152,7 @@ def is_reversible(operation: Any) -> bool:  # noqa: ANN401 - Django's own
     return bool(operation.reversible) if parts is None else all(map(is_reversible, parts))
 
 
-def listen(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:  # noqa: ANN401
+def listen(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:  # noqa: ANN401 - Django's own
     """Hear of the end of each statement; write it onto the error that it causes."""
     connection, failed = context["connection"], None
     try:
@@ -185,7 +185,7 @@ def recording(record: Callable[..., None]) -> Callable[..., None]:
 def naming(apply: Any) -> Any:  # noqa: ANN401 - Django's own
     """Say which migration is at work, also on an error that has no line of the project."""
 
-    def named_apply(own: Any, state: Any, migration: Any, **words: Any) -> Any:  # noqa: ANN401
+    def named_apply(own: Any, state: Any, migration: Any, **words: Any) -> Any:  # noqa: ANN401 - Django's own
         at_work(own.connection, named((migration.app_label, migration.name)))
         try:
             return apply(own, state, migration, **words)

@@ -157,6 +157,7 @@ class Taken:
             return
         # The application waits behind us for who reads them in an open transaction.
         self.owner.run(words.wait_at_most(1))
+        self.owner.run(words.wait_for_rows(PATIENT))
         owning = _Waiting(self.owner, words.hold(children))
         owning.start()
         self.work.run(words.wait_at_most(0))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from whimbrel.model.errors import RefusedError, WhimbrelError
-from whimbrel.planning.dialects import postgresql_rank as words
+from whimbrel.planning.dialects import postgresql_owner_login as words
 from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.beside import Beside
 from whimbrel.runner.checkpoint.desk import Desk
@@ -35,7 +35,7 @@ _CANCEL_SECONDS: Final = 0.5
 
 
 @contextmanager
-def at_rank(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
+def as_owner(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
     """Give a desk at whose session the functions of the tables' owner may run.
 
     It is a login made for this, a member of the owner alone; or the desk as it is, where its login
@@ -61,7 +61,7 @@ def at_rank(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
             ledger = Ledger(ours, desk.ledger.schema)
             yield replace(desk, ledger=ledger, patiently=dog.patiently)
     finally:
-        with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):  # `forget_rank` comes again
+        with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):  # `forget_owner_login` comes again
             _remove(desk, name)
 
 
@@ -71,7 +71,7 @@ def needs_login(session: Session, owners: Collection[str], oids: Collection[int]
     Raises:
         RefusedError: They need one, and there can be none.
     """
-    found = own(session, words.IS_AT_RANK, list(owners))
+    found = own(session, words.IS_NO_MORE_THAN_OWNER, list(owners))
     if found and all(is_safe for is_safe, _ in found):
         return False
     ours, may = postgres(session), all(is_owner for _, is_owner in found)
@@ -97,7 +97,7 @@ def _refuse_functions(session: PostgresSession, oids: Collection[int]) -> None:
         )
 
 
-def forget_rank(checkpoint: Checkpoint, desk: Desk) -> None:
+def forget_owner_login(checkpoint: Checkpoint, desk: Desk) -> None:
     """Drop the login that an attempt has left which was cut off.
 
     Raises:
@@ -113,7 +113,7 @@ def _remove(desk: Desk, name: str) -> None:
 
 def _name(checkpoint: Checkpoint, session: PostgresSession) -> str:
     # Other databases of the server have the same roles, and may be copies of this one.
-    return f"{OWN_ROLES}{short_id(f'{session.target.dbname} {checkpoint.id}')}_rank"
+    return f"{OWN_ROLES}{short_id(f'{session.target.dbname} {checkpoint.id}')}_as_owner"
 
 
 @contextmanager
@@ -136,7 +136,7 @@ class _Stop(Beside):
     """Cancels what a session does once its desk is told to stop."""
 
     def __init__(self, desk: Desk, session: PostgresSession) -> None:
-        super().__init__("rank")
+        super().__init__("owner-login")
         self._desk, self._session = desk, session
 
     def work(self) -> None:

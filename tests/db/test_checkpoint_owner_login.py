@@ -233,7 +233,7 @@ def test_a_login_that_was_left_goes_with_the_next_restore_or_the_checkpoint(owne
 
         with pytest.raises((TransientError, psycopg.OperationalError)):
             place.restore(lose)
-    left = "select count(*) from pg_roles where rolname ~ '^whimbrel_run_.*_rank$'"
+    left = "select count(*) from pg_roles where rolname ~ '^whimbrel_run_.*_as_owner$'"
     assert admin(owner).run(left) == [(1,)]
     with again(place) as place:
         if by == "restore":

@@ -6,7 +6,7 @@ from whimbrel.planning.dialects.postgresql_checkpoint import USED_TYPES
 
 # For each owner of tables ($1, names): whether our login cannot do more than he, whatever runs in
 # its session (`SET ROLE NONE`), and whether we act as he.
-IS_AT_RANK: Final = """
+IS_NO_MORE_THAN_OWNER: Final = """
 SELECT DISTINCT session_user = o.rolname OR (current_user = o.rolname AND NOT (l.rolsuper
         OR l.rolcreaterole OR l.rolcreatedb OR l.rolreplication OR l.rolbypassrls
         OR EXISTS (SELECT FROM pg_catalog.pg_roles g WHERE g.oid <> l.oid
