@@ -35,7 +35,7 @@ class Effect:
     role: str
     key: Key
     change: Change
-    owed: Mapping[str, str] = field(default_factory=dict)
+    owed: Mapping[str, str | None] = field(default_factory=dict)
     ends: bool = False
     finds: bool = False
 
@@ -60,7 +60,10 @@ class Fate:
         self.possible = _distinct(effect.change(each) for each in known)
         if effect.ends:
             self.owed = {}
-        self.owed |= {column: [value] for column, value in effect.owed.items()}
+        for column, value in effect.owed.items():
+            self.owed.pop(column, None)
+            if value is not None:  # else the application has taken back itself what it wrote
+                self.owed[column] = [value]
 
     def doubt(self, effect: Effect) -> None:
         """Take an effect that may have taken place."""
@@ -70,7 +73,7 @@ class Fate:
         for column in self.owed if effect.ends else ():
             self.owed[column].append(ANYTHING)
         for column, value in effect.owed.items():
-            self.owed.setdefault(column, [ANYTHING]).append(value)
+            self.owed.setdefault(column, [ANYTHING]).append(ANYTHING if value is None else value)
 
 
 def _distinct(states) -> list[State]:

@@ -155,9 +155,9 @@ class Pen:
                 row[old] = value
         return row
 
-    def _owed(self, table: Table, written: Mapping[str, str | None]) -> dict[str, str]:
-        new = ((name, value) for name, value in written.items() if value is not None)
-        return {name: value for name, value in new if self.new.old_name(table.role, name) is None}
+    def _owed(self, table: Table, written: Mapping[str, str | None]) -> dict[str, str | None]:
+        new = (name for name in written if self.new.old_name(table.role, name) is None)
+        return {name: written[name] for name in new}
 
     def update(self, table: Table, key: Key) -> Statement:
         """Return an update of some columns of one row."""
@@ -178,7 +178,7 @@ class Pen:
                 found["touched"] = said["touched"]
             known = any(self.history.fate(table.role, key).possible)
             # What is written to a row of the migration has no place to go back to.
-            due = owed if known else {n: said[n] or "" for n in written if said[n] is not None}
+            due = owed if known else {name: said[name] for name in written}
             done = Effect(table.role, key, patch(found), due, finds=not _may_be_made(key))
             return [done, *_audit(table, "U", said.get("touched"))]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.conftest import NUMBERS
+from tests.loss.history import ANYTHING, Effect, Fate, patch
 from tests.loss.migrations import draw_migration
 from tests.loss.rounds import PHASES, WRITES, play
 from tests.loss.shop import Shop, draw_shop
@@ -41,3 +42,14 @@ def test_a_copy_that_is_renamed_loses_writes_and_schema(shop: Shop):
     seen = play(shop, Naive(), migration, 4)
     kinds = {each.split(" ")[0] for each in seen.faults}
     assert {"catalogue:", "row"} <= kinds, seen
+
+
+def test_what_the_application_took_back_itself_is_owed_no_more():
+    """In a column that only the new shape has; the engine keeps the last value of a row."""
+    fate, key = Fate([{}]), ("1",)
+    fate.acknowledge(Effect("position", key, patch({}), {"remark": "w1"}))
+    assert fate.owed == {"remark": ["w1"]}
+    fate.doubt(Effect("position", key, patch({}), {"remark": None}))
+    assert fate.owed == {"remark": ["w1", ANYTHING]}
+    fate.acknowledge(Effect("position", key, patch({}), {"remark": None}))
+    assert fate.owed == {}

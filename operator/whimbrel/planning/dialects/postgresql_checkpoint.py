@@ -35,6 +35,11 @@ LEFT JOIN LATERAL (
     ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1) x ON true
 WHERE c.oid = ANY ($1::oid[]) ORDER BY 1, 2
 """
+# A restore works in temporary tables.
+MAY_MAKE_TEMPORARY: Final = (
+    "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),"
+    " pg_catalog.quote_ident(pg_catalog.current_database()), pg_catalog.quote_ident(current_user)"
+)
 READ_PUBLICATIONS_OF_ALL: Final = (
     "SELECT p.pubname::text FROM pg_catalog.pg_publication p WHERE p.puballtables ORDER BY 1"
 )

@@ -74,12 +74,12 @@ class Replayed:
     @property
     def taken(self) -> str:
         """Return the quoted name of the table with this round's part of the journal."""
-        return quote_name(self.ledger, f"{self.clone}_taken")
+        return quote_name("pg_temp", f"{self.clone}_taken")
 
     @property
     def patch(self) -> str:
         """Return the quoted name of the table with what happens to each row."""
-        return quote_name(self.ledger, f"{self.clone}_patch")
+        return quote_name("pg_temp", f"{self.clone}_patch")
 
     @property
     def known(self) -> list[str]:
@@ -98,17 +98,18 @@ class Replayed:
 
 def begin_round(table: Replayed) -> str:
     """Return the statements that make the two tables of a round; they go with `end_round`."""
-    # UNLOGGED: a publication FOR ALL TABLES would forbid to change those that have no key.
+    # A publication FOR ALL TABLES would forbid to change others, which have no key. Where a server
+    # crashes right after a transaction that made an UNLOGGED table was undone, it may not start
+    # again (15, 16 and 18: "could not create file ...: File exists").
     keys = [f"{k} {table.type_of(name)}" for k, name in _places("k", table.key)]
     news = [f"{n} {table.type_of(name)}" for n, name in _places("n", table.key)]
     lasts = [f"{last} {table.type_of(name)}" for last, name in _places("l", table.key)]
     typed = ", ".join([*keys, *news])
     return (
-        f'CREATE UNLOGGED TABLE {table.taken} (seq numeric, op "char", image json, olds text[],'
+        f'CREATE TEMPORARY TABLE {table.taken} (seq numeric, op "char", image json, olds text[],'
         f" news text[], {typed});"
-        f' CREATE UNLOGGED TABLE {table.patch} (place bigint, op "char", {typed},'
-        f" patch json, texts json, base {table.target}, {', '.join(lasts)});"
-        f" REVOKE ALL ON {table.taken}, {table.patch} FROM PUBLIC"
+        f' CREATE TEMPORARY TABLE {table.patch} (place bigint, op "char", {typed},'
+        f" patch json, texts json, base {table.target}, {', '.join(lasts)})"
     )
 
 

@@ -64,6 +64,7 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
     Raises:
         RefusedError: One of them cannot be covered; the sentence says why.
     """
+    _expect_temporary(session)
     oids = {_oid(session, *each, ledger_schema) for each in named}
     notes: set[str] = set()
     while True:
@@ -79,6 +80,16 @@ def find_closure(session: Session, named: Iterable[tuple[str, str]], ledger_sche
     needs_login(session, {table.owner for table in tables}, [table.oid for table in tables])
     notes |= {_published(name) for (name,) in own(session, words.READ_PUBLICATIONS_OF_ALL)}
     return Closure(tables, tuple(sorted(notes)))
+
+
+def _expect_temporary(session: Session) -> None:
+    may, database, role = own(session, words.MAY_MAKE_TEMPORARY)[0]
+    if not may:
+        raise RefusedError(
+            "CheckpointNotPossible",
+            f"{role} may make no temporary tables, in which a restore works; nothing was changed; "
+            f"a database administrator runs: GRANT TEMPORARY ON DATABASE {database} TO {role};",
+        )
 
 
 def _published(publication: str) -> str:
