@@ -47,7 +47,7 @@ def progress() -> Iterator[Report]:
         task = live.add_task("starting")
 
         def report(line: str, /) -> None:
-            live.print(line.rstrip(), markup=False, soft_wrap=True)
+            live.print(line.rstrip(), soft_wrap=True)
             # The time is that of the newest line: a long statement shows for how long it runs.
             live.reset(task, description=line.partition("\n")[0])
 
