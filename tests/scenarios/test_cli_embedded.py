@@ -39,6 +39,7 @@ def test_starts_says_where_and_stops_at_the_end(terminal: Terminal):
     said = terminal.type(f"whimbrel run {file}")
     assert said.code == 0, said
     assert f"data in {terminal.home}/.whimbrel/postgresql" in said.err
+    assert "warning" not in said.err, "its login is the only one, and nothing can be done about it"
     assert postmaster(terminal) is None
     again = terminal.type(f"whimbrel run {file} -o json")
     assert again.code == 0, again

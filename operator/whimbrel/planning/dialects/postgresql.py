@@ -71,13 +71,15 @@ LOCK_HOLDER: Final = (
 WHO_AM_I: Final = (
     "SELECT session_user::text, current_user::text, pg_catalog.current_database()::text"
 )
+# What a login can do beyond any owner of tables; nothing where there is no other login.
 SERVER: Final = (
     "SELECT pg_catalog.current_setting('server_version_num')::int,"
     " pg_catalog.pg_is_in_recovery(),"
     " pg_catalog.current_setting('transaction_read_only')::bool,"
-    " pg_catalog.current_database()::text, pg_catalog.concat_ws(' ', CASE WHEN r.rolsuper THEN"
-    " 'SUPERUSER' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,"
-    " CASE WHEN r.rolreplication THEN 'REPLICATION' END)"
+    " pg_catalog.current_database()::text, CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_roles o"
+    " WHERE o.rolcanlogin AND NOT o.rolsuper AND o.oid <> r.oid) THEN pg_catalog.concat_ws(' ',"
+    " CASE WHEN r.rolsuper THEN 'SUPERUSER' END, CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END,"
+    " CASE WHEN r.rolreplication THEN 'REPLICATION' END) ELSE '' END"
     " FROM pg_catalog.pg_roles r WHERE r.rolname = session_user"
 )
 
