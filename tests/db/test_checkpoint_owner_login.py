@@ -241,3 +241,18 @@ def test_a_login_that_was_left_goes_with_the_next_restore_or_the_checkpoint(owne
             assert admin(owner).run(left) == [(0,)]
         discard(place.now(), place.desk)
     assert admin(owner).run(TRACES) == before
+
+
+def test_who_is_told_to_stop_hears_of_that_and_not_of_a_statement_that_was_ended(owner):
+    with station(owner) as place:
+        place.open(("public", "users"))
+
+        def wait(session: Session) -> None:
+            place.desk.stopping.set()
+            session.run("select pg_sleep(60)")
+
+        with pytest.raises(TransientError) as stopped:
+            place.restore(wait)
+        assert stopped.value.reason == "Stopped"
+        with again(place) as later:
+            later.restore()

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Final
 
-from whimbrel.model.errors import RefusedError, WhimbrelError
+from whimbrel.model.errors import FailedError, RefusedError, TransientError, WhimbrelError
 from whimbrel.planning.dialects import postgresql_owner_login as words
 from whimbrel.planning.dialects.postgresql_roles import grant_role_making
 from whimbrel.runner.beside import Beside
@@ -43,6 +43,7 @@ def as_owner(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
 
     Raises:
         RefusedError: One would, and could do what only our login can.
+        TransientError: We are told to stop.
     """
     session = postgres(desk.session)
     owners = {each.manifest["table"]["owner"] for each in checkpoint.tables}
@@ -60,6 +61,10 @@ def as_owner(checkpoint: Checkpoint, desk: Desk) -> Iterator[Desk]:
         ):
             ledger = Ledger(ours, desk.ledger.schema)
             yield replace(desk, ledger=ledger, patiently=dog.patiently)
+    except (FailedError, *SERVER_ERRORS) as error:
+        if desk.stopping.is_set():  # `_Stop` may have ended any statement
+            raise TransientError("Stopped", "told to stop; nothing is half done") from error
+        raise
     finally:
         with contextlib.suppress(WhimbrelError, *SERVER_ERRORS):  # `forget_owner_login` comes again
             _remove(desk, name)
