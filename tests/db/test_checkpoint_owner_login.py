@@ -14,6 +14,8 @@ from tests.db.checkpoint_desk import again, station
 from tests.db.checkpoints import TRACES
 from tests.postgres import Postgres
 from whimbrel.model.errors import HeldError, RefusedError, TransientError
+from whimbrel.runner.checkpoint import swap
+from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.discard import discard
 from whimbrel.runner.session import Session
 
@@ -243,16 +245,20 @@ def test_a_login_that_was_left_goes_with_the_next_restore_or_the_checkpoint(owne
     assert admin(owner).run(TRACES) == before
 
 
-def test_who_is_told_to_stop_hears_of_that_and_not_of_a_statement_that_was_ended(owner):
+def test_who_is_told_to_stop_hears_of_that_and_not_of_a_statement_that_was_ended(
+    owner, monkeypatch: pytest.MonkeyPatch
+):
     with station(owner) as place:
         place.open(("public", "users"))
 
-        def wait(session: Session) -> None:
+        def looks(_checkpoint: object, desk: Desk, _progress: object) -> None:
             place.desk.stopping.set()
-            session.run("select pg_sleep(60)")
+            desk.session.run("select pg_sleep(60)")
 
-        with pytest.raises(TransientError) as stopped:
-            place.restore(wait)
+        with monkeypatch.context() as patch:
+            patch.setattr(swap, "look", looks)
+            with pytest.raises(TransientError) as stopped:
+                place.restore()
         assert stopped.value.reason == "Stopped"
         with again(place) as later:
             later.restore()
