@@ -80,6 +80,7 @@ def test_a_selector_edited_by_hand_is_put_right_once_and_then_held(release: Rele
         wait_until("it is put right", lambda: release.selector() == GREEN)
         wait_until("and verified", lambda: release.is_at("green"))
         assert release.run()["drift"] == 1
+        assert release.shop.condition("shop-2", "TrafficDrift")["status"] == "True"
         release.point_at("blue")
         release.reaches("Held")
     ready = release.shop.condition("shop-2", "Ready")

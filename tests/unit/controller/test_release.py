@@ -149,10 +149,29 @@ async def test_a_foreign_change_is_put_right_once_then_held():
     await cluster.run(lambda: cluster.application.selector() == GREEN)
     await _some_turns(cluster)
     assert cluster.status()["run"]["release"]["drift"] == 1
+    assert conditions(cluster) == {"Ready": "Soaking", "TrafficDrift": "ChangedByOthers"}
     await edit_service(cluster)
     await _some_turns(cluster)
     assert told(cluster) == ("Held", "False", ["blue", "green", "blue", "green", "blue"])
-    assert cluster.status()["conditions"][0]["reason"] == "TrafficDrift"
+    held = dict.fromkeys(("Ready", "Stalled"), "TrafficDrift")
+    assert conditions(cluster) == held | {"TrafficDrift": "ChangedByOthers"}
+
+
+async def test_what_was_put_right_is_no_condition_any_more_when_the_run_is_over():
+    cluster = await released()
+    cluster.node.hold = True
+    await _working(cluster, "Soak")
+    await edit_service(cluster)
+    await cluster.run(lambda: "TrafficDrift" in conditions(cluster))
+    cluster.node.hold = False
+    await cluster.run()
+    assert told(cluster)[:2] == ("Completed", "True")
+    assert sorted(conditions(cluster)) == ["Completed", "Ready"]
+
+
+def conditions(cluster: FakeCluster) -> dict[str, str]:
+    """Return the reason of each condition; each is True where the run is as it should be."""
+    return {each["type"]: each["reason"] for each in cluster.status()["conditions"]}
 
 
 async def _working(cluster: FakeCluster, wanted: str) -> None:
