@@ -118,6 +118,39 @@ async def release_and_back(cluster: FakeCluster) -> None:
     await release(cluster)
 
 
+async def checkpoint_expires(cluster: FakeCluster) -> None:
+    """Kept for a day, then dropped by a Job of its own; the object stays as it was."""
+    await cluster.apply(checkpoint={})
+    await cluster.run()
+    assert cluster.ledger.checkpoint is not None
+    assert cluster.ledger.checkpoint.state == "Closed"
+
+
+async def checkpoint_is_followed(cluster: FakeCluster) -> None:
+    """The next run brings its own, and that one is dropped at its time."""
+    await cluster.apply(checkpoint={})
+    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    cluster.ledger.pending += ("003",)
+    await cluster.apply(checkpoint={}, **BUMPED)
+    await cluster.run()
+
+
+async def checkpoint_and_deletion(cluster: FakeCluster) -> None:
+    await cluster.apply(checkpoint={})
+    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    await cluster.api.delete(PATH)
+    await cluster.run()
+    assert cluster.ledger.checkpoint is not None
+    assert cluster.ledger.checkpoint.state == "Closed"
+
+
+async def checkpoint_and_back(cluster: FakeCluster) -> None:
+    await cluster.apply(checkpoint={})
+    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    await cluster.annotate(rollback_requested_at="now")
+    await cluster.run()
+
+
 STORIES = {
     story.__name__: story
     for story in (
@@ -130,6 +163,10 @@ STORIES = {
         suspend,
         release,
         release_and_back,
+        checkpoint_expires,
+        checkpoint_is_followed,
+        checkpoint_and_deletion,
+        checkpoint_and_back,
     )
 }
 MOST_WRITES = 60
@@ -139,8 +176,9 @@ def ending(cluster: FakeCluster) -> tuple[Any, ...]:
     """What must be the same however often the operator died."""
     status = cluster.status()
     applied = status.get("applied", {}).get("revision")
-    sides = cluster.application.sides
-    return (status.get("phase"), applied, cluster.ledger.done, PATH in cluster.api.objects, sides)
+    facts = (status.get("phase"), applied, "checkpoint" in status, PATH in cluster.api.objects)
+    kept = cluster.ledger.checkpoint
+    return (*facts, cluster.ledger.done, cluster.application.sides, kept and kept.state)
 
 
 async def told(story: str, client: Client | None = None, cluster: FakeCluster | None = None) -> Any:
