@@ -49,12 +49,15 @@ def old_transaction(database):
 
 
 def while_waiting(shop, act):
-    """Return a started thread that acts once the worker waits for the old transaction."""
+    """Return a started thread that acts once the worker waits for the old transaction.
+
+    Not for a lock on the table, which autovacuum may have in the beginning.
+    """
     pid = shop.session.info.backend_pid
-    query = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+    query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
 
     def watch():
-        while shop.database.run(query, pid) != [("Lock",)]:
+        while shop.database.run(query, pid) != [("virtualxid",)]:
             pass
         act()
 
@@ -67,10 +70,10 @@ def leave_invalid_index(shop):
     """Leave what a worker leaves that was killed in the middle of its work."""
     with old_transaction(shop.database), shop.database.connect() as victim:
         pid = victim.info.backend_pid
-        query = "SELECT wait_event_type FROM pg_stat_activity WHERE pid = %s"
+        query = "SELECT wait_event FROM pg_stat_activity WHERE pid = %s"
 
         def kill():
-            while shop.database.run(query, pid) != [("Lock",)]:
+            while shop.database.run(query, pid) != [("virtualxid",)]:
                 pass
             shop.database.run("SELECT pg_terminate_backend(%s)", pid)
 
@@ -145,23 +148,35 @@ def test_cancel_drops_the_invalid_index(one_shop):
     with old_transaction(shop.database) as old:
         canceller = while_waiting(shop, shop.session.cancel_safe)
         # The DROP has to wait for the old transaction as well.
-        ender = threading.Thread(target=_end_when_dropping, args=(shop, old))
-        ender.start()
-        with pytest.raises(StepFailedError) as failed:
+        with ended_when_dropping(shop, old), pytest.raises(StepFailedError) as failed:
             shop.up(INDEX)
         canceller.join()
-        ender.join()
     assert failed.value.sqlstate == "57014"
     assert failed.value.end is End.ABORTED
     assert indexes(shop) == []
     assert shop.session.execute("SHOW lock_timeout").fetchone() == ("1s",)
 
 
-def _end_when_dropping(shop, old):
+@contextmanager
+def ended_when_dropping(shop, old):
+    """End the old transaction once the worker drops an index, for which it waits as well."""
     query = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND query LIKE 'DROP INDEX%%'"
-    while shop.database.run(query, shop.session.info.backend_pid) != [(1,)]:
-        pass
-    old.execute("ROLLBACK")
+    over, dropped = threading.Event(), threading.Event()
+
+    def end():
+        while not over.is_set() and not dropped.is_set():
+            if shop.database.run(query, shop.session.info.backend_pid) == [(1,)]:
+                dropped.set()
+                old.execute("ROLLBACK")
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+    assert dropped.is_set(), "nothing was dropped"
 
 
 def test_killed_worker_is_taken_up_by_the_next(one_shop):
@@ -216,12 +231,9 @@ def test_cancelled_rebuild_drops_its_transient_indexes_and_nobody_elses(one_shop
     shop = one_shop
     with two_indexes(shop) as old:
         canceller = while_waiting(shop, shop.session.cancel_safe)
-        ender = threading.Thread(target=_end_when_dropping, args=(shop, old))
-        ender.start()
-        with pytest.raises(StepFailedError) as failed:
+        with ended_when_dropping(shop, old), pytest.raises(StepFailedError) as failed:
             shop.up(REINDEX)
         canceller.join()
-        ender.join()
         assert failed.value.sqlstate == "57014"
         assert sorted(indexes(shop)) == [("t_a", True), ("t_b", True)]
         shop.up(REINDEX)

@@ -8,7 +8,7 @@ cli-utils pkg/kstatus).
 from whimbrel.machine.phase import View
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
-from whimbrel.model.status import Condition, RunState, RunStatus
+from whimbrel.model.status import Condition, RunState
 
 LONGEST = 4096
 DRIFT = "others have changed the selector of the active Service; in a run it is put right once"
@@ -16,23 +16,17 @@ DRIFT = "others have changed the selector of the active Service; in a run it is 
 
 def conditions(seen: Observed, shown: View) -> tuple[Condition, ...]:
     """Return the conditions of a view; a status that did not change keeps its moment."""
-    wanted = [("Ready", shown.ready, shown.reason, shown.message)]
-    if shown.reconciling:
-        wanted.append(("Reconciling", "True", shown.reason, shown.message))
-    if shown.stalled:
-        wanted.append(("Stalled", "True", shown.reason, shown.message))
-    if shown.paused:
-        wanted.append(("Paused", "True", shown.paused, shown.message))
-    if shown.completed:
-        wanted.append(("Completed", "True", shown.reason, shown.message))
-    if _has_drifted(seen.status.run):
-        wanted.append(("TrafficDrift", "True", "ChangedByOthers", DRIFT))
-    return tuple(_condition(seen, *each) for each in wanted)
-
-
-def _has_drifted(run: RunStatus | None) -> bool:
-    """Tell whether others have switched too in this run, which still answers for the traffic."""
-    return run is not None and run.state is RunState.OPEN and run.release.drift > 0
+    run = seen.status.run
+    drifts = run is not None and run.state is RunState.OPEN and run.release.drift > 0
+    told = (
+        ("Reconciling", shown.reconciling, shown.reason, shown.message),
+        ("Stalled", shown.stalled, shown.reason, shown.message),
+        ("Paused", shown.paused, shown.paused, shown.message),
+        ("Completed", shown.completed, shown.reason, shown.message),
+        ("TrafficDrift", drifts, "ChangedByOthers", DRIFT),
+    )
+    rest = (_condition(seen, kind, "True", *words) for kind, holds, *words in told if holds)
+    return (_condition(seen, "Ready", shown.ready, shown.reason, shown.message), *rest)
 
 
 def _condition(seen: Observed, kind: str, status: str, reason: str, message: str) -> Condition:

@@ -1,9 +1,6 @@
 """Holding the database: sessions, ledger, lock, reservation, fence and epoch, in that order."""
 
 import contextlib
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from whimbrel.model.order import Order
 from whimbrel.runner.attempts import Attempt, open_attempt, read_attempts
 from whimbrel.runner.fence import Fence, fence_run
 from whimbrel.runner.findings import Findings
+from whimbrel.runner.interrupts import Interrupts
 from whimbrel.runner.known import look_at_ledger, open_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.lock import Heartbeat, release_lock, take_lock
@@ -36,8 +34,6 @@ from whimbrel.runner.watchdog import Limits, Watchdog
 
 _LOCK_PATIENCE: Final = 2.0  # seconds; longer waits are the controller's, which names the holder
 _AFTER_FENCE: Final = 10.0
-_TOOL_GRACE: Final = 5.0  # seconds between SIGTERM and SIGKILL for a foreign tool
-_CANCEL_AGAIN: Final = 0.5  # seconds; a cancel between two statements hits nothing
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ class Holding:
         ledger: Seen through the worker's session, which holds the lock.
         target: The database and the login of our own sessions.
         attempt: Our row in the ledger, with our epoch.
-        lost: Set when the lock, or its session, is gone.
+        interrupts: What a stop, or the loss of the lock, does to the worker's session.
     """
 
     order: Order
@@ -57,7 +53,7 @@ class Holding:
     manners: Manners
     attempt: Attempt
     watchdog: Watchdog
-    lost: threading.Event
+    interrupts: Interrupts
 
     @property
     def session(self) -> Session:
@@ -112,8 +108,8 @@ def holding(
             findings.attempt_open = True
             attempt = open_attempt(ledger, order, name=manners.application_name)
             findings.epoch = attempt.epoch
-            with _stopped_when_told(place, session) as lost, Heartbeat(session, lost.set):
-                yield Holding(order, ledger, place.target, manners, attempt, watchdog, lost)
+            with Interrupts(session, place) as interrupts, Heartbeat(session, interrupts.lost.set):
+                yield Holding(order, ledger, place.target, manners, attempt, watchdog, interrupts)
         with contextlib.suppress(*SERVER_ERRORS):
             release_lock(session)
 
@@ -179,29 +175,3 @@ def _refuse_overtaken(ledger: Ledger, order: Order) -> None:
         raise TransientError(
             "Superseded", f"attempt {newest} of run {order.run} is newer than {order.attempt}"
         )
-
-
-@contextmanager
-def _stopped_when_told(place: Surroundings, session: Session) -> Iterator[threading.Event]:
-    """Cancel the running statement, again and again, once SIGTERM came or the lock is lost."""
-    lost, over = threading.Event(), threading.Event()
-
-    def cancel() -> None:
-        while not over.wait(_CANCEL_AGAIN / 5):
-            if place.stopping.is_set() or lost.is_set():
-                break
-        end = time.monotonic() + _TOOL_GRACE
-        while not over.is_set():
-            with contextlib.suppress(*SERVER_ERRORS):
-                session.cancel_safe(timeout=_CANCEL_AGAIN)
-            for program in place.programs():
-                program.signal(signal.SIGKILL if time.monotonic() > end else signal.SIGTERM)
-            over.wait(_CANCEL_AGAIN)
-
-    thread = threading.Thread(target=cancel, name="stop", daemon=True)
-    thread.start()
-    try:
-        yield lost
-    finally:
-        over.set()
-        thread.join()

@@ -32,7 +32,7 @@ def raise_meaning(failure: StepFailedError, bench: Bench, tries: int) -> None:
     """
     if bench.place.stopping.is_set():
         raise _stopped(failure) from failure
-    if bench.holding.lost.is_set():
+    if bench.holding.interrupts.lost.is_set():
         raise TransientError(
             "LockLost", f"the session that holds the lock is gone; {_state(failure)}"
         ) from failure

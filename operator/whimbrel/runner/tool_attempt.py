@@ -66,7 +66,9 @@ def run_tool_step(step: RunTool, bench: Bench) -> None:
         try:
             bench.findings.warnings += _start(step, bench, login, watchdog)
         except ToolFailedError as failure:
-            raise _judged(failure, row, bench, watchdog) from failure
+            with bench.holding.interrupts.held_back():
+                meaning = _judged(failure, row, bench, watchdog)
+            raise meaning from failure
     after = read_identities(ledger.session, ledger.schema)
     new = _new(before, after) if step.direction is Direction.UP else {}
     shape = tool_shape(bench)
@@ -80,8 +82,9 @@ def _start(step: RunTool, bench: Bench, login: Login | None, watchdog: Watchdog)
     def read(*, answered: bool) -> tuple[str, ...]:
         _await_no_session(bench, login, watchdog, answered=answered)
         bench.tool_lives.clear()
-        expect_ledger(bench.holding.ledger, bench.findings.database_uuid)
-        return _read_back(bench)
+        with bench.holding.interrupts.held_back():
+            expect_ledger(bench.holding.ledger, bench.findings.database_uuid)
+            return _read_back(bench)
 
     place = tool_place(bench, login)
     bench.tool_lives.set()

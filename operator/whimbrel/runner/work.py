@@ -103,7 +103,9 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
                 return _known(held, findings)
             case Holding():
                 bench = Bench(order, place, held, findings, found.source, clean, found.unchanged)
-                return _closed(_worked(bench, found.seen), bench)
+                result = _worked(bench, found.seen)
+                with held.interrupts.held_back():
+                    return _closed(result, bench)
 
 
 def _known(over: Over, findings: Findings) -> Result:
@@ -144,10 +146,10 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
     except SERVER_ERRORS as error:
         told = sorted_error(error, "the ledger could not be used", bench.clean)
         # Once a stop is asked for, our own reading is cancelled like everything else.
-        stopped = bench.place.stopping.is_set() and is_trouble(error, Trouble.CANCELLED)
-        return bench.findings.failure(
-            TransientError("Stopped" if stopped else "LedgerError", told.message)
-        )
+        if bench.place.stopping.is_set() and is_trouble(error, Trouble.CANCELLED):
+            words = "stopped on request while the ledger was used; the next attempt looks first"
+            return bench.findings.failure(TransientError("Stopped", words, retry_after=1.0))
+        return bench.findings.failure(TransientError("LedgerError", told.message))
 
 
 def _with_image(error: RefusedError, bench: Bench) -> Result:

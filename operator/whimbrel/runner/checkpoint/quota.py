@@ -13,11 +13,11 @@ from whimbrel.runner.beside import Beside
 from whimbrel.runner.checkpoint.engine import engine_of
 from whimbrel.runner.checkpoint.manifest import Checkpoint
 from whimbrel.runner.checkpoint.watch import is_used_up
+from whimbrel.runner.interrupts import STRIKE_AGAIN
 from whimbrel.runner.server_errors import SERVER_ERRORS
 
 FULL: Final = "JournalFull"
 _POLL_SECONDS: Final = 0.25
-_CANCEL_AGAIN: Final = 0.5
 _TOOL_GRACE: Final = 10  # cancels; then the tool is killed
 
 
@@ -67,9 +67,8 @@ class Quota(Beside):
     def _stop(self) -> None:
         tool, cancels = self._bench.place.tool, 0
         while not self.over.is_set():
-            with contextlib.suppress(*SERVER_ERRORS):
-                self._bench.holding.session.cancel_safe(timeout=_CANCEL_AGAIN)
+            self._bench.holding.interrupts.strike()
             if tool is not None:
                 tool.signal(signal.SIGKILL if cancels > _TOOL_GRACE else signal.SIGTERM)
             cancels += 1
-            self.over.wait(_CANCEL_AGAIN)
+            self.over.wait(STRIKE_AGAIN)

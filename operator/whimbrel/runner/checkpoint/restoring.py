@@ -52,6 +52,8 @@ _USELESS: Final = frozenset(
 
 def restores_after(error: WhimbrelError, bench: Bench) -> bool:
     """Tell whether the checkpoint of this run is the way back from its failure."""
+    if not isinstance(error, HeldError | FailedError):
+        return False
     checkpoint = read_checkpoint(bench.holding.ledger, bench.order.run)
     is_of_use = checkpoint is not None and not why_not(checkpoint)
     if not is_of_use and of_this_run(bench) is None:
