@@ -3,8 +3,9 @@
 `@pytest.mark.sampled("class")` puts a test into a class of the table below. WHIMBREL_SEED decides
 which of a class run, the same ones in each worker; the rest is left out, and counted at the end.
 With WHIMBREL_SOAK, with a test that is named (`file.py::test`) and with `-k` everything runs.
-What is cheap, and the main path of each tool and each strategy, always runs. A test on each
-PostgreSQL that we promise runs on one of them: the fixture puts it into a class of its own.
+What is cheap always runs, and so does the main path of each strategy and, without a cluster, of
+each tool. A test on each PostgreSQL that we promise runs on one of them: the fixture puts it into a
+class of its own.
 """
 
 import os
@@ -101,7 +102,24 @@ CLASSES = {
     "what is rare on MariaDB": Sample(4),
     "foreign keys on MariaDB": Sample(6, ("test",)),
     "a table on MariaDB without a checkpoint": Sample(5),
+    "what is rare with keys on MariaDB": Sample(8),
+    "a run on MariaDB with a checkpoint": Sample(5),
+    "a checkpoint that is watched": Sample(8, ("any_database",)),
+    "a restore that is killed": Sample(8),
+    "what a person is asked": Sample(14),
+    "what waits for a clock": Sample(2),
+    "a probe Job": Sample(5),
+    "an answer of Prometheus": Sample(10, ("test",)),
+    "a query of a probe": Sample(16, ("test",)),
+    "a pooler before the server": Sample(4, ("test",)),
+    "a ledger in a project's words": Sample(3),
+    "a tool at the terminal": Sample(3),
+    "a tool on MariaDB": Sample(4),
+    "an example by dialect": Sample(2),
+    "an embedded server": Sample(3),
     # On the cluster.
+    "the main path of a tool on the cluster": Sample(3),
+    "an example on the cluster": Sample(2),
     "a checkpoint on the cluster": Sample(1),
     "a run that is watched on the cluster": Sample(1),
     "a rolling release": Sample(1),

@@ -25,6 +25,7 @@ def at(shop: Namespace) -> str:
     return shop.sql("SELECT version_num FROM alembic_version")
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, alembic: str):
     shop.apply(project(alembic, to="0002"))
     shop.wait("shop")

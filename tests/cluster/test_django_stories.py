@@ -25,6 +25,7 @@ def newest(shop: Namespace) -> str:
     return shop.sql(f"{query} ORDER BY id DESC LIMIT 1")
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, django: str):
     shop.apply(project(django, to=TWO))
     shop.wait("shop")

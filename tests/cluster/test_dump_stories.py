@@ -83,6 +83,7 @@ def frozen(files: dict[str, str], **spec: Any) -> dict[str, Any]:
     return migration(files=files, checkpoint={"writeFreeze": True, "dump": dump}, **spec)
 
 
+@pytest.mark.sampled("a checkpoint on the cluster")
 def test_a_red_check_takes_back_what_no_copy_covers_and_no_write_is_lost(
     shop: Namespace, claim: Path
 ):

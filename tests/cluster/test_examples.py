@@ -40,6 +40,7 @@ def columns(project: Namespace, table: str) -> list[str]:
     return found.split()
 
 
+@pytest.mark.sampled("an example on the cluster")
 def test_inline_and_back(project: Namespace):
     apply(project, "sql-inline")
     settled(project, "shop", "002")
@@ -56,6 +57,7 @@ def test_inline_and_back(project: Namespace):
     assert kept == "ada@example.org"
 
 
+@pytest.mark.sampled("an example on the cluster")
 def test_configmap_with_an_index_outside_a_transaction(project: Namespace):
     apply(project, "sql-configmap")
     settled(project, "orders", "002")
@@ -65,6 +67,7 @@ def test_configmap_with_an_index_outside_a_transaction(project: Namespace):
     assert valid == "t"
 
 
+@pytest.mark.sampled("an example on the cluster")
 def test_approval(project: Namespace):
     apply(project, "approval")
     # The gate is there before the plan is: first the intent, then what a person reads.
@@ -77,6 +80,7 @@ def test_approval(project: Namespace):
     settled(project, "billing", "001")
 
 
+@pytest.mark.sampled("an example on the cluster")
 def test_checkpoint(project: Namespace):
     apply(project, "checkpoint")
     settled(project, "accounts", "002")

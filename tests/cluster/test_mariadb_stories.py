@@ -66,6 +66,7 @@ def project(shop: Namespace, database: str, image: str, to: str) -> dict[str, An
     return body
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_sequelize_up_and_a_migration_of_which_a_half_stays(
     shop: Namespace, database: str, sequelize: str
 ):

@@ -24,6 +24,7 @@ def newest(shop: Namespace) -> str:
     return shop.sql(f"{query} ORDER BY started_at DESC LIMIT 1")
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_applied_from_an_image_without_anything_else_and_again_runs_nothing(
     shop: Namespace, prisma: str
 ):

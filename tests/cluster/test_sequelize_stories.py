@@ -28,6 +28,7 @@ def newest(shop: Namespace) -> str:
     return shop.sql('SELECT max(name) FROM "SequelizeMeta"')
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, sequelize: str):
     shop.apply(project(sequelize, to=TWO))
     shop.wait("shop")

@@ -19,6 +19,7 @@ def newest(shop: Namespace) -> str:
     return shop.sql("SELECT name FROM migrations ORDER BY id DESC LIMIT 1")
 
 
+@pytest.mark.sampled("the main path of a tool on the cluster")
 def test_applied_in_the_users_own_image_and_again_runs_nothing(shop: Namespace, typeorm: str):
     shop.apply(project(typeorm, to=TWO))
     shop.wait("shop")

@@ -9,6 +9,8 @@ from whimbrel.runner.checkpoint.discard import discard
 from whimbrel.runner.checkpoint.open import open_checkpoint
 from whimbrel.runner.checkpoint.watch import expect_capture, is_used_up, journal_bytes
 
+pytestmark = pytest.mark.sampled("a checkpoint that is watched")
+
 
 @pytest.fixture
 def shop(database) -> Shop:

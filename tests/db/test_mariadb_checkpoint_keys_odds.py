@@ -14,6 +14,8 @@ from whimbrel.model.errors import HeldError, RefusedError, TransientError
 from whimbrel.runner.checkpoint.manifest import State
 from whimbrel.runner.checkpoint.mariadb import exchange, hand, restore
 
+pytestmark = pytest.mark.sampled("what is rare with keys on MariaDB")
+
 SHOP = (
     "CREATE TABLE shops (id int PRIMARY KEY)",
     "INSERT INTO shops VALUES (1), (2)",

@@ -264,6 +264,7 @@ def test_dates_that_no_calendar_has_come_back(mariadb: MariaDB):
         assert place.conflicts() == []
 
 
+@pytest.mark.sampled("what waits for a clock")
 def test_a_restore_that_waits_for_a_gap_keeps_its_sessions(mariadb: MariaDB):
     """The server ends ours when they are idle for 30 seconds."""
     make_users(mariadb)

@@ -54,6 +54,7 @@ def test_a_pooler_in_session_mode_passes(database):
         pytest.param("statement", 0, id="statement mode, idle"),
     ],
 )
+@pytest.mark.sampled("a pooler before the server")
 def test_a_pooler_in_transaction_mode_is_refused_and_nothing_is_locked(
     database, size, clients, mode
 ):
@@ -129,6 +130,7 @@ def knows(target) -> bool:
 
 
 @pytest.mark.parametrize("stopped", ["at once", "after the start-up"])
+@pytest.mark.sampled("a pooler before the server")
 def test_a_slow_database_is_no_pooler(database, stopped):
     """The wire is silent: a wait, but the pids are those of the start-up packet."""
     with silent_wire(database, answers=stopped == "after the start-up") as slow:

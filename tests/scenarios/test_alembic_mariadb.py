@@ -14,6 +14,8 @@ from tests.mariadb import MariaDB
 from tests.runner_process import Attempt
 from tests.scenarios.test_runner_mariadb import at_work, columns, tables
 
+pytestmark = pytest.mark.sampled("a tool on MariaDB")
+
 RUN = f"run-{uuid.uuid4().hex[:12]}"
 INI = "[alembic]\nscript_location = migrations\nsqlalchemy.url = mysql+pymysql://nobody@nowhere/x\n"
 ENV = """

@@ -18,6 +18,8 @@ from tests.processes import ROOT
 from tests.runner_process import Attempt, RunnerProcess
 from whimbrel.model.plan import WITHOUT_TOOL
 
+pytestmark = pytest.mark.sampled("a run on MariaDB with a checkpoint")
+
 USERS = """
 CREATE TABLE users (
     id bigint AUTO_INCREMENT PRIMARY KEY,

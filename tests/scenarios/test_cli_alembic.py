@@ -10,6 +10,8 @@ import pytest
 from tests.postgres import Postgres
 from tests.scenarios.terminal import ROOT, Terminal, await_sleeper
 
+pytestmark = pytest.mark.sampled("a tool at the terminal")
+
 SLOW = '''"""one that takes its time"""
 
 from alembic import op

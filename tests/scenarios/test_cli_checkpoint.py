@@ -75,6 +75,7 @@ def test_from_the_plan_to_the_end_of_its_time(shop: Shop):
     assert "no: it was restored" in after
 
 
+@pytest.mark.sampled("what waits for a clock")
 def test_gc_drops_what_is_over_and_nothing_before(shop: Shop):
     file = shop.manifest(keepFor="25s")
     assert shop.terminal.type(f"whimbrel run {file}").code == 0

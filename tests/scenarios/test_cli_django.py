@@ -9,6 +9,8 @@ import pytest
 from tests.postgres import Postgres
 from tests.scenarios.terminal import ROOT, Terminal
 
+pytestmark = pytest.mark.sampled("a tool at the terminal")
+
 ONE = "people:0001_create_people"
 
 

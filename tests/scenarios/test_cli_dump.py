@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.checkpoint_shop import until
 from tests.dump_runs import DUMP
 from tests.postgres import Postgres
@@ -49,6 +51,7 @@ def test_from_the_plan_to_the_rollback(terminal: Terminal, database: Postgres):
     assert "DataLossAllowed" in terminal.type(f"whimbrel history {file}").out
 
 
+@pytest.mark.sampled("what waits for a clock")
 def test_gc_removes_it_when_its_time_is_over_and_not_before(terminal: Terminal, database: Postgres):
     file = manifest(terminal, DAMAGE, checkpoint=FROZEN | {"keepFor": "20s"})
     assert terminal.type(f"whimbrel run {file}").code == 0

@@ -12,6 +12,8 @@ import pytest
 from tests.processes import is_dead_within
 from tests.scenarios.terminal import Terminal
 
+pytestmark = pytest.mark.sampled("an embedded server")
+
 FILES = {
     "001_a.up.sql": "CREATE TABLE a (n int); INSERT INTO a VALUES (1);",
     "001_a.down.sql": "DROP TABLE a;",

@@ -9,6 +9,8 @@ from tests.postgres import Postgres
 from tests.scenarios.terminal import Terminal
 from tests.sequelize_project import ONE, THREE, copied
 
+pytestmark = pytest.mark.sampled("a tool at the terminal")
+
 
 @pytest.fixture
 def terminal(tmp_path: Path, database: Postgres) -> Terminal:

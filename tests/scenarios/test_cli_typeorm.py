@@ -3,9 +3,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.postgres import Postgres
 from tests.scenarios.terminal import Terminal
 from tests.typeorm_shop import THREE, copied
+
+pytestmark = pytest.mark.sampled("a tool at the terminal")
 
 
 def test_plan_and_run(tmp_path: Path, database: Postgres):

@@ -9,6 +9,8 @@ import pytest
 from tests.matrix.server import MariadbServer, PostgresServer
 from tests.scenarios.terminal import ROOT, Terminal
 
+pytestmark = pytest.mark.sampled("an example by dialect")
+
 TYPE = (
     "SELECT data_type FROM information_schema.columns"
     " WHERE table_name = 'users' AND column_name = 'tags'"

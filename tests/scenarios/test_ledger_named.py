@@ -23,6 +23,8 @@ from tests.scenarios.test_alembic_mariadb import ENV, RUN, write
 from tests.scenarios.test_runner_mariadb import tables
 from whimbrel.planning.dialects import mariadb_ledger
 
+pytestmark = pytest.mark.sampled("a ledger in a project's words")
+
 project, attempt = test_alembic_mariadb.project, test_alembic_mariadb.attempt
 
 MODEL = """

@@ -16,6 +16,8 @@ from tests.npm_projects import made
 from tests.scenarios.terminal import Said, Terminal, half_done
 from tests.typeorm_shop import OLD
 
+pytestmark = pytest.mark.sampled("a tool on MariaDB")
+
 SEE = (
     "CREATE TABLE seen AS SELECT @@lock_wait_timeout AS wait, "
     "@@innodb_lock_wait_timeout AS row_wait, @whimbrel AS name"

@@ -13,6 +13,8 @@ from tests.mariadb import MariaDB, create_database
 from tests.runner_process import Answer, Attempt
 from tests.scenarios.terminal import ROOT, Terminal
 
+pytestmark = pytest.mark.sampled("a tool on MariaDB")
+
 A, B, C = "20260105090000_create_users", "20260112090000_fill_email", "20260119_last"
 LAST = "20260119090000_email_is_unique"
 EXAMPLE = ROOT / "examples/tools/prisma"

@@ -15,6 +15,8 @@ from tests.postgres import free_port
 from tests.probe_job import check, checks_of, http, live_lines, probe_job, wait_for_line
 from whimbrel.model.release.checked import State, Verdict
 
+pytestmark = pytest.mark.sampled("a probe Job")
+
 
 @pytest.fixture
 def app():

@@ -15,6 +15,8 @@ from tests.runner_process import Answer
 from whimbrel.model.release.checked import CheckStatus, State
 from whimbrel.runner.probes.prometheus import with_time
 
+pytestmark = pytest.mark.sampled("an answer of Prometheus")
+
 LESS = {"op": "LessOrEqual", "value": "0.01"}
 QUICK = {"interval": "500ms", "timeout": "500ms", "unknownThreshold": 2, "failureThreshold": 2}
 

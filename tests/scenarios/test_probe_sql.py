@@ -13,6 +13,8 @@ from tests.probe_job import check, checks_of, probe_job, run_here, text_of
 from tests.runner_process import Answer
 from whimbrel.model.release.checked import CheckStatus, State
 
+pytestmark = pytest.mark.sampled("a query of a probe")
+
 QUICK = {"interval": "1s", "timeout": "1s", "unknownThreshold": 1, "failureThreshold": 1}
 
 

@@ -44,7 +44,7 @@ def test_a_name_and_options_in_the_url_do_not_hide_the_tools_session(
     assert database.run("SELECT count(*) FROM t") == [(0,)]
 
 
-@pytest.mark.sampled("sessions of Alembic")
+@pytest.mark.sampled("what waits for a clock")
 def test_an_env_py_that_names_its_sessions_itself_is_waited_for(
     attempt: Attempt, project: Path, database: Postgres
 ):

@@ -18,6 +18,8 @@ from tests.scenarios.held.asking import (
 from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.terminal import Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 BY_FILE = {"migrations": {"atomicity": "File"}}
 MOOD = {
     "001_mood.up.sql": "ALTER TABLE users ADD COLUMN mood text;",

@@ -14,6 +14,8 @@ from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.held.test_checkpoint import COLUMNS, MOOD, MORE, STATES, manifest
 from tests.scenarios.terminal import Said, Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 SLOW = {"002_slow.up.sql": GATE, "002_slow.down.sql": "SELECT 1;"}
 FAILS = {"002_fails.up.sql": "SELECT 1/0;", "002_fails.down.sql": "SELECT 1;"}
 ORGS = "CREATE TABLE orgs (id int PRIMARY KEY)"

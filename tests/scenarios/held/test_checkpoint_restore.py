@@ -19,6 +19,8 @@ from tests.scenarios.held.asking import (
 from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.terminal import Said, Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 DAMAGE = "UPDATE users SET credits = 0;"
 BY_FILE = {"atomicity": "File"}
 LISTED = {"scope": "Tables", "tables": [{"name": "users"}]}

@@ -11,6 +11,8 @@ from tests.scenarios.held.asking import held, obey
 from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.terminal import Said, Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 KEYLESS = "CREATE TABLE keyless (n int); INSERT INTO keyless VALUES (1)"
 DAMAGE = "UPDATE users SET credits = 0; UPDATE keyless SET n = 2;"
 CREDITS = "SELECT sum(credits) FROM users"

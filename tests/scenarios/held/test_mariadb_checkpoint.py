@@ -11,6 +11,8 @@ from tests.scenarios.held.asking import await_that, finish, held, obey
 from tests.scenarios.held.conftest import ELSEWHERE
 from tests.scenarios.terminal import Said, Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 USERS = "CREATE TABLE users (id int PRIMARY KEY, mail varchar(40), UNIQUE KEY by_mail (mail))"
 DROP_KEY = "ALTER TABLE users DROP KEY by_mail"
 ROWS = "SELECT * FROM users ORDER BY id"

@@ -10,6 +10,8 @@ from tests.scenarios.held.asking import held, obey
 from tests.scenarios.terminal import ROOT, Terminal, await_sleeper
 from tests.scenarios.test_runner_prisma import FILES as PRISMA_FILES, A as FIRST, ran_under_prisma
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 FOURTH = '''"""one more"""
 
 from alembic import op

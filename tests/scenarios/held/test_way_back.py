@@ -11,6 +11,8 @@ from tests.postgres import Postgres
 from tests.scenarios.held.asking import FILES, LOSSY, MORE, held, obey
 from tests.scenarios.terminal import Terminal
 
+pytestmark = pytest.mark.sampled("what a person is asked")
+
 BY_FILE = {"migrations": {"atomicity": "File"}}
 NO_DOWN = {"001_users.down.sql": "SELECT nonsense();"}
 NO_UP = {"003_bad.up.sql": "SELECT nothing_like_it;", "003_bad.down.sql": "SELECT 1;"}

@@ -130,6 +130,7 @@ async def test_apply_change_watch_gap_and_an_orderly_end(cluster: Running):
     assert lease["spec"]["holderIdentity"] == ""
 
 
+@pytest.mark.sampled("what waits for a clock")
 async def test_killed_leader_is_followed_by_the_standby(cluster: Running):
     first, _ = await cluster.start_operator("one")
     await until(lambda: any("/leases/" in path for path in cluster.api.objects))
@@ -145,6 +146,7 @@ async def test_killed_leader_is_followed_by_the_standby(cluster: Running):
     assert len([path for path in cluster.api.objects if "/jobs/" in path]) == 1
 
 
+@pytest.mark.sampled("what waits for a clock")
 async def test_stopped_leader_that_wakes_up_has_no_effect(cluster: Running):
     """SIGSTOP in the middle of the work, another leader ends it, SIGCONT: nothing runs twice."""
     first, _ = await cluster.start_operator("one")
