@@ -42,7 +42,8 @@ def held_in_cluster(cluster: FakeCluster, reason: str) -> str:
     """Check that status asks a person, for this reason; return the command at its end."""
     status = cluster.status()
     assert status["phase"] == "Held", status
-    assert {each["reason"] for each in status["conditions"]} == {reason}, status
+    told = {each["type"]: each["reason"] for each in status["conditions"]}
+    assert (told["Ready"], told["Stalled"]) == (reason, reason), status
     return status["message"][status["message"].index(". ") + 2 :]
 
 
