@@ -163,7 +163,9 @@ class Watchdog(Beside):
         if not waits.ours:
             return _QUIET_SECONDS
         tick = min(self._limits.wait / 4, _LONGEST_TICK)
-        for sighting in sightings_of(waits.ours, waits.waiters):
+        seen = sorted(sightings_of(waits.ours, waits.waiters), key=lambda each: each.seconds)
+        # One cancel for all that wait for a session: a second one would end what it does next.
+        for sighting in {each.pid: each for each in seen}.values():
             tick = min(tick, self._judge(sighting, waits.ours[sighting.pid]))
         return tick
 
