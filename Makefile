@@ -161,12 +161,13 @@ demo: $(VENV)/.local ## Show the main job on an embedded PostgreSQL, in three mi
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash examples/demo/run.sh
 
 # Asked of the cluster that runs: a measurement must not begin by loading the machine with a build.
-BENCHES := bench-latency bench-fairness bench-footprint bench-switch
+BENCHES := bench-latency bench-fairness bench-footprint bench-switch bench-pod
 .PHONY: $(BENCHES) bench-runner
 bench-latency: venv ## Seconds from kubectl apply to Ready, against a Job by hand
 bench-fairness: venv ## A small migration beside four long ones, against it alone
 bench-footprint: venv ## Memory and CPU of the operator with 1, 300 and 1,000 objects
 bench-switch: venv ## A blue-green release at 200 requests/s, and how fast a bad one is taken back
+bench-pod: venv ## A tool with ten migrations from kubectl apply to Ready, against a Pod by hand that starts it bare
 $(BENCHES):
 	@$(KUBECONFIG_OF_TESTS) $(BIN)/python -m $(subst -,.,$@)
 

@@ -102,10 +102,15 @@ def _write_ini(folder: Path, url: str) -> None:
 def prepared(tool: str, folder: Path, fresh: Callable[[], Postgres]) -> Place:
     """Return a project with ten migrations."""
     project = PROJECTS[tool](folder / "project", PostgresServer(fresh()))
+    add_migrations(project)
+    return Place(tool, project, fresh, folder)
+
+
+def add_migrations(project: Project) -> None:
+    """Write migrations until there are ten."""
     for number in range(len(project.revisions) + 1, MIGRATIONS + 1):
         up = [each.format(n=number, rows=ROWS) for each in UP]
         project.add(f"bench{number}", up, [each.format(n=number) for each in DOWN])
-    return Place(tool, project, fresh, folder)
 
 
 def main(rounds: int) -> None:
