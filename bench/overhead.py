@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -113,6 +113,15 @@ def add_migrations(project: Project) -> None:
         project.add(f"bench{number}", up, [each.format(n=number) for each in DOWN])
 
 
+def compared(tool: str, pairs: Sequence[tuple[float, float]]) -> str:
+    """Return the line of a tool, from the seconds of each round: bare, and ours."""
+    bare, ours = (statistics.median(each) for each in zip(*pairs, strict=True))
+    return (
+        f"{tool}: {bare:.2f} s bare, {ours:.2f} s ours: {ours - bare:+.2f} s (bar 1.5),"
+        f" {ours / bare:.2f} times (bar 1.2) (medians)"
+    )
+
+
 def main(rounds: int) -> None:
     """Measure and print medians, differences and ratios."""
     built_launcher()
@@ -127,11 +136,7 @@ def main(rounds: int) -> None:
                     lambda: create_database(server, f"bench{next(numbers)}"),
                 )
                 pairs = [(place.bare(), place.ours(number)) for number in range(rounds)]
-            bare, ours = (statistics.median(each) for each in zip(*pairs, strict=True))
-            say(
-                f"{tool}: {bare:.2f} s bare, {ours:.2f} s ours: {ours - bare:+.2f} s,"
-                f" {ours / bare:.2f} times (medians)"
-            )
+            say(compared(tool, pairs))
     say(f"machine: {machine()}")
 
 

@@ -9,7 +9,6 @@ it is no Job, whose controller takes a second more to see that.
 
 import json
 import shutil
-import statistics
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from bench.ground import ground, machine, say
-from bench.overhead import MIGRATIONS, add_migrations
+from bench.overhead import MIGRATIONS, add_migrations, compared
 from tests.cluster.conftest import make_database
 from tests.cluster.kube import ROOT, SERVICE, Namespace, migration, quoted
 from tests.cluster.one_node import provide_image
@@ -142,10 +141,10 @@ def by_hand(place: Namespace, subject: Subject, image: str, password: str) -> fl
 
 
 def _applied(place: Namespace, name: str, seconds: float) -> float:
-    """Return the seconds, if what was to be made is there."""
-    made = place.sql("SELECT count(*) FROM pg_class WHERE relname ~ '^bench[0-9]+$'", database=name)
-    if made == "0":
-        raise RuntimeError(f"nothing was migrated in {name}")
+    """Return the seconds, if the newest migration is there."""
+    newest = f"SELECT to_regclass('bench{MIGRATIONS}') IS NOT NULL"
+    if place.sql(newest, database=name) != "t":
+        raise RuntimeError(f"not all was migrated in {name}")
     return seconds
 
 
@@ -158,11 +157,7 @@ def main(rounds: int) -> None:
             words = (place, subject, image, password)
             # The first pair warms the page cache.
             pairs = [(by_hand(*words), by_whimbrel(*words)) for _ in range(rounds + 1)][1:]
-        hand, ours = (statistics.median(each) for each in zip(*pairs, strict=True))
-        say(
-            f"{subject.tool}: {hand:.2f} s by hand, {ours:.2f} s by Whimbrel:"
-            f" {ours - hand:+.2f} s (bar 1.5), {ours / hand:.2f} times (bar 1.2) (medians)"
-        )
+        say(compared(subject.tool, pairs))
     say(f"machine: {machine()}")
 
 

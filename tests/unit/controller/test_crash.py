@@ -122,31 +122,37 @@ async def checkpoint_expires(cluster: FakeCluster) -> None:
     """Kept for a day, then dropped by a Job of its own; the object stays as it was."""
     await cluster.apply(checkpoint={})
     await cluster.run()
-    assert cluster.ledger.checkpoint is not None
-    assert cluster.ledger.checkpoint.state == "Closed"
+    assert is_dropped(cluster)
+
+
+def is_dropped(cluster: FakeCluster) -> bool:
+    kept = cluster.ledger.checkpoint
+    return kept is not None and kept.state == "Closed"
+
+
+async def keep_one(cluster: FakeCluster) -> None:
+    """Migrate, and stop while a checkpoint of that is kept."""
+    await cluster.apply(checkpoint={})
+    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
 
 
 async def checkpoint_is_followed(cluster: FakeCluster) -> None:
     """The next run brings its own, and that one is dropped at its time."""
-    await cluster.apply(checkpoint={})
-    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    await keep_one(cluster)
     cluster.ledger.pending += ("003",)
     await cluster.apply(checkpoint={}, **BUMPED)
     await cluster.run()
 
 
 async def checkpoint_and_deletion(cluster: FakeCluster) -> None:
-    await cluster.apply(checkpoint={})
-    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    await keep_one(cluster)
     await cluster.api.delete(PATH)
     await cluster.run()
-    assert cluster.ledger.checkpoint is not None
-    assert cluster.ledger.checkpoint.state == "Closed"
+    assert is_dropped(cluster)
 
 
 async def checkpoint_and_back(cluster: FakeCluster) -> None:
-    await cluster.apply(checkpoint={})
-    await cluster.run(lambda: cluster.status().get("phase") == "Completed")
+    await keep_one(cluster)
     await cluster.annotate(rollback_requested_at="now")
     await cluster.run()
 

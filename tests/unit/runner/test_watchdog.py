@@ -10,6 +10,7 @@ from whimbrel.runner.watchdog import Limits, Watchdog
 
 OURS = 7
 OLD, YOUNG = (100, 0.35, [OURS]), (101, 0.05, [OURS])
+SECOND, THIRD = (102, 0.33, [OURS]), (103, 0.31, [OURS])
 Waiter = tuple[int, float, list[int]]
 
 
@@ -49,6 +50,7 @@ class Server:
         pytest.param([(OLD,)], id="one"),
         pytest.param([(YOUNG, OLD)], id="the one that waits for too long is named last"),
         pytest.param([(OLD, YOUNG)], id="one that came later is named last"),
+        pytest.param([(THIRD, OLD, SECOND)], id="several wait for too long, and are one reason"),
         pytest.param([(OLD,), (YOUNG,)], id="at the next look another one waits"),
     ],
 )
