@@ -45,7 +45,7 @@ def test_the_authors_image_serves_beside_the_runner(segment: Segment):
     # It verifies the server, and has nothing of the Secret mounted.
     assert {each["name"] for each in dumper["volumeMounts"]} == {"tmp", "shared", "ca", "dump"}
     assert dumper["securityContext"] == runner["securityContext"]
-    assert containers(job)["launcher"]["image"] == "whimbrel:1"
+    assert runner["lifecycle"]["postStart"]["exec"]["command"][-1] == dumper["command"][0]
 
 
 def test_a_tool_has_a_socket_of_its_own():
@@ -59,7 +59,7 @@ def test_the_job_that_removes_it_has_the_claim_and_no_program():
     assert [each["name"] for each in pod(job)["containers"]] == ["runner"]
     assert volumes(job)["dump"] == CLAIM
     assert MOUNT in containers(job)["runner"]["volumeMounts"]
-    assert "initContainers" not in pod(job)
+    assert "lifecycle" not in containers(job)["runner"]
 
 
 @pytest.mark.parametrize("segment", [Segment.FINISH, Segment.ABORT, Segment.POST_MIGRATE])

@@ -95,6 +95,7 @@ def test_order_travels_as_annotation_and_comes_back_as_it_was():
 
 def test_plain_sql_is_one_container():
     assert list(containers(job())) == ["runner"]
+    assert "lifecycle" not in containers(job())["runner"]
 
 
 def test_sql_of_an_image_is_copied_by_the_launcher():
@@ -119,6 +120,10 @@ def test_foreign_tool_runs_beside_the_runner_in_its_own_image():
     assert [each["name"] for each in pod(made)["containers"]] == ["runner", "tool"]
     assert tool["command"] == ["/whimbrel/shared/launcher", "serve", "/whimbrel/shared/tool.sock"]
     assert tool["workingDir"] == "/app"
+    assert "initContainers" not in pod(made)
+    # The kubelet starts no other container before it.
+    hook = containers(made)["runner"]["lifecycle"]["postStart"]["exec"]["command"]
+    assert hook == ["cp", "/usr/local/bin/whimbrel-launcher", "/whimbrel/shared/launcher"]
     assert {each["name"]: each.get("value") or each["valueFrom"] for each in tool["env"]} == {
         "HOME": "/tmp",
         "MODE": "x",
