@@ -278,11 +278,11 @@ def test_tool_runs_salvage_and_rolled_back_plans(database):
     with a_ledger(database) as ledger:
         reserve(ledger, an_order(), no_fence)
         record_tool_run(ledger, begun)
-        assert read_tool_runs(ledger, "default") == (begun,)
+        assert read_tool_runs(ledger, an_order().spec) == (begun,)
         record_tool_run(ledger, ended)
-        assert read_tool_runs(ledger, "default") == (ended,)
+        assert read_tool_runs(ledger, an_order().spec) == (ended,)
         ledger.session.execute("UPDATE whimbrel.tool_run SET home = home::int8 + 1")
-        (restored,) = read_tool_runs(ledger, "default")
+        (restored,) = read_tool_runs(ledger, an_order().spec)
         assert restored.added == {COLUMN: NOBODY}
         record_salvage(ledger, RUN, "salvage_1", "column users (email)", kept=(3, 0))
         record_salvage(ledger, RUN, "salvage_2", "table a", kept=(3, 3600))

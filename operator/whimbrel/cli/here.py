@@ -16,7 +16,7 @@ from whimbrel.cli.reach import reach
 from whimbrel.cli.record import EMBEDDED, Record, find_record, load_record, sole_worker
 from whimbrel.cli.workplace import database_label, material, surroundings, workplace
 from whimbrel.model.errors import RefusedError
-from whimbrel.model.spec import AllowDataLoss, Database, Limits, parse_duration, parse_spec
+from whimbrel.model.spec import AllowDataLoss, Database, Limits, Spec, parse_duration, parse_spec
 from whimbrel.runner.work import carry_out
 
 
@@ -127,11 +127,12 @@ class LedgerPlace:
     """Where in a database the ledger of an object is.
 
     Attributes:
+        spec: Of the object; None where it is gone.
         lock_timeout: Longest wait for a lock, seconds.
     """
 
     schema: str
-    history: str
+    spec: Spec | None
     lock_timeout: float
 
 
@@ -139,10 +140,9 @@ def ledger_place(place: Place, word: str, connection: Connection) -> LedgerPlace
     """Return where the ledger of an object is, known here or in a cluster; "" where it is gone."""
     if not word:
         usual = Database.model_fields["ledger_schema"].default
-        return LedgerPlace(usual, "", Limits().lock_timeout)
+        return LedgerPlace(usual, None, Limits().lock_timeout)
     if acts_locally(place, word):
         spec = found_object(place, word, connection, Consent()).manifest.spec
     else:
         spec = parse_spec(connect_cluster(place).read(word)["spec"])
-    schema = spec.database.ledger_schema
-    return LedgerPlace(schema, spec.migrations.history, spec.limits.lock_timeout)
+    return LedgerPlace(spec.database.ledger_schema, spec, spec.limits.lock_timeout)

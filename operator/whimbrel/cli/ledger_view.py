@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from whimbrel.model.errors import HeldError, RefusedError
+from whimbrel.model.spec import Spec
 from whimbrel.runner.ledger import Ledger, Meta, read_meta
 from whimbrel.runner.records import read_applied, read_salvage, read_tool_runs
 from whimbrel.runner.resolutions import read_resolutions
@@ -41,17 +42,19 @@ def _read(ledger: Ledger) -> Meta | None:
         raise RefusedError(error.reason, error.message) from error
 
 
-def read_history(ledger: Ledger, history: str) -> dict[str, list[dict[str, Any]]]:
+def read_history(ledger: Ledger, spec: Spec | None) -> dict[str, list[dict[str, Any]]]:
     """Return runs, what is applied, starts of tools, salvage and answers, oldest first."""
+    applied = read_applied(ledger, spec.migrations.history) if spec else ()
+    starts = read_tool_runs(ledger, spec) if spec else ()
     return {
         "runs": [_run(each) for each in read_runs(ledger)],
         "applied": [
             {"version": each.version, "name": each.name, "owner": each.owner, "run": each.run}
-            for each in read_applied(ledger, history)
+            for each in applied
         ],
         "toolRuns": [
             {"run": each.run, "before": list(each.before), "after": list(each.after or ())}
-            for each in read_tool_runs(ledger, history)
+            for each in starts
         ],
         "salvage": [_dated(asdict(each)) for each in read_salvage(ledger)],
         "resolutions": [_dated(asdict(each)) for each in read_resolutions(ledger)],

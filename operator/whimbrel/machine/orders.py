@@ -48,6 +48,7 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         attempt=run.attempt,
         deadline=unix(run.deadline),
         approved=run.plan_digest if run.approved else "",
+        image=_tool_image(spec, run),
         to=run.to,
         known=Known(database=run.database, epoch=run.epoch),
         ended=ended_attempts(seen),

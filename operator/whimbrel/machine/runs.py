@@ -202,7 +202,7 @@ def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
     """Return what follows from the answer of the current Job."""
     assert seen.status.run is not None  # noqa: S101  # only called with a current Job
     run = noted(seen, seen.status.run, result)
-    if result.reason == "NeedsNewerImage" and result.image not in ("", run.image):
+    if result.wants_image_besides(run.image or spec.migrations.image or ""):
         return again(seen, run.model_copy(update={"image": result.image}), run.segment)
     if result.outcome is Outcome.NOT_FINISHED:
         return later(seen, run, run.segment, result.retry_after)

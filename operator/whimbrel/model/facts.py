@@ -67,6 +67,8 @@ class Facts:
         gone: What of that is not there any more, under whatever name.
         newer: Rows of the tool's table that runs with other images brought since the last run
             with this one.
+        reached: Revisions that earlier runs of this object came to (foreign tools).
+        newest_image: Of the newest start or file that is applied, which knows all of it; or "".
     """
 
     database: str
@@ -85,3 +87,5 @@ class Facts:
     added: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
     gone: dict[str, frozenset[CatalogObject]] = field(default_factory=dict)
     newer: frozenset[str] = frozenset()
+    reached: frozenset[str] = frozenset()
+    newest_image: str = ""

@@ -41,6 +41,8 @@ class Order(Frozen):
         number: Grows from run to run of an object: an older run does nothing after a newer one.
         deadline: Unix seconds after which nothing is retried any more; 0 for none.
         approved: Digest of the plan that was approved, or "" where no gate asks for one.
+        image: Of the tool's container, which a way back may have from the ledger; "" where the
+            tool is not in an image of its own, as at a terminal.
         to: Target of a rollback: a revision, "" for "before the last run".
         ended: Attempts ("segment/number@pod", of earlier runs with "run/" before) whose container
             the kubelet reported as terminated.
@@ -63,6 +65,7 @@ class Order(Frozen):
     attempt: int
     deadline: float = 0.0
     approved: str = ""
+    image: str = ""
     to: str = ""
     known: Known = Known()
     ended: tuple[str, ...] = ()
@@ -78,6 +81,10 @@ class Order(Frozen):
     def owner(self) -> str:
         """Return namespace/name."""
         return f"{self.namespace}/{self.name}"
+
+    def tool_image(self) -> str:
+        """Return the image that the migrations come from; at a terminal as the spec says."""
+        return self.image or self.spec.migrations.image or ""
 
     def attempt_key(self) -> str:
         """Return "segment/attempt", unique within the run."""

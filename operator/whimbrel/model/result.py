@@ -106,6 +106,10 @@ class Result(Frozen):
     checkpoint: CheckpointStatus | None = None
     checks: str = ""
 
+    def wants_image_besides(self, had: str) -> bool:
+        """Tell whether the run goes on in another image than it had: it stays open for that."""
+        return self.reason == "NeedsNewerImage" and bool(had) and self.image not in {"", had}
+
     def exit_code(self) -> int:
         """Return the exit code that runner and CLI use."""
         return EXIT_CODES[self.outcome]

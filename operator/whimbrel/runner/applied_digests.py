@@ -1,9 +1,9 @@
 """Keeps in the ledger what the files of applied revisions looked like (foreign tools)."""
 
 from whimbrel.model.steps import Direction, RunTool
-from whimbrel.planning.tools.edited import Digests, edited, expected, kept, key_of, listed
+from whimbrel.planning.tools.edited import Digests, edited, expected, kept, listed
 from whimbrel.planning.tools.project import Project
-from whimbrel.planning.tools.registry import foreign_tool
+from whimbrel.planning.tools.registry import foreign_tool, project_of
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.notes import Kind, read_note, write_note
@@ -37,15 +37,11 @@ def settle_digests(bench: Bench) -> None:
 
 
 def _known(bench: Bench) -> Digests:
-    found: Digests = read_note(bench.holding.ledger, Kind.DIGESTS, _key(bench)) or {}
+    project = project_of(bench.order.spec)
+    found: Digests = read_note(bench.holding.ledger, Kind.DIGESTS, project) or {}
     return found
 
 
 def _keep(bench: Bench, known: Digests, digests: dict[str, str]) -> None:
     if digests != known:
-        write_note(bench.holding.ledger, Kind.DIGESTS, _key(bench), digests)
-
-
-def _key(bench: Bench) -> str:
-    spec = bench.order.spec
-    return key_of(foreign_tool(spec.migrations.tool), spec)
+        write_note(bench.holding.ledger, Kind.DIGESTS, project_of(bench.order.spec), digests)

@@ -61,7 +61,10 @@ class Bench:
 
     def facts(self) -> Facts:
         """Return what the database shows now."""
-        return read_facts(self.holding.ledger, self.order, self.findings.database, has_ledger=True)
+        place = self.findings.database
+        facts = read_facts(self.holding.ledger, self.order, place, has_ledger=True)
+        self.findings.newest_image = facts.newest_image
+        return facts
 
     def work(self, facts: Facts) -> Work:
         """Return what the steps with SQL files need."""
@@ -82,7 +85,7 @@ class Bench:
             ledger=holding.ledger,
             run=self.order.run,
             owner=self.order.owner(),
-            image=spec.migrations.image or "",
+            image=self.order.tool_image(),
             history=spec.migrations.history,
             keep_salvage=spec.rollback.keep_salvage,
             guard=guard,

@@ -1,15 +1,14 @@
 """Reads what a plan stands on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from whimbrel.model.facts import Facts
+from whimbrel.model.facts import Applied, Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.build import shown
-from whimbrel.planning.tools.edited import key_of
-from whimbrel.planning.tools.registry import file_tool, foreign_tool
+from whimbrel.planning.tools.registry import file_tool, project_of
 from whimbrel.runner.bookkeeping import read_revisions
 from whimbrel.runner.catalog import Identity, read_identities
 from whimbrel.runner.kept_table import find_kept, with_kept
@@ -53,21 +52,32 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         rows = read_applied(ledger, history) if has_ledger else ()
         half = half_applied(ledger, history) if has_ledger else ()
         kept = find_kept(ledger.session, spec)
-        known = replace(known, applied=rows, half=half)
+        known = replace(known, applied=rows, half=half, newest_image=_newest_image(rows))
         known = with_kept(known, kept, ledger.session, order)
         # A retry lifts what would be held for a part that stays: a person has looked at it.
         known = replace(known, half=() if order.retry else half)
         return _with_last_run(known, order.owner())
-    runs = read_tool_runs(ledger, history) if has_ledger else ()
+    runs = read_tool_runs(ledger, spec) if has_ledger else ()
     ended = [run for run in runs if run.after is not None]
     # A retry lifts what would be refused for an edited file: a person has looked at it.
     known_files = has_ledger and not order.retry and has_notes(ledger)
-    key = key_of(foreign_tool(spec.migrations.tool), spec)
-    digests = (read_note(ledger, Kind.DIGESTS, key) or {}) if known_files else {}
+    digests = (read_note(ledger, Kind.DIGESTS, project_of(spec)) or {}) if known_files else {}
     seen = replace(known, revisions=read_revisions(ledger.session, spec), digests=digests)
-    newer = _brought_by_newer(ended, spec.migrations.image or "")
+    newer = _brought_by_newer(ended, order.tool_image())
     names = {each: name for name, each in identities.items()}
-    return _with_added(replace(seen, newer=newer), ended, names)
+    known = replace(seen, newer=newer, newest_image=_newest_image(runs))
+    return _with_added(replace(known, reached=_reached(ledger, order, ended)), ended, names)
+
+
+def _reached(ledger: Ledger, order: Order, ended: Sequence[ToolRun]) -> frozenset[str]:
+    """Return the revisions that runs of this object came to, under whatever uid it had."""
+    runs = read_runs(ledger) if ended else ()
+    own = {run.id for run in runs if (run.namespace, run.name) == (order.namespace, order.name)}
+    return frozenset(row for run in ended if run.run in own for row in run.after or ())
+
+
+def _newest_image(rows: Sequence[Applied | ToolRun]) -> str:
+    return next((row.image for row in reversed(rows) if row.image), "")
 
 
 def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
@@ -87,7 +97,7 @@ def applied_something(ledger: Ledger, order: Order, run: str) -> bool:
     """Tell whether something that a run applied was not taken back since."""
     history = order.spec.migrations.history
     files = any(row.run == run for row in read_applied(ledger, history))
-    ended = [each for each in read_tool_runs(ledger, history) if each.after is not None]
+    ended = [each for each in read_tool_runs(ledger, order.spec) if each.after is not None]
     return files or any(way.run == run for way in ways_up(ended))
 
 
@@ -129,7 +139,7 @@ def has_moved(ledger: Ledger, order: Order) -> bool:
     """Tell whether the tool's table is another one now than before this run."""
     if not order.spec.migrations.tool.is_foreign:
         return False
-    runs = read_tool_runs(ledger, order.spec.migrations.history)
+    runs = read_tool_runs(ledger, order.spec)
     mine = [each for each in runs if each.run == order.run]
     return bool(mine) and set(mine[0].before) != set(mine[-1].after or ())
 
@@ -141,8 +151,3 @@ def _brought_by_newer(ended: list[ToolRun], image: str) -> frozenset[str]:
         came = frozenset(run.after or ()) - frozenset(run.before)
         brought = frozenset() if run.image == image else brought | came
     return brought
-
-
-def image_of_newest(runs: tuple[ToolRun, ...]) -> str:
-    """Return the image of the newest start, which knows what is applied; "" if nobody knows."""
-    return next((run.image for run in reversed(runs) if run.image), "")

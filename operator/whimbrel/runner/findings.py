@@ -14,6 +14,7 @@ class Findings:
     Attributes:
         attempt_open: Its row in the ledger was, or may have been, opened and is not closed yet.
         applied: Number of migrations applied or taken back so far.
+        newest_image: Of the newest start for this project; "" where nobody knows.
     """
 
     order: Order
@@ -26,6 +27,7 @@ class Findings:
     applied: int = 0
     attempt_open: bool = False
     target: str = ""
+    newest_image: str = ""
     salvage: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -57,9 +59,9 @@ class Findings:
             message += "; nothing was run: the database is as before; apply a corrected object"
         if outcome in (Outcome.FAILED, Outcome.HELD):
             command = command or f"whimbrel retry {self.order.name} -n {self.order.namespace}"
-        return self.result(
-            outcome, error.reason, message, command=command, retry_after=retry, target=self.target
-        )
+        said = {"command": command, "retry_after": retry, "target": self.target}
+        image = self.newest_image if error.reason == "NeedsNewerImage" else ""
+        return self.result(outcome, error.reason, message, image=image, **said)
 
 
 def outcome_of(error: WhimbrelError) -> Outcome:

@@ -74,7 +74,7 @@ def refuse_half_done(step: RunTool, bench: Bench) -> None:
     it moved on, nobody knows what the catalogue was like in between.
     """
     spec, order = bench.order.spec, bench.order
-    newest = read_tool_runs(bench.holding.ledger, spec.migrations.history)[-1:]
+    newest = read_tool_runs(bench.holding.ledger, spec)[-1:]
     if not newest or _somebody_has_looked(newest[0], bench):
         return
     run, early = newest[0], "the last start of the tool ended early"

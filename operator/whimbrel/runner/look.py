@@ -49,7 +49,7 @@ def look(
             findings.database_uuid, findings.epoch = opened.meta.database, opened.meta.epoch
         has_ledger = opened.meta is not None
         facts = read_facts(ledger, order, server.database, has_ledger=has_ledger)
-        findings.revision = revision_of(facts, order)
+        findings.revision, findings.newest_image = revision_of(facts, order), facts.newest_image
         plan = planned(ledger, order, facts, source, place)
     findings.plan_digest = plan.digest()
     text = clean(describe(plan))

@@ -6,7 +6,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from whimbrel.model.facts import Applied
+from whimbrel.model.spec import Spec
 from whimbrel.model.steps import CatalogObject
+from whimbrel.planning.tools.registry import project_of
 from whimbrel.runner.catalog import Identity
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.session import Row
@@ -157,9 +159,10 @@ def record_tool_run(ledger: Ledger, row: ToolRun) -> None:
     )
 
 
-def read_tool_runs(ledger: Ledger, history: str) -> tuple[ToolRun, ...]:
-    """Return the starts of tools for a history, oldest first."""
-    return tuple(_tool_run(row) for row in ledger.rows(ledger.words.READ_TOOL_RUNS, history))
+def read_tool_runs(ledger: Ledger, spec: Spec) -> tuple[ToolRun, ...]:
+    """Return the starts of the tool for a project, oldest first."""
+    found = ledger.rows(ledger.words.READ_TOOL_RUNS, project_of(spec))
+    return tuple(_tool_run(row) for row in found)
 
 
 def _tool_run(row: Row) -> ToolRun:

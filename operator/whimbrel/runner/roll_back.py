@@ -223,7 +223,7 @@ def applied_by_this_run(bench: Bench) -> tuple[str, ...]:
 
 def _starts_of_this_run(bench: Bench) -> list[ToolRun]:
     """Return this run's starts of the tool, but for an adoption: that ran nothing."""
-    runs = read_tool_runs(bench.holding.ledger, bench.order.spec.migrations.history)
+    runs = read_tool_runs(bench.holding.ledger, bench.order.spec)
     return [run for run in runs if run.run == bench.order.run and not run.step.startswith("adopt:")]
 
 

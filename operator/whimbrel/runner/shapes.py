@@ -84,7 +84,7 @@ def _key(row: ToolRun) -> str:
 
 def warn_of_what_is_left(bench: Bench) -> None:
     """Say what is not as it was before the runs that a way back has just taken back."""
-    runs = read_tool_runs(bench.holding.ledger, bench.order.spec.migrations.history)
+    runs = read_tool_runs(bench.holding.ledger, bench.order.spec)
     left, order = left_by(bench, taken_back([run for run in runs if run.after is not None]))
     if left:
         bench.findings.warnings.append(

@@ -19,7 +19,7 @@ from whimbrel.planning.build import shown
 from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.planning.shape import differ
 from whimbrel.planning.tools.foreign import own_options, scheme_for
-from whimbrel.planning.tools.registry import foreign_tool
+from whimbrel.planning.tools.registry import foreign_tool, project_of
 from whimbrel.runner.attempts import read_attempts, record_tool
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.bookkeeping import UnreadableError, read_revisions
@@ -125,8 +125,7 @@ def tool_place(bench: Bench, login: Login | None) -> ToolPlace:
 def finish_lost_tool_runs(bench: Bench) -> None:
     """Read back what a tool did whose runner did not live to do so; its end is proven by now."""
     ledger = bench.holding.ledger
-    history = bench.order.spec.migrations.history
-    lost = [run for run in read_tool_runs(ledger, history) if run.after is None]
+    lost = [run for run in read_tool_runs(ledger, bench.order.spec) if run.after is None]
     for run in lost:
         rows = _read_back(bench)
         now = read_identities(ledger.session, ledger.schema)
@@ -162,8 +161,8 @@ def _row(step: RunTool, bench: Bench, present: Identities, shape: str) -> ToolRu
         segment=order.segment.value,
         attempt=order.attempt,
         step=step.id,
-        history=order.spec.migrations.history,
-        image=order.spec.migrations.image or "",
+        history=project_of(order.spec),
+        image=order.tool_image(),
         before=step.before,
         after=None,
         added=present,

@@ -21,13 +21,13 @@ from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.checkpoint.restoring import restore_lower
 from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
 from whimbrel.runner.checkpoint.shown import kept_for, unprovable
-from whimbrel.runner.facts import has_moved, image_of_newest, read_facts
+from whimbrel.runner.facts import has_moved, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding, manners_of
 from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
-from whimbrel.runner.records import forget_half, lift_rolled_back, read_tool_runs, steps_done
+from whimbrel.runner.records import forget_half, lift_rolled_back, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.release import (
     forget_release,
@@ -139,8 +139,6 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
             if bench.order.segment is not Segment.FINISH:
                 remember_image(bench, seen)
         return result.model_copy(update={"warnings": tuple(bench.findings.warnings)})
-    except RefusedError as error:
-        return _with_image(error, bench)
     except WhimbrelError as error:
         return bench.findings.failure(error)
     except SERVER_ERRORS as error:
@@ -150,16 +148,6 @@ def _worked(bench: Bench, seen: SeenImage | None) -> Result:
             words = "stopped on request while the ledger was used; the next attempt looks first"
             return bench.findings.failure(TransientError("Stopped", words, retry_after=1.0))
         return bench.findings.failure(TransientError("LedgerError", told.message))
-
-
-def _with_image(error: RefusedError, bench: Bench) -> Result:
-    """Name the image of the run that applied what this image does not know."""
-    result = bench.findings.failure(error)
-    if error.reason != "NeedsNewerImage":
-        return result
-    history = bench.order.spec.migrations.history
-    image = image_of_newest(read_tool_runs(bench.holding.ledger, history))
-    return result.model_copy(update={"image": image})
 
 
 def _closed(result: Result, bench: Bench) -> Result:
@@ -177,7 +165,7 @@ def _closed(result: Result, bench: Bench) -> Result:
         return cleaned
     ledger, order = bench.holding.ledger, bench.order
     closed = cleaned.model_copy(update={"attempt_open": False})
-    state = None if result.goes_on else RUN_STATES.get(result.outcome)
+    state = _end_of_run(result, order)
     try:
         if give_back(result, bench):
             return closed
@@ -198,6 +186,12 @@ def _closed(result: Result, bench: Bench) -> Result:
         told = sorted_error(error, "the end could not be recorded", bench.clean).message
         return bench.findings.failure(TransientError("LedgerError", f"{cleaned.message}; {told}"))
     return closed
+
+
+def _end_of_run(result: Result, order: Order) -> str | None:
+    """Return how the run ends with this attempt; None where it goes on."""
+    goes_on = result.goes_on or result.wants_image_besides(order.image)
+    return None if goes_on else RUN_STATES.get(result.outcome)
 
 
 # Nor can it be recorded where the ledger is not whole.
@@ -242,7 +236,7 @@ def _migrate(bench: Bench) -> Result:
     if not plan.steps:
         return _nothing(plan, bench)
     if begun is None or not begun.steps:
-        digest, image = plan.digest(), order.spec.migrations.image or ""
+        digest, image = plan.digest(), order.tool_image()
         set_run_plan(ledger, order.run, plan, digest=digest, image=image)
     try:
         carry_out_plan(plan, bench, facts)

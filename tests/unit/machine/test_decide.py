@@ -34,6 +34,7 @@ RAW = {
 }
 SPEC = parse_spec(RAW)
 GATED = parse_spec(RAW | {"approval": {"before": ["Start"]}})
+OLDER = parse_spec(RAW | {"migrations": {"tool": "alembic", "image": "shop:8"}})
 RUN = RunStatus(
     id=run_id("uid", 1),
     generation=1,
@@ -332,12 +333,16 @@ def test_retry_after_is_the_lower_bound_of_the_backoff():
 
 def test_newer_image_is_taken_for_the_next_attempt():
     text = answer(Outcome.REFUSED, reason="NeedsNewerImage", image="shop:9")
-    status = run(goal=Segment.ROLLBACK)
-    after = report(seen(status), decide(seen(status, jobs=(job(pod=pod(message=text)),))))
+    status, jobs = run(goal=Segment.ROLLBACK), (job(pod=pod(message=text)),)
+    after = report(seen(status), decide(seen(status, spec=OLDER, jobs=jobs)))
     assert (after.run.image, after.run.attempt, after.run.state) == ("shop:9", 2, RunState.OPEN)
-    assert decide(seen(after)).tool_image == "shop:9"
-    again = decide(seen(run(image="shop:9"), jobs=(job(pod=pod(message=text)),)))
+    next_one = decide(seen(after, spec=OLDER))
+    assert (next_one.tool_image, next_one.order.image) == ("shop:9", "shop:9")
+    again = decide(seen(run(image="shop:9"), spec=OLDER, jobs=jobs))
     assert again.run.state is RunState.CLOSED
+    same = OLDER.migrations.model_copy(update={"image": "shop:9"})
+    same = OLDER.model_copy(update={"migrations": same})
+    assert decide(seen(status, spec=same, jobs=jobs)).run.state is RunState.CLOSED
 
 
 def test_a_job_that_never_goes_away_is_said_after_the_deadline():

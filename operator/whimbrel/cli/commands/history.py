@@ -30,7 +30,7 @@ def history(
             workplace(connection, place.state_dir) as here,
             open_ledger(here.target, where.schema, where.lock_timeout) as ledger,
         ):
-            content = read_history(ledger, where.history)
+            content = read_history(ledger, where.spec)
     answer(place.form, content, as_text(content))
 
 

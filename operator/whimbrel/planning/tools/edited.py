@@ -5,20 +5,12 @@ from typing import Final
 
 from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
-from whimbrel.model.spec import Spec
 from whimbrel.planning.tools.foreign import ForeignTool, Rows
 from whimbrel.planning.tools.project import Project, Revision
 
 Digests = Mapping[str, str]  # sha256 (hex) of the file by revision
 
 _NAMED: Final = 3  # files in a sentence
-
-
-def key_of(tool: ForeignTool, spec: Spec) -> str:
-    """Return whose revisions a digest belongs to: several projects may share a database."""
-    place = spec.migrations.bookkeeping
-    schema, table = (place.schema_name, place.table) if place else ("", "")
-    return f"{spec.migrations.history}:{tool.tool}:{schema or ''}.{table or tool.books.table}"
 
 
 def refuse_edited(tool: ForeignTool, owner: str, facts: Facts, project: Project) -> None:

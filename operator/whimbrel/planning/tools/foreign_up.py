@@ -28,6 +28,7 @@ def plan_up(
         return RunnerPlan(Direction.UP, wanted)
     unknown = tool.books.unknown(project, rows)
     if unknown and wanted in {HEAD, "heads"}:
+        _refuse_table_of_another(tool, facts, project, unknown)
         return RunnerPlan(Direction.UP, tool.books.shown(rows), ahead=True)
     target = tool.ways.resolve(project, wanted)
     if unknown:
@@ -41,6 +42,28 @@ def plan_up(
     if plan.steps and plan.digest() in facts.rolled_back:
         raise was_rolled_back(owner, f"this plan (to {plan.to})")
     return plan
+
+
+def _refuse_table_of_another(
+    tool: ForeignTool, facts: Facts, project: Project, unknown: tuple[str, ...]
+) -> None:
+    """Refuse rows of which this project knows none, and which no run of this object came to.
+
+    An Alembic project whose env.py names a table of its own may find another project's instead.
+
+    Raises:
+        RefusedError: ``BookkeepingForeign``.
+    """
+    known = tuple(each for each in facts.revisions if each not in unknown)
+    if tool.books.applied(project, known) or facts.reached & set(unknown):
+        return
+    shown = tool.books.shown(facts.revisions)
+    raise RefusedError(
+        "BookkeepingForeign",
+        f"{tool.books.table} shows {shown}, which neither this image nor any run of this object "
+        "knows: if it is another project's table, name this project's in migrations.bookkeeping; "
+        f"else use an image that holds {shown}",
+    )
 
 
 def _upward(tool: ForeignTool, spec: Spec, facts: Facts, project: Project) -> RunnerPlan:

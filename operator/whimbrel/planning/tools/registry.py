@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from whimbrel.model.spec import Tool
+from whimbrel.model.spec import Spec, Tool
 from whimbrel.planning.file_tool import FileTool
 from whimbrel.planning.tools.alembic import ALEMBIC
 from whimbrel.planning.tools.django import DJANGO
@@ -27,3 +27,17 @@ def foreign_tool(tool: Tool) -> ForeignTool:
 def file_tool(tool: Tool) -> FileTool:
     """Return what is known of a tool whose files we run."""
     return _FILE_TOOLS[tool]
+
+
+def project_of(spec: Spec) -> str:
+    """Return under which name the ledger keeps the starts of a tool and what files it applied.
+
+    Several projects may share a database, and its default history.
+    """
+    asked = spec.migrations
+    if not asked.tool.is_foreign:
+        return asked.history
+    place = asked.bookkeeping
+    schema, table = (place.schema_name, place.table) if place else ("", "")
+    named = table or foreign_tool(asked.tool).books.table
+    return f"{asked.history}:{asked.tool}:{schema or ''}.{named}"

@@ -28,16 +28,16 @@ def added_by_run(
     As the ledger says, under its names of today where a tool added it; and what is new since the
     checkpoint was opened, because a tool that was killed has told nobody.
     """
-    ledger, history = bench.holding.ledger, bench.order.spec.migrations.history
+    ledger, spec = bench.holding.ledger, bench.order.spec
     now = read_identities(ledger.session, ledger.schema)
     names = {identity: each for each, identity in now.items()}
     found = {
         each
-        for row in read_applied(ledger, history)
+        for row in read_applied(ledger, spec.migrations.history)
         if row.run == checkpoint.run
         for each in row.added
     }
-    for start in read_tool_runs(ledger, history):
+    for start in read_tool_runs(ledger, spec):
         if start.run == checkpoint.run:
             found |= {names[each] for each in start.added.values() if each in names}
     before = read_before(ledger, checkpoint.id)

@@ -96,8 +96,17 @@ def test_what_is_asked_minus_what_the_database_shows(to, seen, told, expected):
 
 
 def test_an_older_image_with_head_changes_nothing():
-    plan = up(spec("head"), facts("0004"))
+    known = replace(facts("0004"), reached=frozenset({"0003", "0004"}))
+    plan = up(spec("head"), known)
     assert (plan.ahead, plan.steps, plan.to) == (True, (), "0004")
+
+
+def test_a_table_that_nobody_knows_is_another_projects():
+    """Calling that "ahead" would be a Ready=True of a project that is never migrated."""
+    with pytest.raises(RefusedError) as refused:
+        up(spec("head"), facts("theirs"))
+    assert refused.value.reason == "BookkeepingForeign"
+    assert "theirs" in refused.value.message
 
 
 @pytest.mark.parametrize(

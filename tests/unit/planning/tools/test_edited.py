@@ -8,8 +8,9 @@ from whimbrel.model.plan import RunnerPlan
 from whimbrel.model.spec import Spec, parse_spec
 from whimbrel.planning.build import plan_up
 from whimbrel.planning.tools.alembic import ALEMBIC
-from whimbrel.planning.tools.edited import expected, kept, key_of
+from whimbrel.planning.tools.edited import expected, kept
 from whimbrel.planning.tools.project import Project, Revision, WayBack
+from whimbrel.planning.tools.registry import project_of
 
 KNOWN = {"a": "sum of a", "b": "sum of b"}
 
@@ -34,7 +35,8 @@ def line(**of_b: object) -> Project:
 
 
 def planned(project: Project, to: str, *rows: str, known: dict[str, str] = KNOWN) -> RunnerPlan:
-    facts = Facts("shop", 160000, revisions=rows, digests=known)
+    reached = frozenset(rows)
+    facts = Facts("shop", 160000, revisions=rows, digests=known, reached=reached)
     return plan_up(spec(to), "team/shop", facts, project)
 
 
@@ -103,5 +105,5 @@ def test_before_a_start_the_digests_of_what_it_applies_are_kept():
 
 def test_two_projects_in_one_database_are_told_apart_by_their_tables():
     named = {"bookkeeping": {"schema": "billing", "table": "alembic_version"}}
-    keys = {key_of(ALEMBIC, each) for each in (spec(), spec(**named))}
+    keys = {project_of(each) for each in (spec(), spec(**named))}
     assert keys == {"default:alembic:.alembic_version", "default:alembic:billing.alembic_version"}
