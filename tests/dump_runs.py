@@ -70,6 +70,12 @@ ON_EACH = pytest.mark.parametrize(
 )
 EACH_FILE = ("migrations.atomicity", "File")
 DUMP = {"image": "postgres:17", "claimName": "dumps"}
+# Sessions of the programs of a dump, and those of them that wait for a lock.
+AT_WORK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^whimbrel-dump'"
+    " AND datname = current_database()"
+)
+WAITS = f"{AT_WORK} AND wait_event_type = 'Lock'"
 ACCEPTED = ("rollback", {"allowDataLoss": {"by": "Ada", "reason": "a test"}})
 
 

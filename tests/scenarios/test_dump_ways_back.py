@@ -7,10 +7,12 @@ import pytest
 from tests.checkpoint_shop import admin, until
 from tests.dump_runs import (
     ACCEPTED,
+    AT_WORK,
     DAMAGED,
     EACH_FILE,
     FAILS,
     ON_EACH,
+    WAITS,
     Shop,
     content,
     files,
@@ -21,11 +23,6 @@ from tests.postgres import BINARIES, Postgres
 
 pytestmark = pytest.mark.sampled("a dump as the way back")
 
-AT_WORK = (
-    "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^whimbrel-dump'"
-    " AND datname = current_database()"
-)
-WAITS = f"{AT_WORK} AND wait_event_type = 'Lock'"
 NOTHING_ACCEPTED = ("rollback", {})
 
 

@@ -87,9 +87,6 @@ _OURS: Final = _USERS.format(ledger="{ledger}")
 _BEFORE: Final = """\
 SET search_path = pg_catalog, pg_temp;
 SET lock_timeout = '900ms';
-CREATE TEMPORARY TABLE whimbrel_sequences ON COMMIT DROP AS
-SELECT pg_catalog.format('%I.%I', schemaname, sequencename) AS name, last_value
-FROM pg_catalog.pg_sequences WHERE last_value IS NOT NULL AND increment_by > 0;
 DO $whimbrel$
 DECLARE item record;
 BEGIN
@@ -97,14 +94,23 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION 'somebody took over' USING ERRCODE = 'serialization_failure';
     END IF;
-    FOR item IN SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) AS name
+    -- Sequences too, and last: LOCK TABLE keeps no nextval() away, a change that changes nothing
+    -- does; and who draws a number for a row has its table already.
+    FOR item IN SELECT pg_catalog.format(CASE c.relkind
+            WHEN 'S' THEN 'ALTER SEQUENCE %1$I.%2$I OWNER TO %3$I'
+            ELSE 'LOCK TABLE %1$I.%2$I IN ACCESS EXCLUSIVE MODE' END,
+            n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner)) AS lock
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-        WHERE c.relkind IN ('r', 'p') AND {ours} AND NOT EXISTS (
+        WHERE c.relkind IN ('r', 'p', 'S') AND {ours} AND NOT EXISTS (
             SELECT FROM pg_catalog.pg_depend e WHERE e.objid = c.oid AND e.deptype = 'e'
-            AND e.classid = 'pg_catalog.pg_class'::regclass) ORDER BY 1
+            AND e.classid = 'pg_catalog.pg_class'::regclass)
+        ORDER BY c.relkind = 'S', n.nspname, c.relname
     LOOP
-        EXECUTE 'LOCK TABLE ' || item.name || ' IN ACCESS EXCLUSIVE MODE';
+        EXECUTE item.lock;
     END LOOP;
+    CREATE TEMPORARY TABLE whimbrel_sequences ON COMMIT DROP AS
+        SELECT pg_catalog.format('%I.%I', schemaname, sequencename) AS name, last_value
+        FROM pg_catalog.pg_sequences WHERE last_value IS NOT NULL;
     {thawed}
     FOR item IN SELECT pubname FROM pg_catalog.pg_publication LOOP
         EXECUTE pg_catalog.format('DROP PUBLICATION %I', item.pubname);
@@ -146,11 +152,13 @@ SET search_path = pg_catalog, pg_temp;
 DO $whimbrel$
 DECLARE item record; now_at bigint;
 BEGIN
-    FOR item IN SELECT q.name, q.last_value FROM pg_temp.whimbrel_sequences q
-        JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(q.name) AND c.relkind = 'S'
+    FOR item IN SELECT q.name, s.seqincrement > 0 AS goes_up,
+            GREATEST(s.seqmin, LEAST(s.seqmax, q.last_value)) AS last_value
+        FROM pg_temp.whimbrel_sequences q JOIN pg_catalog.pg_sequence s
+            ON s.seqrelid = pg_catalog.to_regclass(q.name)
     LOOP
         EXECUTE 'SELECT last_value FROM ' || item.name INTO now_at;
-        IF now_at <= item.last_value THEN
+        IF now_at = item.last_value OR (now_at < item.last_value) = item.goes_up THEN
             PERFORM pg_catalog.setval(item.name::regclass, item.last_value);
         END IF;
     END LOOP;
