@@ -43,7 +43,7 @@ TOOL_MOST = 350
 # docs/adr/0006: so has a kind of server; its files begin with its name.
 DIALECT_FOLDERS = {("planning", "dialects"), ("whimbrel", "runner")}
 DIALECTS = ("postgresql", "mariadb")
-DIALECT_MOST = 2_530
+DIALECT_MOST = 2_540
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 NOT_CODE = {

@@ -210,7 +210,7 @@ def test_a_failing_migration_in_the_middle_says_what_stayed(shop: Shop):
     assert error.sqlstate == "42P01"
     assert 'relation "missing" does not exist' in error.message
     assert "people/migrations/0004_bad.py, line 6" in error.message
-    assert "[INSERT INTO missing VALUES (1)]" in error.message
+    assert "[INSERT INTO missing VALUES (…]" in error.message
     assert error.after[-1] == THREE
     assert own(error.after) == (ONE, TWO, THREE)
 

@@ -162,10 +162,10 @@ def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
     package = tmp_path / "whimbrel"
     for number in range(8):
         write_code(package / f"planning/dialects/mariadb_{number}.py", 287)
-    write_code(package / "runner/mariadb_session.py", 235)
+    write_code(package / "runner/mariadb_session.py", 245)
     write_code(package / "runner/postgresql_session.py", 250)
     (line,) = shape.broken_budgets(package)
-    assert line == "code of the dialect mariadb: 2531 lines, the budget is 2530"
+    assert line == "code of the dialect mariadb: 2541 lines, the budget is 2540"
 
 
 SERVERS = re.compile(r"mariadb|mysql", re.IGNORECASE)

@@ -31,7 +31,7 @@ def _of_postgresql(error: psycopg.Error) -> Said:
     return Said(
         code,
         f"SQLSTATE {code}" if code else "",
-        text,
+        postgresql.without_values(code, text),
         postgresql.fate_of(code),
         postgresql.trouble_of(code),
         int(error.diag.statement_position or 0),

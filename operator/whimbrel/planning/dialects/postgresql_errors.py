@@ -1,5 +1,6 @@
 """What an error of PostgreSQL means for the next try: one table from SQLSTATE to fate."""
 
+import re
 from typing import Final
 
 from whimbrel.planning.dialects.fates import Fate, Trouble
@@ -44,3 +45,22 @@ TROUBLES: Final[dict[str, Trouble]] = {
 def trouble_of(sqlstate: str) -> Trouble:
     """Return which error it is, of those that are answered in a way of their own."""
     return TROUBLES.get(sqlstate, Trouble.OTHER)
+
+
+# Data exceptions (class 22) quote a value, or name it behind a colon: all from there on goes, but
+# for what these words introduce, and for an end that says what is wrong with the value.
+_VALUE: Final = re.compile(
+    r"^(?=((?:(?:column|encoding|parameter|sequence) \"[^\"]*\"|(?:nextval|expression): "
+    r"|<class '[^']*'>: |:(?! )|[^:\"«»„“])*))\1(: |).+?"
+    r"((?<=\")(?: is| in source string is)? (?:out of range|not recognized|not a valid)[^\"]*)?$",
+    re.DOTALL,
+)
+# Text for a tsquery or tsvector (42601, 54000), and literals where the syntax is wrong.
+_LITERAL: Final = re.compile(r"(?:(?<=: )[\"«»„“]|[\"«»„“]\s?(?:\w*&?'|\$\w*\$|\d)).*", re.DOTALL)
+
+
+def without_values(sqlstate: str, text: str) -> str:
+    """Return the server's words without what they quote of a row."""
+    if sqlstate in {"42601", "54000"}:
+        return _LITERAL.sub("…", text)
+    return _VALUE.sub(r"\1\2…\3", text) if sqlstate.startswith("22") else text

@@ -15,6 +15,7 @@ from whimbrel.model.facts import Facts, Unfinished
 from whimbrel.model.spec import Tool
 from whimbrel.model.steps import CatalogObject, MigrationFile
 from whimbrel.planning.dialects.mariadb import THEN
+from whimbrel.planning.dialects.postgresql_errors import without_values
 from whimbrel.planning.expected_objects import expected, first_missing
 from whimbrel.planning.file_tool import FileTool, KeptTable, Key
 from whimbrel.planning.sql_dialects import sql_dialect
@@ -336,8 +337,11 @@ def _is_there(item: CatalogObject, facts: Facts) -> bool:
 
 def _said(row: Unfinished) -> str:
     """Return code and first line of an error: what follows may hold values of rows."""
-    code, told = _CODE.search(row.said), _SAID.search(row.said)
-    return ": ".join(match[1] for match in (code, told) if match) or "see its column logs"
+    code, told = (find.search(row.said) for find in (_CODE, _SAID))
+    words = [code[1]] if code else []
+    if told:
+        words.append(without_values(code[1] if code else "22000", told[1]))
+    return ": ".join(words) or "see its column logs"
 
 
 def _seen(parsed: tuple[Parsed, ...], facts: Facts) -> str:

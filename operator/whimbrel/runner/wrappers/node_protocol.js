@@ -27,6 +27,17 @@ const SOCKETS = ["socketPath", "stream"];
 const TOLD = 20; // different statements of one migration
 // Errors of MariaDB that quote a row or the author's text; 1064 is one of its parser.
 const QUOTING = [1062, 1064, 1292, 1366, 1411, 1525, 1690, 4025];
+// PostgreSQL's data exceptions (class 22) quote a value, or name it behind a colon: all from there
+// on goes, but for what these words introduce, and for an end that says what is wrong with it.
+const NAMES = /(?:column|encoding|parameter|sequence) "[^"]*"|(?:nextval|expression): /;
+const WRONG =
+  /(?<=")(?: is| in source string is)? (?:out of range|not (?:recognized|a valid))[^"]*/;
+const VALUE = new RegExp(
+  `^(?=((?:${NAMES.source}|:(?! )|[^:"«»„“])*))\\1(: |).+?(${WRONG.source})?$`,
+  "s",
+);
+// Text for a tsquery or tsvector (42601, 54000), and literals where the syntax is wrong.
+const LITERAL = /(?:(?<=: )["«»„“]|["«»„“]\s?(?:\w*&?'|\$\w*\$|\d)).*/s;
 
 // The working directory's packages, and never those beside us: we are nowhere.
 const projectRequire = createRequire(path.join(process.cwd(), "project.js"));
@@ -88,13 +99,21 @@ function chain(error) {
 /** Return the first line: the others may hold rows or parameters. */
 function firstLine(error) {
   const inner = driverError(error);
-  const message = QUOTING.includes(inner?.errno) ? unquoted(inner.message) : inner?.message;
-  const words = [message, inner?.errors?.[0]?.message, inner?.code, inner?.name];
+  const words = [withoutRow(inner), inner?.errors?.[0]?.message, inner?.code, inner?.name];
   const text = typeof inner === "object" ? words.find(Boolean) : inner;
   // TypeScript says on the second line what the first one announces.
   const [first, second = ""] = String(text ?? "an error without words").split(/\r?\n/);
   const announced = /TypeScript:$/.test(first) ? ` ${second}` : "";
   return (first + announced).slice(0, SHOWN);
+}
+
+/** Return the words of an error without what a server quotes in them of a row. */
+function withoutRow(error) {
+  const message = error?.message;
+  if (!message) return message;
+  if (QUOTING.includes(error.errno)) return unquoted(message);
+  if (/^(42601|54000)$/.test(error.code)) return message.replace(LITERAL, "…");
+  return /^22...$/.test(error.code) ? message.replace(VALUE, "$1$2…$3") : message;
 }
 
 /** Return words of MariaDB without what they quote; the name of a key stays. */

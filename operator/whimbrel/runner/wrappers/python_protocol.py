@@ -36,8 +36,18 @@ if TYPE_CHECKING:
 
 MARK = "@whimbrel "
 # "Duplicate entry 'ann@example.org' for key ...": errors of MySQL's servers that quote a row.
-QUOTES_A_ROW = {1062, 1292, 1366, 1411, 1525, 1690}
+QUOTES_A_ROW = {"1062", "1292", "1366", "1411", "1525", "1690", "4025"}
 QUOTED = re.compile(r":? '.*'(?= for | in )")
+# So do PostgreSQL's data exceptions (class 22), or they name a value behind a colon: all from there
+# on goes, but for what these words introduce, and for an end that says what is wrong with it.
+VALUE = re.compile(
+    r"^(?=((?:(?:column|encoding|parameter|sequence) \"[^\"]*\"|(?:nextval|expression): "
+    r"|<class '[^']*'>: |:(?! )|[^:\"«»„“])*))\1(: |).+?"
+    r"((?<=\")(?: is| in source string is)? (?:out of range|not recognized|not a valid)[^\"]*)?$",
+    re.DOTALL,
+)
+# Text for a tsquery or tsvector (42601, 54000), and literals where the syntax is wrong.
+LITERAL = re.compile(r"(?:(?<=: )[\"«»„“]|[\"«»„“]\s?(?:\w*&?'|\$\w*\$|\d)).*", re.DOTALL)
 SYNTAX_ERROR = 1064  # found before anything is committed
 # These commit what was before them, also when they fail.
 COMMITS = re.compile(
@@ -346,11 +356,13 @@ def number_of(error: Any) -> int | None:  # noqa: ANN401 - anything
 
 
 def told_by(error: BaseException) -> str:
-    """Return the first line without what MySQL's servers quote of a row."""
-    wrapped = (getattr(error, "orig", None), error, error.__cause__)
-    numbers = {number_of(each) for each in wrapped}
-    text = first_line(error)
-    return QUOTED.sub("", text, count=1) if numbers & QUOTES_A_ROW else text
+    """Return the first line without what the server quotes of a row."""
+    text, state = first_line(error), sqlstate_of(error)
+    if re.fullmatch("22...", state):
+        return VALUE.sub(r"\1\2…\3", text)
+    if state in {"42601", "54000"}:
+        return LITERAL.sub("…", text)
+    return QUOTED.sub("", text, count=1) if state in QUOTES_A_ROW else text
 
 
 def report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -368,6 +380,6 @@ def report(kind: type[BaseException], error: BaseException, trace: TracebackType
         reason=kind.__name__,
         text=told_by(error),
         sqlstate=sqlstate_of(error),
-        statement=" ".join(str(getattr(error, "statement", None) or "").split())[:200],
+        statement=without_values(str(getattr(error, "statement", None) or "")),
         **place,
     )

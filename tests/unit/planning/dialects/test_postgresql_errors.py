@@ -2,7 +2,8 @@
 
 import pytest
 
-from whimbrel.planning.dialects.postgresql_errors import FATES, Fate, fate_of
+from tests.quoted_values import of_each
+from whimbrel.planning.dialects.postgresql_errors import FATES, Fate, fate_of, without_values
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,8 @@ def test_fate(sqlstate, fate):
 
 def test_codes_are_classes_or_whole_codes():
     assert {len(code) for code in FATES} == {2, 5}
+
+
+@of_each
+def test_what_is_quoted_of_a_row_is_cut(sqlstate: str, text: str, shown: str):
+    assert without_values(sqlstate, text) == shown

@@ -256,6 +256,17 @@ def test_what_cannot_be_proven_is_held_with_prismas_own_commands(known, files, w
     assert held.value.command == "whimbrel retry shop -n team"
 
 
+def test_what_prisma_wrote_down_is_told_without_the_row():
+    said = SAID.replace("42P07", "22P02")
+    said = said.replace(
+        'relation "b" already exists', 'invalid input syntax for type json: "secret"'
+    )
+    row = Unfinished("id1", B, "noon", said)
+    with pytest.raises(HeldError) as held:
+        up(known=facts(A, unfinished=(row,), catalog=[TABLE_B]))
+    assert "failed (22P02: invalid input syntax for type json: …)" in held.value.message
+
+
 def test_what_we_began_ourselves_is_for_the_ledger_to_judge():
     ours = (Unfinished("id1", B, "noon", "", is_ours=True),)
     known = facts(A, unfinished=ours, catalog=[TABLE_B], dialect="mariadb")

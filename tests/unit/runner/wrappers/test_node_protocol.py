@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.quoted_values import SAID
 from whimbrel.planning.tools.foreign import Started
 from whimbrel.planning.tools.output import MARK
 from whimbrel.planning.tools.runtimes import NODE
@@ -225,3 +226,12 @@ def test_an_error_of_mariadb_is_shown_without_the_row_that_it_quotes(
     program += "new Error(text), {errno: Number(number), sqlState: '23000'}); });"
     _, told, _ = said(program, str(number), text)
     assert (told[0]["text"].endswith(shown), told[0]["sqlstate"]) == (True, str(number)), told
+
+
+def test_what_is_quoted_of_a_row_is_cut(said):
+    errors = [{"code": code, "message": text} for code, text, _ in SAID]
+    program = f"run(() => {json.dumps(errors)}.forEach((each) => {{"
+    program += " const original = Object.assign(new Error(each.message), {code: each.code});"
+    program += " tell('shown', {text: firstLine({original})}); }));"
+    _, told, _ = said(program)
+    assert [each["text"] for each in told] == [shown for _, _, shown in SAID]
