@@ -11,7 +11,7 @@ from whimbrel.planning.file_tool import FileTool
 from whimbrel.planning.sql_dialects import sql_dialect
 from whimbrel.planning.sql_history import history_of
 from whimbrel.planning.tools import foreign_down, foreign_up, sql
-from whimbrel.planning.tools.project import BASE, Project
+from whimbrel.planning.tools.project import BASE, HEADS, Project
 from whimbrel.planning.tools.registry import file_tool, foreign_tool
 
 Source = Mapping[str, str] | Project
@@ -31,10 +31,22 @@ def plan_up(spec: Spec, owner: str, facts: Facts, source: Source) -> RunnerPlan:
         HeldError: A human decides first.
     """
     if isinstance(source, Project):
+        _refuse_empty(spec, facts, source)
         return foreign_up.plan_up(foreign_tool(spec.migrations.tool), spec, owner, facts, source)
     tool = file_tool(spec.migrations.tool)
     files = tool.read(_meant(tool, facts, source))
     return sql.plan_up(spec, facts, history_of(tool, owner, files, facts))
+
+
+def _refuse_empty(spec: Spec, facts: Facts, project: Project) -> None:
+    """Refuse to call it done where there is nothing, neither in the project nor in the database."""
+    if spec.migrations.to in HEADS and not project.revisions and not facts.revisions:
+        title = foreign_tool(spec.migrations.tool).title
+        raise RefusedError(
+            "NoMigrations",
+            f"{title} finds no migration in the image: is their folder in it (.dockerignore), and "
+            "where migrations.workingDir and the project's configuration say?",
+        )
 
 
 def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | None) -> RunnerPlan:

@@ -51,7 +51,8 @@ _PROBLEMS: Final = {
     "DataSourceOpened": "{file} opens its DataSource as soon as it is loaded: export it without "
     "calling initialize(), and call that in the application",
     "NoMigrations": "the DataSource of {file} finds no migration: does the pattern under "
-    "`migrations` in it fit the compiled files, seen from migrations.workingDir?",
+    "`migrations` in it fit the compiled files, seen from migrations.workingDir, and are these in "
+    "the image (.dockerignore)?",
     "NameWrong": "the migration {name} has no time stamp: the name of its class must end in the 13 "
     "digits that `typeorm migration:create` puts there",
     "DuplicateMigration": "two migrations are called {name}: give each a name of its own",
