@@ -20,14 +20,14 @@ MODULE_P95, MODULE_MOST = 300, 400
 LAYERS_MOST = {
     "model": 1_650,
     "planning": 1_600,
-    "machine": 1_650,
+    "machine": 1_670,
     "controller": 1_300,
     "runner": 4_975,
     "cli": 2_345,
 }
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
-RELEASE_MOST = 2_240
+RELEASE_MOST = 2_280
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
 CHECKPOINT_MOST = 4_250

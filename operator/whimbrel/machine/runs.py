@@ -12,6 +12,7 @@ from whimbrel.machine.segments import (
     segments,
 )
 from whimbrel.machine.timestamps import precise, rfc3339, unix
+from whimbrel.machine.written import unfinished
 from whimbrel.model.observed import Observed, PodSeen
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Holder, Outcome, Result, decode_result
@@ -50,6 +51,7 @@ def new_run(seen: Observed, spec: Spec, trigger: str, goal: Segment) -> RunStatu
         generation=seen.generation,
         trigger=trigger,
         goal=goal,
+        unfinished=unfinished(before),
         work=work_digest(spec),
         asked=asked_digest(spec),
         segment=segments(spec, goal)[0],
@@ -159,7 +161,9 @@ def lost(seen: Observed, run: RunStatus) -> RunStatus:
     same = {*PROBES, *AFTER_MIGRATE, Segment.ABORT}
     segment = run.segment if run.segment in same else unknown
     kept = "" if _used_answer(run, None) else run.answer
-    return later(seen, run, segment).model_copy(update={"answer": kept})
+    mine = run.id if run.segment is Segment.MIGRATE else run.unfinished
+    news = {"answer": kept, "unfinished": mine}
+    return later(seen, run, segment).model_copy(update=news)
 
 
 def reopened(seen: Observed, run: RunStatus, spec: Spec, goal: Segment) -> RunStatus:
@@ -189,6 +193,7 @@ def _shown_again(seen: Observed, run: RunStatus, spec: Spec) -> RunStatus:
         "database": run.database,
         "epoch": run.epoch,
         "last": run.last,
+        "unfinished": run.unfinished,
     }
     return new_run(seen, spec, run.trigger, run.goal).model_copy(update=news)
 
@@ -292,6 +297,7 @@ def before_writing(spec: Spec, run: RunStatus, revision: str) -> Segment:
         revision: The last applied one; "" for none: then nothing of the application runs yet.
     """
     made = any(step.name in (Segment.LOOK, Segment.BASELINE) for step in run.release.steps)
+    made = made or run.unfinished == run.id
     wanted = Segment.BASELINE in segments(spec, run.goal)
     return Segment.BASELINE if wanted and revision and not made else run.goal
 

@@ -137,6 +137,9 @@ class RunStatus(Frozen):
     trigger: Word = Field("", description="Annotation value that asked for it, or empty.")
     state: RunState = Field(RunState.OPEN, description="Open until its end was recorded.")
     goal: Segment = Field(Segment.MIGRATE, description="Migrate, Rollback or Abort.")
+    unfinished: Word = Field(
+        "", description="Run that changed the database and is not over: before it, or it."
+    )
     work: Word = Field("", description="Digest of the spec without suspend and deletionPolicy.")
     asked: Word = Field("", description="Digest of spec.migrations without the down files.")
     segment: Segment = Field(description="Segment that runs or comes next.")

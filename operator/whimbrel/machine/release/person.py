@@ -13,10 +13,12 @@ from whimbrel.machine.release.window import (
     way_back,
 )
 from whimbrel.machine.requests import is_approved, waits_for_approval, wanted_trigger
-from whimbrel.machine.runs import advanced, at_segment
+from whimbrel.machine.runs import advanced, at_segment, closed, noted
+from whimbrel.machine.written import has_written
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
-from whimbrel.model.status import RunStatus
+from whimbrel.model.result import Outcome, Result
+from whimbrel.model.status import RunState, RunStatus
 
 
 def person_speaks(seen: Observed) -> Decision | None:
@@ -38,6 +40,29 @@ def person_speaks(seen: Observed) -> Decision | None:
     red, writes = ("", 0) if forward else (run.release.red, min(run.release.writes, 1))
     anew = once_more(seen, run, red=red, paused="", writes=writes, drift=0, reached=False)
     return NextAttempt(anew, "asked for", trigger=trigger)
+
+
+def nothing_goes_back(seen: Observed) -> Decision | None:
+    """Close a run that has written nothing: "the newest run" would be the release before it."""
+    run, trigger = seen.status.run, wanted_trigger(seen)
+    if run is None or run.state is RunState.CLOSED or not trigger.startswith("rollback:"):
+        return None
+    if has_written(run):
+        return None
+    where = f"{seen.name} -n {seen.namespace}"
+    refused = Result(
+        outcome=Outcome.REFUSED,
+        run=run.id,
+        segment=run.segment,
+        attempt=run.attempt,
+        reason="NothingToRollBack",
+        message="nothing was done by this run, which is closed, and nothing was taken back; to "
+        f"take back the release before it, ask once more: whimbrel rollback {where}; to begin "
+        f"this one again: whimbrel retry {where}",
+        command=f"whimbrel retry {where}",
+    )
+    over = closed(changed(noted(seen, run, refused), paused=""))
+    return NextAttempt(over, "asked for before anything was done", trigger=trigger)
 
 
 def switch_waits(seen: Observed) -> Decision | None:

@@ -119,9 +119,17 @@ def _wait(run: RunStatus, reason: str, told: str, until: float, paused: str = ""
 
 
 def _paused_message(seen: Observed, run: RunStatus) -> str:
+    known = "nothing is taken back"
+    asked = f"to go back: whimbrel rollback {seen.name} -n {seen.namespace}"
+    if run.segment is Segment.BASELINE:  # the newest release is the one before it
+        known = "nothing was done"
+        asked = (
+            f"or correct the check, or suspend: kubectl patch -n {seen.namespace} dbm/{seen.name} "
+            '--type merge -p \'{"spec":{"suspend":true}}\''
+        )
     return (
-        f"paused, and nothing is taken back: no answer from {run.release.paused}; it is measured "
-        f"again by itself; to go back: whimbrel rollback {seen.name} -n {seen.namespace}"
+        f"paused, and {known}: no answer from {run.release.paused}; it is measured again by "
+        f"itself; {asked}"
     )
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from whimbrel.machine.decisions import Decision
 from whimbrel.machine.release.person import (
     checks_were_edited,
+    nothing_goes_back,
     person_speaks,
     release_was_suspended,
     switch_waits,
@@ -44,7 +45,12 @@ def _first(rules: tuple[Rule, ...], seen: Observed) -> Decision | None:
     return next((each for each in decisions if each is not None), None)
 
 
-TOLD: Final[tuple[Rule, ...]] = (release_was_suspended, person_speaks, checks_were_edited)
+TOLD: Final[tuple[Rule, ...]] = (
+    release_was_suspended,
+    nothing_goes_back,
+    person_speaks,
+    checks_were_edited,
+)
 RULES: Final[tuple[Rule, ...]] = (
     person_decides,
     rollout_goes_on,
