@@ -78,6 +78,23 @@ def test_red_ends_a_soak_at_once(app: App, tmp_path: Path):
     assert checks_of(answer)["api"].last[0].verdict is Verdict.PASSED
 
 
+@pytest.mark.parametrize("segment", ["PostMigrate", "Soak"])
+def test_a_monitoring_that_is_down_hides_no_application_that_is_ill(
+    segment: str, app: App, tmp_path: Path
+):
+    """The check without an answer is the quicker one: it must not end the Job of the other."""
+    app.status = 500
+    nowhere = {"url": f"http://127.0.0.1:{free_port()}", "query": "up"}
+    nowhere["expect"] = {"op": "Equal", "value": "1"}
+    down = check("errors", "Prometheus", nowhere, unknownThreshold=2)
+    slow = http("api", app.port, interval="1s", timeout="1s")
+    job = probe_job(tmp_path, down, slow, segment=segment, order={"until": time.time() + 600})
+    answer = job.run_to_end()
+    assert answer.result["reason"] == "HealthCheckFailed", answer
+    assert "api (answered 500" in answer.result["message"]
+    assert checks_of(answer)["errors"].state is State.INCONCLUSIVE
+
+
 def test_a_soak_that_ends_on_a_failure_measures_on(app: App, tmp_path: Path):
     """The window is over, the last measurement was none: only a further pass promotes."""
     app.status = 500
@@ -110,7 +127,7 @@ def test_what_is_ignored_decides_nothing(app: App, tmp_path: Path):
     assert answer.result["reason"] == "Healthy", answer
     assert time.time() >= until
     assert checks_of(answer)["gone"].state is State.RED
-    held = probe_job(tmp_path, http("api", app.port, initialDelay="9s"), nowhere, paused)
+    held = probe_job(tmp_path, http("api", app.port, initialDelay="3s"), nowhere, paused)
     answer = held.next().run_to_end()
     assert (answer.code, answer.result["reason"]) == (75, "HealthCheckUnknown"), answer
     assert "paused (nothing listens there" in answer.result["message"]

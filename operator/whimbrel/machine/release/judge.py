@@ -89,6 +89,13 @@ def together(checks: Sequence[tuple[HealthCheck, State]]) -> State:
     return State.GREEN
 
 
+def may_turn_red(check: HealthCheck, tally: Tally, state: State) -> bool:
+    """Tell whether a check may yet ask for a rollback: it is not well, or hardly measured."""
+    is_well = tally.passes > 0 and len(tally.last) == KEPT
+    asks = OnFail.ROLLBACK in (check.on_fail, check.on_unknown)
+    return asks and state is State.OPEN and not is_well
+
+
 def _asked(check: HealthCheck, state: State) -> State:
     """Return what a check's state amounts to, by what its author asks for."""
     if state not in (State.RED, State.INCONCLUSIVE):

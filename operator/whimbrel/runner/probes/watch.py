@@ -9,7 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
-from whimbrel.machine.release.judge import Tally, counted, patience, shown, state_of, together
+from whimbrel.machine.release.judge import (
+    Tally,
+    counted,
+    may_turn_red,
+    patience,
+    shown,
+    state_of,
+    together,
+)
 from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.bounds import format_duration
 from whimbrel.model.probed import longest
@@ -100,20 +108,39 @@ async def _watch(
     probes: Sequence[Probe], window: Window, stopping: threading.Event, report: Report
 ) -> Ending:
     news = asyncio.Event()
-    now = time.monotonic()
-    watched = [_Watched(probe, window, now) for probe in probes]
+    answered = time.monotonic()
+    watched = [_Watched(probe, window, answered) for probe in probes]
     tasks = [asyncio.create_task(_measure_on(each, news)) for each in watched]
     try:
         while True:
             ending = _ending(watched, window)
+            if ending.state is not State.INCONCLUSIVE:
+                answered = time.monotonic()
             if news.is_set():
                 news.clear()
                 report(ending.checks)
-            if ending.state is not State.OPEN or stopping.is_set():
+            if stopping.is_set() or _is_over(ending, watched, answered):
                 return ending
             await _next(news, tasks)
     finally:
         await _give_up_the_rest()
+
+
+def _is_over(ending: Ending, watched: Sequence[_Watched], answered: float) -> bool:
+    """Tell whether the end is one: a pause waits for what may turn red, as it counts anew after it.
+
+    Args:
+        ending: What the checks say now.
+        watched: Each of them.
+        answered: When (monotonic) none was without an answer the last time.
+    """
+    if ending.state is not State.INCONCLUSIVE:
+        return ending.state is not State.OPEN
+    waited = time.monotonic() - answered
+    return not any(
+        waited < patience(each.check) and may_turn_red(each.check, each.tally, each.state())
+        for each in watched
+    )
 
 
 async def _next(news: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -10,6 +10,7 @@ from whimbrel.machine.release.judge import (
     FLAPPING,
     Tally,
     counted,
+    may_turn_red,
     patience,
     shown,
     state_of,
@@ -69,6 +70,27 @@ def test_one_check(history: str, during: str, over: str):
     found = tally(history)
     assert state_of(check(), found, over=False).value == during
     assert state_of(check(), found, over=True).value == over
+
+
+@pytest.mark.parametrize(
+    ("history", "more", "may"),
+    [
+        pytest.param("", {}, True, id="nothing was measured"),
+        pytest.param("P", {}, True, id="one pass is no answer yet"),
+        pytest.param("P" * 10, {}, False, id="ten passes are one"),
+        pytest.param("P" * 10 + "F", {}, True, id="it fails just now"),
+        pytest.param("P" * 10 + "U", {}, True, id="it may stay without an answer"),
+        pytest.param("FPPFPPFPPP", {}, False, id="it did not flap"),
+        pytest.param("FFF", {}, False, id="it is red already"),
+        pytest.param("F", {"on_fail": "Pause"}, False, id="red asks for no way back"),
+        pytest.param(
+            "F", {"on_fail": "Ignore", "on_unknown": "Rollback"}, True, id="no answer asks for it"
+        ),
+    ],
+)
+def test_what_may_yet_turn_red(history: str, more: dict[str, Any], may: bool):
+    wanted, found = check(**more), tally(history)
+    assert may_turn_red(wanted, found, state_of(wanted, found, over=False)) is may
 
 
 @given(HISTORIES, THRESHOLDS)

@@ -101,6 +101,41 @@ def test_a_check_that_fell_ill_again_is_not_green():
     assert [each.name for each in ending.decisive] == ["ill"]
 
 
+def test_one_without_an_answer_does_not_end_what_still_turns_red():
+    """It would be measured from the beginning each time, and never to its threshold."""
+    nobody = scripted(a_check("nobody"), itertools.repeat(UNKNOWN))
+    slow = scripted(a_check("slow", interval=0.1, timeout=0.1), itertools.repeat(FAIL))
+    ending = watched(nobody, slow, seconds=600)
+    assert ending.state is State.RED
+    assert [each.name for each in ending.decisive] == ["slow"]
+
+
+def test_one_that_was_well_at_first_is_measured_until_it_cannot_be_flapping():
+    nobody = scripted(a_check("nobody"), itertools.repeat(UNKNOWN))
+    flapping = a_check("flapping", interval=0.05, timeout=0.05)
+    script = itertools.cycle([PASS, FAIL])
+    ending = watched(nobody, scripted(flapping, script), seconds=600)
+    assert (ending.state, ending.checks[1].state) == (State.RED, State.RED)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "more"),
+    [
+        pytest.param(itertools.repeat(PASS), {}, id="well"),
+        pytest.param(itertools.repeat(FAIL), {"on_fail": "Pause"}, id="asks for a pause as well"),
+        pytest.param(
+            itertools.cycle([PASS, FAIL, FAIL]), {"failure_threshold": 100}, id="never judged"
+        ),
+    ],
+)
+def test_a_pause_is_held_back_no_longer_than_another_may_turn_red(verdicts, more):
+    nobody = scripted(a_check("nobody"), itertools.repeat(UNKNOWN))
+    other, begun = a_check("other", unknown_threshold=1, **more), time.monotonic()
+    ending = watched(nobody, scripted(other, verdicts), seconds=600)
+    assert ending.state is State.INCONCLUSIVE
+    assert time.monotonic() - begun < patience(other) + 1
+
+
 def test_what_ignores_its_cancellation_is_left_behind():
     """HC-5: a measurement that does not let itself be ended costs its time-out and no more."""
 
