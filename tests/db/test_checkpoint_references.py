@@ -94,3 +94,8 @@ def test_child_without_parent_holds_where_conflicts_do(place):
         place.restore()
     assert held.value.reason == "CheckpointConflicts"
     assert place.database.run("SELECT dad FROM children WHERE id = 50") == [(900,)]
+    assert [(kind, key["id"]) for kind, key, _, _ in place.conflicts()] == [("NoParent", 50)]
+    place.database.run("UPDATE children SET dad = 4 WHERE id = 50")
+    place.restore()
+    assert place.database.run("SELECT dad FROM children WHERE id = 50") == [(4,)]
+    assert place.conflicts() == []

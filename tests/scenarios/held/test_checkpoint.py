@@ -33,6 +33,11 @@ OFF = {
     "002_off.up.sql": "ALTER TABLE users DISABLE TRIGGER USER;",
     "002_off.down.sql": "SELECT 1;",
 }
+RENAMED = {
+    "001_renamed.up.sql": "ALTER TABLE users RENAME mail TO email;",
+    "001_renamed.down.sql": "ALTER TABLE users RENAME email TO mail;",
+}
+MAPPED = {"mappings": [{"table": {"name": "users"}, "from": "mail", "to": "email"}]}
 COLUMNS = """
 SELECT attname::text FROM pg_attribute
 WHERE attrelid = 'users'::regclass AND attnum > 4 AND NOT attisdropped ORDER BY attnum
@@ -73,6 +78,24 @@ def test_values_without_a_place(terminal: Terminal, database: Postgres):
     assert done.code == 0, done
     assert "were restored from the checkpoint" in done.out
     assert database.run(COLUMNS) == []
+
+
+def test_a_renamed_column_that_is_mapped_when_a_person_is_asked(
+    terminal: Terminal, database: Postgres
+):
+    assert terminal.type(f"whimbrel run {manifest(terminal, RENAMED, onConflict='Hold')}").code == 0
+    app = admin(database)
+    app.run("UPDATE users SET email = 'mine', credits = 7 WHERE id = 3")
+    said = terminal.type("whimbrel rollback shop")
+    held(said, "CheckpointConflicts")
+    assert "mine" in terminal.type("whimbrel conflicts shop").out
+    app.run("UPDATE users SET email = 'later' WHERE id = 4")
+    manifest(terminal, RENAMED, onConflict="Hold", **MAPPED)
+    done = obey(terminal, said)
+    assert (done.code, "were restored from the checkpoint" in done.out) == (0, True), done
+    rows = "SELECT mail, credits FROM users WHERE id IN (3, 4) ORDER BY id"
+    assert database.run(rows) == [("mine", 7), ("later", 4)]
+    assert "every write had its place" in terminal.type("whimbrel conflicts shop").out
 
 
 def test_a_copy_that_somebody_changed(terminal: Terminal, database: Postgres):

@@ -8,9 +8,9 @@ import re
 from typing import Final
 
 from whimbrel.planning.dialects.postgresql import LOCK_CLASS, MIGRATOR_KEY, quote_identifier
-from whimbrel.planning.dialects.postgresql_manifest import CREATE_CHECKPOINT
+from whimbrel.planning.dialects.postgresql_manifest import CREATE_CHECKPOINT, MARK_SHOWN
 
-LEDGER_VERSION: Final = 3
+LEDGER_VERSION: Final = 4
 
 HAS_SCHEMA: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1::text)"
 CREATE_SCHEMA: Final = "CREATE SCHEMA {s}"
@@ -157,7 +157,12 @@ CREATE TABLE {s}.note (
 )""",
 )
 # What leads from one version of the ledger to the next; 0 is a ledger with nothing but `meta`.
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {0: _VERSION_1, 1: _VERSION_2, 2: CREATE_CHECKPOINT}
+UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    0: _VERSION_1,
+    1: _VERSION_2,
+    2: CREATE_CHECKPOINT,
+    3: MARK_SHOWN,
+}
 
 READ_META: Final = "SELECT version, database::text, epoch FROM {s}.meta"
 LOCK_META: Final = "SELECT version FROM {s}.meta FOR UPDATE"

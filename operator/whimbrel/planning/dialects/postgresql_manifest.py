@@ -53,6 +53,10 @@ CREATE TABLE {s}.checkpoint_conflict (
     at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 )""",
 )
+# Version 4: of a round that was undone, for a person to look at; the next try begins without them.
+MARK_SHOWN: Final = (
+    "ALTER TABLE {s}.checkpoint_conflict ADD COLUMN shown boolean NOT NULL DEFAULT false",
+)
 
 _CHECKPOINT: Final = (
     "SELECT c.id, c.run, c.state, c.login, c.own_login, c.journal, c.snapshot, c.opened_at,"
@@ -100,6 +104,20 @@ READ_CONFLICTS: Final = (
 COUNT_CONFLICTS: Final = (
     "SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text"
 )
+# How many, and those that a person looks at, as text that outlives the transaction.
+SHOW_CONFLICTS: Final = (
+    "SELECT (SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text),"
+    " (SELECT pg_catalog.json_agg(f)::text FROM (SELECT seq, checkpoint, number, key, kind,"
+    " column_name, value, at, true AS shown FROM {s}.checkpoint_conflict"
+    " WHERE checkpoint = $1::text ORDER BY seq LIMIT 10000) f)"
+)
+# Those of rounds that were not undone are there.
+KEEP_SHOWN: Final = (
+    "INSERT INTO {s}.checkpoint_conflict OVERRIDING SYSTEM VALUE SELECT * FROM"
+    " pg_catalog.json_populate_recordset(NULL::{s}.checkpoint_conflict, $1::json)"
+    " ON CONFLICT DO NOTHING"
+)
+FORGET_SHOWN: Final = "DELETE FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text AND shown"
 # $1 schemas, $2 tables. A table that nobody has analysed yet has no estimate of its rows.
 READ_COSTS: Final = """
 SELECT w.s, w.t, CASE WHEN c.reltuples < 0 THEN pg_catalog.pg_relation_size(c.oid) / 100

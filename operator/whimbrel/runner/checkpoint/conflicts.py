@@ -1,8 +1,25 @@
 """What the old shape has no place for: recorded row by row, or a reason to change nothing."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from whimbrel.model.errors import HeldError
+from whimbrel.planning.dialects import postgresql_manifest as words
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, words_of
+
+
+class ConflictsError(HeldError):
+    """A person decides about the conflicts of a round, which is undone.
+
+    Attributes:
+        shown: The first of them, to keep them for him (`SHOW_CONFLICTS`).
+    """
+
+    def __init__(self, count: int, shown: str) -> None:
+        held = held_by_conflicts(count, "name renamed columns in spec.checkpoint.mappings, or ")
+        super().__init__(held.reason, held.message)
+        self.shown = shown
 
 
 def count_conflicts(checkpoint: Checkpoint, desk: Desk) -> int:
@@ -11,22 +28,44 @@ def count_conflicts(checkpoint: Checkpoint, desk: Desk) -> int:
     return count
 
 
+@contextmanager
+def shown_if_held(checkpoint: Checkpoint, desk: Desk) -> Iterator[None]:
+    """Keep the conflicts that a restore is held for until it is tried again, and nothing else.
+
+    What the application wrote is then replayed with the mappings of then.
+    """
+    with desk.session.transaction():
+        desk.guard(desk.session)
+        desk.ledger.rows(words.FORGET_SHOWN, checkpoint.id)
+    try:
+        yield
+    except ConflictsError as held:
+        with desk.session.transaction():
+            desk.guard(desk.session)
+            desk.ledger.rows(words.KEEP_SHOWN, held.shown)
+        raise
+
+
 def expect_no_conflicts(checkpoint: Checkpoint, desk: Desk) -> None:
     """Hold where there are conflicts and the object's author wants to decide about them.
 
+    Called in the transaction of a round, so that it is undone.
+
     Raises:
-        HeldError: `onConflict: Hold`; nothing has been changed back.
+        ConflictsError: `onConflict: Hold`; nothing has been changed back.
     """
-    if checkpoint.on_conflict != "Hold" or not (count := count_conflicts(checkpoint, desk)):
+    if checkpoint.on_conflict != "Hold":
         return
-    raise held_by_conflicts(count)
+    ((count, shown),) = desk.ledger.rows(words.SHOW_CONFLICTS, checkpoint.id)
+    if count:
+        raise ConflictsError(count, shown)
 
 
-def held_by_conflicts(count: int) -> HeldError:
+def held_by_conflicts(count: int, or_else: str = "") -> HeldError:
     """Return the sentence for `onConflict: Hold`."""
     return HeldError(
         "CheckpointConflicts",
         f"{count} value(s) that the application has written have no place in the tables as they "
-        "were; nothing has been changed back: set spec.checkpoint.onConflict to Record to restore "
-        "without them, they stay recorded",
+        f"were; nothing has been changed back: {or_else}set spec.checkpoint.onConflict to Record "
+        "to restore without them, they stay recorded",
     )

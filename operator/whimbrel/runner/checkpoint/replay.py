@@ -16,7 +16,7 @@ from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID
 from whimbrel.planning.dialects.postgresql_journal import count_journal, take_journal
 from whimbrel.planning.dialects.postgresql_references import Reference
 from whimbrel.planning.dialects.postgresql_replay import Replayed
-from whimbrel.runner.checkpoint.conflicts import held_by_conflicts
+from whimbrel.runner.checkpoint.conflicts import expect_no_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, set_snapshot
 from whimbrel.runner.checkpoint.prepare import lost_sequences
@@ -147,14 +147,16 @@ def replay_round(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tupl
     """Bring the clones to what is there now, in one transaction; return how many changes it took.
 
     Raises:
-        HeldError: The key of a row cannot be read back.
+        HeldError: The key of a row cannot be read back; or there are conflicts, and they hold.
     """
     session = desk.session
     with session.transaction():
         session.run(words.REPEATABLE_READ)
         with postgres(session).pinned():
             desk.guard(session)
-            return replay_journal(checkpoint, desk, progress)
+            found = replay_journal(checkpoint, desk, progress)
+        expect_no_conflicts(checkpoint, desk)
+    return found
 
 
 def come_close(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> Progress:
@@ -178,10 +180,12 @@ def check_references(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> 
         with postgres(session).pinned():
             desk.guard(session)
             later, _ = replay_journal(checkpoint, desk, progress)
-        suspects = all_suspects(session, later.references)
-    if checkpoint.on_conflict == "Hold" and (count := sum(map(len, suspects.values()))):
-        raise held_by_conflicts(count)
-    return replace(later, suspects=suspects)
+            later = replace(later, suspects=all_suspects(session, later.references))
+            if checkpoint.on_conflict == "Hold" and any(later.suspects.values()):
+                begin_round(session, later)
+                record_orphans(session, later.references, later.suspects)
+        expect_no_conflicts(checkpoint, desk)
+    return later
 
 
 def replay_journal(checkpoint: Checkpoint, desk: Desk, progress: Progress) -> tuple[Progress, int]:

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from whimbrel.model.errors import HeldError, RefusedError
-from whimbrel.runner.checkpoint.conflicts import count_conflicts, expect_no_conflicts
+from whimbrel.runner.checkpoint.conflicts import count_conflicts, shown_if_held
 from whimbrel.runner.checkpoint.copy import expect_clones
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
@@ -49,7 +49,8 @@ def restore(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], None]
     now = expect_restorable(checkpoint, desk)
     with _as_owner(now, desk) as ours:
         if now.state is not State.RESTORED:
-            _bring_back(now, ours, extra)
+            with shown_if_held(now, desk):
+                _bring_back(now, ours, extra)
         finish(now, ours)
     return Restored(count_conflicts(now, desk), tuple(each.kept for each in now.tables))
 
@@ -89,5 +90,4 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], N
     progress = catch_up(checkpoint, desk, begin_replay(checkpoint, desk))
     progress = check_references(checkpoint, desk, progress)
     progress = catch_up(checkpoint, desk, progress)
-    expect_no_conflicts(checkpoint, desk)
     swap(checkpoint, desk, progress, extra)

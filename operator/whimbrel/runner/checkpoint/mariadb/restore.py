@@ -9,11 +9,7 @@ from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import mariadb_checkpoint as words, mariadb_checkpoint_replay
 from whimbrel.planning.dialects.mariadb_catalog import show_create
 from whimbrel.planning.dialects.mariadb_checkpoint_keys import alter, without_keys
-from whimbrel.runner.checkpoint.conflicts import (
-    count_conflicts,
-    expect_no_conflicts,
-    held_by_conflicts,
-)
+from whimbrel.runner.checkpoint.conflicts import count_conflicts, held_by_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -128,7 +124,7 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
     _expect_shapes(checkpoint, session)
     live = live_names(checkpoint, desk.session)
     linked = read_linked(checkpoint, live, session)
-    expect_no_conflicts(checkpoint, desk)
+    _expect_no_conflicts(checkpoint, desk)
     if checkpoint.on_conflict == "Hold" and (found := count_unmapped(checkpoint, live, session)):
         raise held_by_conflicts(found)
     if linked.going:
@@ -204,7 +200,7 @@ def _complete(
     catch_up(checkpoint, desk, session, until=0)
     for covered in checkpoint.tables:
         expect_journal(checkpoint, covered, session)
-    expect_no_conflicts(checkpoint, desk)
+    _expect_no_conflicts(checkpoint, desk)
     _expect_shapes(checkpoint, session)
     expect_no_orphans(checkpoint, linked.wanted, session)
     for covered in checkpoint.tables:
@@ -212,6 +208,11 @@ def _complete(
     link_copies(checkpoint, linked.wanted, session)
     all_tables.own_children()
     link_children(checkpoint, linked, all_tables.owner)
+
+
+def _expect_no_conflicts(checkpoint: Checkpoint, desk: Desk) -> None:
+    if checkpoint.on_conflict == "Hold" and (count := count_conflicts(checkpoint, desk)):
+        raise held_by_conflicts(count)
 
 
 def _expect_copies(checkpoint: Checkpoint, session: Session) -> None:
