@@ -30,6 +30,8 @@ UNION ALL SELECT tgname::text FROM pg_trigger WHERE tgname ~ 'whimbrel'
 UNION ALL SELECT proname::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
 WHERE n.nspname = 'whimbrel'
 """
+# Values of the application's rows, which are of use as long as the checkpoint is kept.
+CONFLICTS = "SELECT 'conflict of ' || checkpoint FROM whimbrel.checkpoint_conflict"
 ROLES = "SELECT rolname FROM pg_roles JOIN whimbrel.checkpoint ON rolname = capture_role"
 
 
@@ -158,10 +160,10 @@ def expect_nothing_lost(database: Postgres, writer: Writer) -> None:
 
 
 def left_over(database: Postgres) -> list[str]:
-    """Return what is there of checkpoints, besides the rows in the ledger."""
+    """Return what is there of checkpoints, besides rows in the ledger that hold no values."""
     owner = admin(database)
     has_ledger = owner.run("SELECT to_regclass('whimbrel.checkpoint') IS NOT NULL") == [(True,)]
-    found = owner.run(LEFT) + (owner.run(ROLES) if has_ledger else [])
+    found = owner.run(LEFT) + (owner.run(f"{ROLES} UNION ALL {CONFLICTS}") if has_ledger else [])
     return sorted(name for (name,) in found)
 
 

@@ -55,6 +55,44 @@ def test_kept_tables_and_what_was_moved_go_too(shop: Shop):
     assert admin(shop.database).run("SELECT typname FROM pg_type WHERE typtype = 'e'") == []
 
 
+def with_a_conflict(shop: Shop) -> str:
+    """Take a run back after a write that has no place; return what is kept of that."""
+    shop.run()
+    shop.writer.database.run("UPDATE users SET mood = 'sad' WHERE id = 3")
+    assert shop.run(2, "Rollback")["outcome"] == "RolledBack"
+    told = f"conflict of {shop.id(1)}"
+    assert told in left_over(shop.database)
+    return told
+
+
+def test_values_without_a_place_go_with_it(shop: Shop):
+    with_a_conflict(shop)
+    gone = shop.run(1, "Discard")
+    assert (gone["outcome"], gone["reason"]) == ("Done", "Discarded"), gone["message"]
+    assert left_over(shop.database) == []
+
+
+def test_values_without_a_place_stay_for_their_time_where_a_later_run_closes_it(shop: Shop):
+    told = with_a_conflict(shop)
+    assert shop.run(3, files=files(MILD))["outcome"] == "Done"
+    assert told in left_over(shop.database), "a person may still look at them"
+    admin(shop.database).run("UPDATE whimbrel.checkpoint SET kept_until = now()")
+    assert shop.run(4, files=files(MILD | {"002_x.up.sql": LATER["002_later.up.sql"]}))
+    assert told not in left_over(shop.database)
+
+
+def test_what_is_left_of_it_is_read_back_and_named(shop: Shop):
+    shop.run()
+    ((journal,),) = shop.database.run("SELECT journal FROM whimbrel.checkpoint")
+    assert shop.run(1, "Discard")["outcome"] == "Done"
+    shop.database.run(f"CREATE TABLE whimbrel.{journal} (again int)")
+    told = shop.run(1, "Discard", attempt=2)
+    assert (told["outcome"], told["reason"]) == ("NotFinished", "CheckpointLeft"), told
+    assert f"whimbrel.{journal}" in told["message"]
+    shop.database.run(f"DROP TABLE whimbrel.{journal}")
+    assert shop.run(1, "Discard", attempt=3)["outcome"] == "Done"
+
+
 def test_a_later_run_closes_it_first(shop: Shop):
     shop.run()
     done = shop.run(2, files=files(LATER))

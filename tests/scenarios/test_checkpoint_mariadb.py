@@ -240,6 +240,14 @@ def test_a_conflict_holds_where_that_is_asked_and_a_person_may_let_it_go(shop: S
     assert back["outcome"] == "RolledBack", back["message"]
     assert "1 value(s) have no place" in back["message"]
     shop.expect_as_before()
+    assert shop.run(1, "Discard")["outcome"] == "Done"
+    assert shop.database.run("SELECT * FROM whimbrel_checkpoint_conflict") == []
+    ((kept,),) = shop.database.run("SELECT kept FROM whimbrel_checkpoint_table")
+    shop.database.run(f"CREATE TABLE `whimbrel_{kept}` (n int)")
+    left = shop.run(1, "Discard", attempt=2)
+    assert (left["outcome"], left["reason"]) == ("NotFinished", "CheckpointLeft"), left
+    assert f"whimbrel_{kept}" in left["message"]
+    shop.database.run(f"DROP TABLE `whimbrel_{kept}`")
 
 
 def test_the_plan_says_it_all_before_anything_starts(shop: Shop):

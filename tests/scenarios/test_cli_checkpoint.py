@@ -93,6 +93,20 @@ def test_gc_drops_what_is_over_and_nothing_before(shop: Shop):
     assert "no checkpoint is kept" in shop.terminal.type(f"whimbrel checkpoints {file}").out
 
 
+def test_gc_forgets_values_of_a_checkpoint_that_was_closed_before_its_time(shop: Shop):
+    file = shop.manifest()
+    assert shop.terminal.type(f"whimbrel run {file}").code == 0
+    shop.writer.database.run("UPDATE users SET mood = 'sad' WHERE id = 3")
+    assert shop.terminal.type(f"whimbrel rollback {file}").code == 0
+    shop.database.run("UPDATE whimbrel.checkpoint SET reason = 'as if it were of no use'")
+    assert "removed: checkpoint of run" in shop.terminal.type("whimbrel gc --yes").out
+    assert "sad" in shop.terminal.type(f"whimbrel conflicts {file}").out, "its time is not over"
+    shop.database.run("UPDATE whimbrel.checkpoint SET kept_until = now()")
+    assert "1 value(s) that had no place" in shop.terminal.type("whimbrel gc").out
+    assert "removed: conflicts of run" in shop.terminal.type("whimbrel gc --yes").out
+    assert left_over(shop.database) == []
+
+
 def test_only_the_database_knows_conflicts(shop: Shop):
     bare = Terminal(shop.terminal.home)
     said = bare.type("whimbrel conflicts somebody --kubeconfig /nowhere")

@@ -37,6 +37,7 @@ def test_from_the_plan_to_the_end_of_its_time(mariadb: MariaDB, tmp_path: Path):
     tables = [name for (name,) in mariadb.run("SHOW TABLES")]
     assert not [each for each in tables if "_kept_" in each or "_journal_" in each]
     assert mariadb.run("SHOW TRIGGERS") == []
+    assert mariadb.run("SELECT * FROM whimbrel_checkpoint_conflict") == []
 
 
 @pytest.mark.parametrize("more", [{}, {"writeFreeze": True}])

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from whimbrel.cli.checkpoint.kept import can_go, drop, kept_in
+from whimbrel.cli.checkpoint.kept import drop, goes, kept_in
 from whimbrel.cli.dump import about, can_thaw, dumps_over, remove_over
 from whimbrel.planning.dialects.postgresql_roles import ROLE_EXISTS
 from whimbrel.runner.attempts import read_attempts
@@ -24,7 +24,7 @@ class Leftover:
     """One thing that can go.
 
     Attributes:
-        kind: salvage, login, checkpoint, dump or freeze.
+        kind: salvage, login, checkpoint, conflicts, dump or freeze.
         about: What it is, for a person.
     """
 
@@ -44,10 +44,7 @@ def find_leftovers(ledger: Ledger) -> tuple[Leftover, ...]:
         for run, role in _own_roles(ledger)
         if own(ledger.session, ROLE_EXISTS, role)[0][0]
     ]
-    copies = [
-        Leftover("checkpoint", each.id, f"of run {each.id}, until {each.kept_until}")
-        for each in can_go(ledger)
-    ]
+    copies = [Leftover(*each) for each in goes(ledger)]
     dumps = [Leftover("dump", each.run, about(each)) for each in dumps_over(ledger)]
     dumps += [Leftover("freeze", each, "triggers that stopped writes") for each in can_thaw(ledger)]
     return (*salvage, *logins, *copies, *dumps)

@@ -10,6 +10,7 @@ from whimbrel.cli.options import Connection, Place
 from whimbrel.cli.screen import table
 from whimbrel.cli.workplace import workplace
 from whimbrel.model.checkpoint import CheckpointStatus
+from whimbrel.runner.checkpoint.conflicts import forget_conflicts, old_conflicts
 from whimbrel.runner.checkpoint.dump.record import read_dumps
 from whimbrel.runner.checkpoint.manifest import (
     Checkpoint,
@@ -96,8 +97,16 @@ def _is_at_work(ledger: Ledger, checkpoint: Checkpoint) -> bool:
     return run is not None and run.closed_at is None
 
 
+def goes(ledger: Ledger) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, name and words about what `drop` takes away."""
+    for each in can_go(ledger):
+        yield "checkpoint", each.id, f"of run {each.id}, until {each.kept_until}"
+    for run, count in old_conflicts(ledger).items():
+        yield "conflicts", run, f"{count} value(s) that had no place when run {run} was taken back"
+
+
 def drop(ledger: Ledger, target: Target) -> tuple[str, ...]:
-    """Take away what `can_go`, under the migrator's lock; return what is gone.
+    """Take away what `goes`, checkpoints under the migrator's lock; return what is gone.
 
     Raises:
         TransientError: A runner is at work.
@@ -108,7 +117,10 @@ def drop(ledger: Ledger, target: Target) -> tuple[str, ...]:
     desk = free_desk(ledger, lambda: open_session(target, Manners("whimbrel", 1.0)), _say_nothing)
     for each in going:
         let_go(each, desk)
-    return tuple(f"checkpoint of run {each.id}" for each in going)
+    old = old_conflicts(ledger)
+    forget_conflicts(ledger, old)
+    gone = [f"checkpoint of run {each.id}" for each in going]
+    return (*gone, *(f"conflicts of run {each}" for each in old))
 
 
 def _say_nothing(line: str) -> None:

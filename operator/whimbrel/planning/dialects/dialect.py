@@ -142,6 +142,8 @@ class CheckpointWords(Protocol):
     READ_COVERED: str
     READ_CONFLICTS: str
     COUNT_CONFLICTS: str
+    READ_OLD_CONFLICTS: str
+    FORGET_CONFLICTS: str
     INSERT_CHECKPOINT: str
     INSERT_COVERED: str
     SET_COPIED: str

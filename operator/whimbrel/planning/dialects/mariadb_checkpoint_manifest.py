@@ -103,9 +103,10 @@ READ_CONFLICTS: Final = (
 )
 COUNT_CONFLICTS: Final = "SELECT COUNT(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1"
 FORGET_CONFLICTS: Final = "DELETE FROM {s}.checkpoint_conflict WHERE checkpoint = $1"
-RECORD_CONFLICT: Final = (
-    "INSERT INTO {s}.checkpoint_conflict (checkpoint, number, `key`, kind, column_name, value)"
-    " VALUES ($1, $2, $3, $4, $5, $6)"
+# Of checkpoints whose time is over.
+READ_OLD_CONFLICTS: Final = (
+    "SELECT c.id, COUNT(*) FROM {s}.checkpoint_conflict f JOIN {s}.checkpoint c"
+    f" ON c.id = f.checkpoint WHERE c.kept_until <= {_NOW} GROUP BY c.id ORDER BY c.id"
 )
 
 _FORGET: Final = "DELETE FROM {s}.%s WHERE run = $1"

@@ -43,6 +43,17 @@ MAY_MAKE_TEMPORARY: Final = (
 READ_PUBLICATIONS_OF_ALL: Final = (
     "SELECT p.pubname::text FROM pg_catalog.pg_publication p WHERE p.puballtables ORDER BY 1"
 )
+# What there is of a checkpoint ($2, its short name) in the ledger's schema ($1) and on tables.
+LEFT_OF: Final = (
+    "SELECT $1::text || '.' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
+    " ON n.oid = c.relnamespace WHERE n.nspname = $1::text AND c.relkind <> 'i'"
+    " AND pg_catalog.strpos(c.relname, $2) > 0"
+    " UNION ALL SELECT p.oid::regprocedure::text FROM pg_catalog.pg_proc p"
+    " JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace"
+    " WHERE n.nspname = $1::text AND pg_catalog.strpos(p.proname, $2) > 0"
+    " UNION ALL SELECT g.tgname || ' on ' || g.tgrelid::regclass FROM pg_catalog.pg_trigger g"
+    " WHERE pg_catalog.strpos(g.tgname, $2) > 0 ORDER BY 1"
+)
 # Types in the rows of tables ($1), however deep.
 USED_TYPES: Final = """
 WITH RECURSIVE used (id) AS (

@@ -104,6 +104,13 @@ READ_CONFLICTS: Final = (
 COUNT_CONFLICTS: Final = (
     "SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text"
 )
+FORGET_CONFLICTS: Final = "DELETE FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text"
+# Of checkpoints whose time is over.
+READ_OLD_CONFLICTS: Final = (
+    "SELECT c.id, pg_catalog.count(*) FROM {s}.checkpoint_conflict f JOIN {s}.checkpoint c"
+    " ON c.id = f.checkpoint WHERE c.kept_until <= pg_catalog.clock_timestamp()"
+    " GROUP BY c.id ORDER BY c.id"
+)
 # How many, and those that a person looks at, as text that outlives the transaction.
 SHOW_CONFLICTS: Final = (
     "SELECT (SELECT pg_catalog.count(*) FROM {s}.checkpoint_conflict WHERE checkpoint = $1::text),"

@@ -1,12 +1,13 @@
 """What the old shape has no place for: recorded row by row, or a reason to change nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from whimbrel.model.errors import HeldError
 from whimbrel.planning.dialects import postgresql_manifest as words
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.manifest import Checkpoint, words_of
+from whimbrel.runner.checkpoint.manifest import Checkpoint, has_checkpoints, words_of
+from whimbrel.runner.ledger import Ledger
 
 
 class ConflictsError(HeldError):
@@ -26,6 +27,20 @@ def count_conflicts(checkpoint: Checkpoint, desk: Desk) -> int:
     """Return how many the replay has recorded so far."""
     count: int = desk.ledger.rows(words_of(desk.ledger).COUNT_CONFLICTS, checkpoint.id)[0][0]
     return count
+
+
+def old_conflicts(ledger: Ledger) -> dict[str, int]:
+    """Return how many there are of each checkpoint whose time is over, by its id."""
+    if not has_checkpoints(ledger):
+        return {}
+    return dict(ledger.rows(words_of(ledger).READ_OLD_CONFLICTS))
+
+
+def forget_conflicts(ledger: Ledger, checkpoints: Iterable[str]) -> None:
+    """Forget what was written: values of the application, which nobody needs any more."""
+    with ledger.session.transaction():
+        for each in checkpoints:
+            ledger.rows(words_of(ledger).FORGET_CONFLICTS, each)
 
 
 @contextmanager

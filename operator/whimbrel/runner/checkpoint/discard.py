@@ -4,11 +4,13 @@ from functools import partial
 
 from whimbrel.planning.dialects import postgresql_capture as words
 from whimbrel.planning.dialects.postgresql_catalog import drop_table
+from whimbrel.planning.dialects.postgresql_checkpoint import LEFT_OF
 from whimbrel.runner.checkpoint.capture import drop_capture
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, set_state
 from whimbrel.runner.checkpoint.owner_login import forget_owner_login
 from whimbrel.runner.checkpoint.retrying import until_unlocked
+from whimbrel.runner.session import Session
 from whimbrel.runner.sessions import own
 
 
@@ -30,6 +32,12 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
         until_unlocked(desk, what, partial(_detach, checkpoint, desk, (schema, table)))
     forget_owner_login(checkpoint, desk)
     until_unlocked(desk, "discarding the checkpoint", partial(_drop, checkpoint, desk))
+
+
+def left_of(checkpoint: Checkpoint, session: Session) -> list[str]:
+    """Return the names of what there is of a checkpoint."""
+    names = checkpoint.names
+    return [name for (name,) in own(session, LEFT_OF, names.schema, names.short)]
 
 
 def _detach(checkpoint: Checkpoint, desk: Desk, table: tuple[str, str]) -> None:

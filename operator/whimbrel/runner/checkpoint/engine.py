@@ -81,6 +81,7 @@ class Engine:
         others_of: The sessions of a login that are not ours, whose numbers are given.
         restore: Goes back to it.
         discard: Takes it away.
+        left_of: What there is of it, besides its rows in the ledger.
         known_names: What names in a plan's statements mean.
         labels: The relations that a restore brings back, as the catalogue's shape calls them.
         kinds: Kinds of things that a restore can take away, in the order in which they may go.
@@ -95,6 +96,7 @@ class Engine:
     others_of: Callable[[Session, str, Collection[int]], set[int]]
     restore: Callable[[Checkpoint, Desk, Extra], Restored]
     discard: Callable[[Checkpoint, Desk], None]
+    left_of: Callable[[Checkpoint, Session], list[str]]
     known_names: Callable[[Session, Iterable[CatalogObject]], Known]
     labels: Callable[[Session, Checkpoint], set[str]]
     kinds: tuple[str, ...]
@@ -111,6 +113,7 @@ ENGINES: Final[dict[str, Engine]] = {
         watch.others_of,
         restoring.restore,
         discarding.discard,
+        discarding.left_of,
         named.known_names,
         named.labels,
         tuple(DROPPABLE),
@@ -125,6 +128,7 @@ ENGINES: Final[dict[str, Engine]] = {
         mariadb_watch.others_of,
         mariadb_restore.restore,
         mariadb_discard.discard,
+        mariadb_discard.left_of,
         mariadb_names.known_names,
         mariadb_names.labels,
         mariadb_added.KINDS,

@@ -15,6 +15,7 @@ from whimbrel.planning.checkpoint.removal import drop
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.checkpoint.before import forget_before, read_before
 from whimbrel.runner.checkpoint.bench_desk import desk_of
+from whimbrel.runner.checkpoint.conflicts import count_conflicts, forget_conflicts, old_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.dump.freeze import thaw
 from whimbrel.runner.checkpoint.dump.gone import remove_dump, remove_or_tell
@@ -52,7 +53,9 @@ def settle_older(plan: RunnerPlan, bench: Bench) -> None:
     Raises:
         TransientError: Its owner wants later runs to wait.
     """
-    for each in open_checkpoints(bench.holding.ledger):
+    ledger = bench.holding.ledger
+    forget_conflicts(ledger, old_conflicts(ledger))
+    for each in open_checkpoints(ledger):
         if each.id == bench.order.run:
             continue
         if not _may_close(each, plan, bench):
@@ -146,9 +149,26 @@ def drop_checkpoint(order: Order, place: Surroundings, findings: Findings) -> Re
         if dump is not None:
             thaw(desk)
             findings.warnings += remove_or_tell(ledger, dump, place.dumps)
+        if checkpoint is not None:
+            forget_conflicts(ledger, {checkpoint.id, *old_conflicts(ledger)})
+            _expect_gone(checkpoint, desk)
         gone = checkpoint_status(ledger, order.run)
         told = "the checkpoint is gone; nothing of it is left in the database"
         return findings.result(Outcome.DONE, "Discarded", told, checkpoint=gone)
+
+
+def _expect_gone(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Read back that nothing is left, before that is said."""
+    left = engine_of(desk.session).left_of(checkpoint, desk.session)
+    if count := count_conflicts(checkpoint, desk):
+        left.append(f"{count} conflict(s) in the ledger")
+    if left:
+        raise TransientError(
+            "CheckpointLeft",
+            f"the checkpoint of run {checkpoint.id} was taken away, and this of it is there: "
+            f"{', '.join(left)}; drop it by hand",
+            retry_after=_LOOK_AGAIN,
+        )
 
 
 def _expect_over(ledger: Ledger, run: str) -> None:

@@ -40,6 +40,13 @@ def discard(checkpoint: Checkpoint, desk: Desk) -> None:
     until_unlocked(desk, what, partial(become, checkpoint, State.CLOSED))
 
 
+def left_of(checkpoint: Checkpoint, session: Session) -> list[str]:
+    """Return the names of what there is of a checkpoint."""
+    names = names_of(checkpoint.schema, checkpoint.id)
+    triggers = [str(name) for name, _, _ in own(session, capture.READ_TRIGGERS, names.triggers)]
+    return [*triggers, *_our_tables(checkpoint, session)]
+
+
 def _end_restore(checkpoint: Checkpoint, desk: Desk) -> None:
     """Give keys back, where a restore was cut off after its exchange; as far as they can be had."""
     with desk.session.transaction():
@@ -59,11 +66,14 @@ def drop_triggers(checkpoint: Checkpoint, desk: Desk, session: Session) -> None:
 
 def _drop_tables(checkpoint: Checkpoint, session: Session) -> None:
     """Drop copies, failed tables and journals; what a migration added lies among the failed."""
+    if found := _our_tables(checkpoint, session):
+        session.run("SET SESSION foreign_key_checks = 0")
+        session.run(words.drop_tables(found))
+
+
+def _our_tables(checkpoint: Checkpoint, session: Session) -> list[str]:
     names = names_of(checkpoint.schema, checkpoint.id)
     kinds = ("clone", "kept", "journal")
     begins = [f"{names.schema}_{kind}_{names.short}_" for kind in kinds]
     begins += [names.clone(""), names.wait, names.go]
-    found = [name for each in begins for (name,) in own(session, words.OUR_TABLES, each)]
-    if found:
-        session.run("SET SESSION foreign_key_checks = 0")
-        session.run(words.drop_tables(found))
+    return [name for each in begins for (name,) in own(session, words.OUR_TABLES, each)]

@@ -11,11 +11,7 @@ from whimbrel.planning.dialects.mariadb_catalog import show_create
 from whimbrel.planning.dialects.mariadb_checkpoint_keys import alter, without_keys
 from whimbrel.runner.checkpoint.conflicts import count_conflicts, held_by_conflicts
 from whimbrel.runner.checkpoint.desk import Desk
-from whimbrel.runner.checkpoint.manifest import (
-    Checkpoint,
-    Covered,
-    State,
-)
+from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered, State
 from whimbrel.runner.checkpoint.mariadb.counters import Counters, count_on, read_counters
 from whimbrel.runner.checkpoint.mariadb.discard import drop_triggers
 from whimbrel.runner.checkpoint.mariadb.exchange import Exchange, Taken, refused, taken
