@@ -19,10 +19,10 @@ MODULE_P95, MODULE_MOST = 300, 400
 # docs/adr/0008: lines of code, not of explanation, of each layer besides its families.
 LAYERS_MOST = {
     "model": 1_650,
-    "planning": 1_600,
+    "planning": 1_640,
     "machine": 1_670,
     "controller": 1_300,
-    "runner": 4_975,
+    "runner": 4_990,
     "cli": 2_345,
 }
 # docs/adr/0008: what follows a migration, across layers.

@@ -9,7 +9,7 @@ from whimbrel.model.spec import parse_spec
 from whimbrel.model.steps import Adopt, RunAlone, RunFiles, SalvageObjects
 from whimbrel.planning.build import plan_down, plan_up
 from whimbrel.planning.dialects import postgresql_ledger
-from whimbrel.runner.catalog import read_catalog
+from whimbrel.runner.catalog import read_catalog, read_foreign_keys
 from whimbrel.runner.ledger import Ledger, install_ledger
 from whimbrel.runner.postgresql_run_alone import run_alone
 from whimbrel.runner.records import read_applied
@@ -57,6 +57,7 @@ class Shop:
             server_version=160000,
             applied=read_applied(self.work.ledger, "default"),
             catalog=read_catalog(self.session, self.work.ledger.schema),
+            foreign_keys=read_foreign_keys(self.session, self.work.ledger.schema),
             **more,
         )
 

@@ -208,6 +208,51 @@ def test_way_back_that_destroys_older_rows_is_held(shop):
     assert shop.run("SELECT count(*) FROM old") == [(0,)]
 
 
+ORDERS = "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders VALUES (1);"
+REFERS = "ALTER TABLE users ADD order_id int DEFAULT 1 REFERENCES orders"
+
+
+@pytest.mark.parametrize(
+    ("key", "down"),
+    [
+        pytest.param("", "TRUNCATE orders CASCADE", id="all that refers is emptied"),
+        pytest.param(" ON DELETE CASCADE", "DELETE FROM orders", id="what refers is deleted"),
+    ],
+)
+def test_way_back_that_takes_older_rows_along_is_held(any_database, key, down):
+    files = {
+        "001_orders.up.sql": f"{ORDERS}{REFERS}{key}",
+        "001_orders.down.sql": f"{down}; ALTER TABLE users DROP order_id; DROP TABLE orders",
+    }
+    with open_shop(any_database) as shop:
+        shop.run("CREATE TABLE users (id int)", "INSERT INTO users VALUES (1)")
+        shop.up(files)
+        with pytest.raises(HeldError) as held:
+            shop.down(files)
+        assert (held.value.reason, shop.versions()) == ("WouldLoseData", ["001"])
+        assert "001_orders.down.sql, line 1" in str(held.value)
+        shop.down(files, rollback={"allowDataLoss": {"by": "ann", "reason": "test"}})
+        assert shop.run("SELECT count(*) FROM users") == [(0,)]
+
+
+def test_way_back_through_a_foreign_key_to_a_partition_is_held(shop):
+    shop.run("CREATE TABLE users (id int, place int)", "INSERT INTO users VALUES (1, 1)")
+    files = {
+        "001_p.up.sql": "CREATE TABLE places (id int) PARTITION BY RANGE (id);\n"
+        "CREATE TABLE near PARTITION OF places FOR VALUES FROM (0) TO (9);\n"
+        "ALTER TABLE near ADD PRIMARY KEY (id); INSERT INTO places VALUES (1);\n"
+        "ALTER TABLE users ADD FOREIGN KEY (place) REFERENCES near ON DELETE SET NULL;",
+        "001_p.down.sql": "DELETE FROM places; ALTER TABLE users DROP CONSTRAINT users_place_fkey; "
+        "DROP TABLE places",
+    }
+    shop.up(files)
+    with pytest.raises(HeldError, match="overwrites place of table"):
+        shop.down(files)
+    delete, drop, last = files["001_p.down.sql"].split("; ")
+    shop.down(files | {"001_p.down.sql": f"{drop}; {delete}; {last}"})
+    assert shop.run("SELECT place FROM users") == [(1,)]
+
+
 def test_what_a_file_added_is_known_across_subtransactions_and_renames(shop):
     shop.run("CREATE TABLE old (id int)")
     files = {

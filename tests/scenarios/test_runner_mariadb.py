@@ -83,6 +83,30 @@ def test_look_writes_nothing(mariadb: MariaDB, tmp_path: Path):
     assert "commits each DDL statement by itself" in answer.log
 
 
+def test_a_way_back_whose_foreign_key_would_take_older_rows_along_is_held(
+    mariadb: MariaDB, tmp_path: Path
+):
+    mariadb.run("CREATE TABLE users (id int PRIMARY KEY, place int) ENGINE=InnoDB")
+    mariadb.run("INSERT INTO users VALUES (1, 1)")
+    files = {
+        "001_places.up.sql": "CREATE TABLE places (id int PRIMARY KEY) ENGINE=InnoDB;\n"
+        "INSERT INTO places VALUES (1);\nALTER TABLE users ADD CONSTRAINT lives FOREIGN KEY (place)"
+        " REFERENCES places (id) ON DELETE CASCADE;",
+        "001_places.down.sql": "DELETE FROM places;\nALTER TABLE users DROP FOREIGN KEY lives;\n"
+        "ALTER TABLE users DROP KEY lives;\nDROP TABLE places;",
+    }
+    assert attempt_on(mariadb, tmp_path, files).run_to_end().code == 0
+    back = attempt_on(mariadb, tmp_path, files, run="run2", segment="Rollback").run_to_end()
+    assert (back.code, back.result["reason"]) == (3, "WouldLoseData"), back
+    assert f"deletes rows of table {mariadb.dbname}.users" in back.result["message"]
+    assert mariadb.run("SELECT * FROM users") == [(1, 1)]
+    lines = files["001_places.down.sql"].splitlines()
+    files["001_places.down.sql"] = "\n".join((*lines[1:3], lines[0], lines[3]))
+    back = attempt_on(mariadb, tmp_path, files, run="run3", segment="Rollback").run_to_end()
+    assert (back.code, back.result["outcome"]) == (0, "RolledBack"), back
+    assert mariadb.run("SELECT * FROM users") == [(1, 1)]
+
+
 def test_what_was_done_of_a_file_that_fails_is_taken_back(mariadb: MariaDB, tmp_path: Path):
     attempt_on(mariadb, tmp_path, FILES).run_to_end()
     before = mariadb.run("SHOW CREATE TABLE users")

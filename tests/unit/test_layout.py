@@ -107,11 +107,11 @@ def test_the_package_is_measured_without_its_tools(tmp_path: Path):
     write_code(tmp_path / "planning/release/rules.py", 250)
     for number in range(6):
         write_code(tmp_path / f"planning/module{number}.py", 250)
-    write_code(tmp_path / "planning/last.py", 100)
+    write_code(tmp_path / "planning/last.py", 140)
     assert shape.broken_budgets(tmp_path) == []
     write_code(tmp_path / "planning/one_more.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of planning: 1601 lines, the budget is 1600"
+    assert line == "code of planning: 1641 lines, the budget is 1640"
 
 
 def test_a_release_is_measured_across_layers(tmp_path: Path):

@@ -47,6 +47,27 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
+class ForeignKey:
+    """A constraint by which rows go, or change, together with those that they refer to.
+
+    Attributes:
+        constraint: Its name, and the table whose rows refer to others.
+        columns: Those of that table.
+        parent: The table that they refer to.
+        keys: The columns of the parent.
+        on_delete: What happens to them when a row of the parent goes: CASCADE, SET NULL ...
+        on_update: The same for a row whose keys change.
+    """
+
+    constraint: CatalogObject
+    columns: tuple[str, ...]
+    parent: CatalogObject
+    keys: tuple[str, ...]
+    on_delete: str
+    on_update: str
+
+
+@dataclass(frozen=True)
 class Facts:
     """The truth that a plan stands on.
 
@@ -57,6 +78,7 @@ class Facts:
         digests: sha256 (hex) by revision of the files that were applied, as far as it is known.
         last_run: Versions that the newest finished run of this object applied, oldest first.
         catalog: Everything the database holds, outside system schemas and the ledger.
+        foreign_keys: Those by which rows go or change with others.
         left_nothing: A newer run of this object that failed and left nothing, or "": a way back
             without a target would take back more than the person has in mind.
         rolled_back: Digests of plans that were rolled back and are not tried again.
@@ -80,6 +102,7 @@ class Facts:
     last_run: tuple[str, ...] = ()
     left_nothing: str = ""
     catalog: frozenset[CatalogObject] = frozenset()
+    foreign_keys: tuple[ForeignKey, ...] = ()
     rolled_back: frozenset[str] = frozenset()
     started: frozenset[str] = frozenset()
     dialect: str = "postgresql"

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
+from whimbrel.model.facts import ForeignKey
 from whimbrel.model.steps import CatalogObject, Statement
+from whimbrel.planning.foreign_keys import parts_of, taken_along
 from whimbrel.planning.syntax import Parsed
 from whimbrel.planning.touched import (
     Created,
@@ -21,7 +23,7 @@ from whimbrel.planning.touched import (
 _RELATIONS: Final = frozenset({"table", "foreign table", "view", "materialized view"})
 # CASCADE on these takes columns of other tables along, and the text does not say which.
 _CASCADES_WIDELY: Final = frozenset({"type", "function", "extension", "sequence"})
-_HOLDS_NOTHING: Final = frozenset({"index"})
+_HOLDS_NOTHING: Final = frozenset({"index", "constraint"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def losses(
     covered: frozenset[CatalogObject],
     *,
     earlier: Sequence[Parsed] = (),
+    foreign_keys: Sequence[ForeignKey] = (),
 ) -> tuple[Loss, ...]:
     """Return what statements destroy that is older than the revisions taken back.
 
@@ -46,8 +49,9 @@ def losses(
         catalog: What the database holds before the way back.
         covered: What salvage copies in this transaction, and what the revisions had added.
         earlier: Statements of the way back that ran before; their renames are followed.
+        foreign_keys: Those by which rows go or change with others, before the way back.
     """
-    names = _Names(catalog, covered, statements)
+    names = _Names(catalog, covered, statements, foreign_keys)
     for each in earlier:
         names.follow(each)
     found = []
@@ -110,8 +114,8 @@ def _destroyed(touch: Touch, names: "_Names") -> str:
             return f"drops {what}"
         case Dropped(target, cascade):
             return _drop_loss(target, cascade, names)
-        case Written(table, columns):
-            return _write_loss(table, columns, names)
+        case Written():
+            return _write_loss(touch, names)
         case _:
             return ""
 
@@ -126,13 +130,22 @@ def _drop_loss(target: CatalogObject, cascade: bool, names: "_Names") -> str:
     return "" if names.is_safe(target) else f"drops {target}"
 
 
-def _write_loss(table: CatalogObject, columns: tuple[str, ...], names: "_Names") -> str:
-    if names.has_safe_rows(table):
-        return ""
-    if not columns:
-        return f"deletes rows of {table}"
-    older = [name for name in columns if not names.is_safe(_column(table, name))]
-    return f"overwrites {', '.join(older)} of {table}" if older else ""
+def _write_loss(written: Written, names: "_Names") -> str:
+    table = written.table
+    older = tuple(each for each in written.columns if not names.is_safe(_column(table, each)))
+    if not names.has_safe_rows(table) and (older or not written.columns):
+        return _written_words(replace(written, columns=older))
+    if written.cascade:
+        # As with DROP ... CASCADE: the text does not say which.
+        return f"deletes rows of {table} and, by CASCADE, of whatever refers to it"
+    taken = names.older_taken_along(written)
+    return f"changes {table} and, by a foreign key, {_written_words(taken)}" if taken else ""
+
+
+def _written_words(written: Written) -> str:
+    if not written.columns:
+        return f"deletes rows of {written.table}"
+    return f"overwrites {', '.join(written.columns)} of {written.table}"
 
 
 def _column(table: CatalogObject, name: str) -> CatalogObject:
@@ -147,6 +160,7 @@ class _Names:
         catalog: frozenset[CatalogObject],
         covered: frozenset[CatalogObject],
         statements: Sequence[Parsed],
+        foreign_keys: Sequence[ForeignKey],
     ) -> None:
         self._catalog = catalog
         self._covered = covered
@@ -155,9 +169,16 @@ class _Names:
             self._by_name[known.name].append(known)
         self._renames: list[Renamed] = []
         self._redefined = _redefined(statements)
+        self._foreign_keys = list(foreign_keys)
 
     def follow(self, parsed: Parsed) -> None:
-        """Take note of what a statement renames."""
+        """Take note of what a statement renames, and of foreign keys that go with it."""
+        gone = [self._known(touch.object) for touch in parsed.touches if isinstance(touch, Dropped)]
+        # A name that may mean several things drops one of them, and nobody knows which.
+        certain = {each for known in gone if len(known) == 1 for each in known}
+        self._foreign_keys = [
+            each for each in self._foreign_keys if certain.isdisjoint(parts_of(each))
+        ]
         self._renames.extend(touch for touch in parsed.touches if isinstance(touch, Renamed))
 
     def is_safe(self, target: CatalogObject) -> bool:
@@ -170,6 +191,24 @@ class _Names:
         """Return whether salvage holds the rows; behind a view stands some other table."""
         known = self._known(target)
         return all(each.kind == "table" and self._is_covered(each) for each in known)
+
+    def older_taken_along(self, written: Written) -> Written | None:
+        """Return the first older thing that foreign keys delete or overwrite with a write."""
+        columns = tuple(
+            known.part
+            for each in written.columns
+            for known in self._known(_column(written.table, each))
+        )
+        if written.columns and not columns:
+            return None
+        direct = [Written(known, columns) for known in self._known(written.table)]
+        for each in taken_along(direct, self._foreign_keys):
+            older = tuple(
+                name for name in each.columns if not self._is_covered(_column(each.table, name))
+            )
+            if not self._is_covered(each.table) and (older or not each.columns):
+                return replace(each, columns=older)
+        return None
 
     def whole_schema_is_safe(self, schema: CatalogObject) -> bool:
         """Return whether everything in a schema was added by the revisions taken back."""

@@ -150,7 +150,13 @@ def _allowed_losses(
     for group, earlier in _with_earlier(transactions):
         salvage = _salvage(facts, history, group, earlier)
         covered = _added(history, group) | {names_before(earlier, each) for each in salvage}
-        found += losses(group.statements(), facts.catalog, covered, earlier=earlier)
+        found += losses(
+            group.statements(),
+            facts.catalog,
+            covered,
+            earlier=earlier,
+            foreign_keys=facts.foreign_keys,
+        )
     if found and spec.rollback.allow_data_loss is None:
         raise HeldError("WouldLoseData", _sentence(found), command=allow_command(history.owner))
     return tuple(loss_sentence(each) for each in found)
@@ -195,7 +201,8 @@ def notes_on_way_back(facts: Facts, texts: Mapping[str, Sequence[Parsed]]) -> tu
     The texts are the statements by down file, in the order in which they would run.
     """
     statements = tuple(each for parsed in texts.values() for each in parsed)
-    held = losses(statements, facts.catalog, frozenset())
+    keys = facts.foreign_keys
+    held = losses(statements, facts.catalog, frozenset(), foreign_keys=keys)
     return (
         *(f"{loss_sentence(each)}: a rollback of it waits for allowDataLoss" for each in held),
         *unknowns(statements),

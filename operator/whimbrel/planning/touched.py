@@ -39,10 +39,12 @@ class Written:
 
     Attributes:
         columns: The columns that are overwritten; empty when whole rows go.
+        cascade: All rows go of whatever refers to the table, too.
     """
 
     table: CatalogObject
     columns: tuple[str, ...] = ()
+    cascade: bool = False
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,8 @@ def _alter_table(tree: Tree) -> Iterator[Touch]:
                 yield Dropped(table, cascade)
             case pg.AT_DropColumn:
                 yield Dropped(_column(table, command.name), cascade)
+            case pg.AT_DropConstraint:
+                yield Dropped(replace(table, kind="constraint", part=command.name), cascade)
             case pg.AT_AlterColumnType:
                 yield Retyped(_column(table, command.name))
             case _:
@@ -246,7 +250,8 @@ def name_parts(item: Tree) -> tuple[str, ...]:
 
 def _truncate(tree: Tree) -> Iterator[Touch]:
     for item in tree.relations:
-        yield Written(_relation("table", item.range_var))
+        cascade = tree.behavior == pg.DROP_CASCADE
+        yield Written(_relation("table", item.range_var), cascade=cascade)
 
 
 def _drop_owned(_tree: Tree) -> Iterator[Touch]:

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Mapping
 
+from whimbrel.model.facts import ForeignKey
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.dialects.postgresql_catalog import READ_NEW_OBJECTS
 from whimbrel.planning.shape import Shape, shape_of
 from whimbrel.runner.session import Row, Session
-from whimbrel.runner.sessions import own
+from whimbrel.runner.sessions import as_list, own
 
 # oid and attribute number: they stay when a name changes.
 Identity = tuple[str, int, int]
@@ -48,6 +49,22 @@ def added(
     """Return what is there afterwards and was not there before under any name."""
     known = set(before.values())
     return frozenset(each for each, identity in after.items() if identity not in known)
+
+
+def read_foreign_keys(session: Session, ledger_schema: str) -> tuple[ForeignKey, ...]:
+    """Return the foreign keys of everything outside of system schemas and the ledger."""
+    rows = own(session, session.dialect.catalog.READ_FOREIGN_KEYS, ledger_schema)
+    return tuple(
+        ForeignKey(
+            CatalogObject("constraint", schema, table, name),
+            tuple(as_list(columns)),
+            CatalogObject("table", parent_schema, parent),
+            tuple(as_list(keys)),
+            on_delete,
+            on_update,
+        )
+        for schema, table, name, columns, parent_schema, parent, keys, on_delete, on_update in rows
+    )
 
 
 def fingerprint(session: Session, ledger_schema: str, besides: frozenset[str] = frozenset()) -> str:

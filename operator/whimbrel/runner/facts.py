@@ -10,7 +10,7 @@ from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.build import shown
 from whimbrel.planning.tools.registry import file_tool, project_of
 from whimbrel.runner.bookkeeping import read_revisions
-from whimbrel.runner.catalog import Identity, read_identities
+from whimbrel.runner.catalog import Identity, read_foreign_keys, read_identities
 from whimbrel.runner.kept_table import find_kept, with_kept
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, has_notes, read_note
@@ -44,6 +44,7 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         database,
         version,
         catalog=frozenset(identities),
+        foreign_keys=read_foreign_keys(ledger.session, ledger.schema),
         dialect=ledger.session.dialect.name,
         rolled_back=frozenset(rolled_back),
         started=steps_started(ledger) if has_ledger else frozenset(),

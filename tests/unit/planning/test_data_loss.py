@@ -2,6 +2,7 @@
 
 import pytest
 
+from whimbrel.model.facts import ForeignKey
 from whimbrel.model.steps import CatalogObject
 from whimbrel.planning.data_loss import losses, names_before, unknowns
 from whimbrel.planning.syntax import parse_sql
@@ -44,6 +45,10 @@ def lost(text):
         ("DELETE FROM users", "deletes rows of table users"),
         ("DELETE FROM public.users WHERE id = 1", "deletes rows of table public.users"),
         ("TRUNCATE orders, users", "deletes rows of table users"),
+        (
+            "TRUNCATE orders CASCADE",
+            "deletes rows of table orders and, by CASCADE, of whatever refers to it",
+        ),
         ("UPDATE users SET name = 'x', mail = 'y'", "overwrites name of table users"),
         ("UPDATE ONLY older.t SET id = 1", "overwrites id of table older.t"),
         (
@@ -112,6 +117,91 @@ def test_known_losses(text, what):
 )
 def test_what_destroys_nothing_older(text):
     assert lost(text) == []
+
+
+def refers(child, parent="orders", *, columns=("ref",), on_delete="NO ACTION", on_update="CASCADE"):
+    """Return a foreign key to `id` of a table."""
+    constraint = CatalogObject("constraint", "public", child, f"{child}_key")
+    parent = CatalogObject("table", "public", parent)
+    return ForeignKey(constraint, columns, parent, ("id",), on_delete, on_update)
+
+
+ITEMS = table("items", "id", "ref")
+FRIENDS = table("friends", "id", "ref")
+
+
+def lost_by(text, *foreign_keys):
+    catalog = CATALOG | ITEMS | FRIENDS | {each.constraint for each in foreign_keys}
+    found = losses(parse_sql("x", text), catalog, COVERED | ITEMS, foreign_keys=tuple(foreign_keys))
+    return [each.what for each in found]
+
+
+CASCADE = refers("friends", on_delete="CASCADE")
+FRIENDS_GO = "changes table orders and, by a foreign key, deletes rows of table public.friends"
+
+
+@pytest.mark.parametrize(
+    ("text", "foreign_keys", "what"),
+    [
+        pytest.param("DELETE FROM orders", [CASCADE], FRIENDS_GO, id="rows go along"),
+        pytest.param(
+            "DELETE FROM orders",
+            [refers("friends", on_delete="SET NULL")],
+            "changes table orders and, by a foreign key, overwrites ref of table public.friends",
+            id="what refers is set to NULL",
+        ),
+        pytest.param(
+            "DELETE FROM orders",
+            [refers("items", on_delete="CASCADE"), refers("friends", "items", on_delete="CASCADE")],
+            FRIENDS_GO,
+            id="over a table that is new",
+        ),
+        pytest.param(
+            "UPDATE orders SET total = 0, id = id + 1",
+            [refers("friends")],
+            "changes table orders and, by a foreign key, overwrites ref of table public.friends",
+            id="a key changes",
+        ),
+        pytest.param(
+            "ALTER TABLE orders RENAME TO sold; DELETE FROM sold",
+            [CASCADE],
+            FRIENDS_GO.replace("orders", "sold"),
+            id="under another name",
+        ),
+        pytest.param(
+            "DELETE FROM orders; ALTER TABLE friends DROP COLUMN ref",
+            [CASCADE],
+            FRIENDS_GO,
+            id="the key goes too late",
+        ),
+    ],
+)
+def test_what_a_foreign_key_takes_along_is_lost(text, foreign_keys, what):
+    assert lost_by(text, *foreign_keys)[:1] == [what]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        pytest.param("DELETE FROM orders", refers("items", on_delete="CASCADE"), id="new rows"),
+        pytest.param("DELETE FROM orders", refers("friends"), id="it refuses to go along"),
+        pytest.param("UPDATE orders SET total = 0", CASCADE, id="no key changes"),
+        pytest.param("UPDATE orders SET id = 0", refers("friends", on_update=""), id="it refuses"),
+        pytest.param(
+            "DELETE FROM orders",
+            refers("users", columns=("mail",), on_delete="SET NULL"),
+            id="a new column of an older table",
+        ),
+        pytest.param("DROP TABLE orders CASCADE", CASCADE, id="the key goes, the rows stay"),
+        pytest.param(
+            "ALTER TABLE friends DROP CONSTRAINT friends_key; DELETE FROM orders",
+            CASCADE,
+            id="the key is dropped first",
+        ),
+    ],
+)
+def test_what_a_foreign_key_leaves_is_not_lost(text, key):
+    assert lost_by(text, key) == []
 
 
 def test_a_name_without_schema_may_be_any_of_that_name():

@@ -97,6 +97,7 @@ class CatalogWords(Protocol):
     """What there is, and copies of it."""
 
     READ_OBJECTS: str
+    READ_FOREIGN_KEYS: str
     READ_SHAPE: str
     TOLD: tuple[str, ...]
     READ_COLUMNS: str

@@ -59,6 +59,29 @@ READ_NEW_OBJECTS: Final = (
     f"{READ_OBJECTS} WHERE pg_catalog.age(made) <= pg_catalog.age($2::text::xid)"
 )
 
+_ACTION: Final = (
+    "CASE {} WHEN 'c' THEN 'CASCADE' WHEN 'n' THEN 'SET NULL' WHEN 'd' THEN 'SET DEFAULT'"
+    " ELSE '' END"
+)
+_NAMES: Final = (
+    "ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a"
+    " WHERE a.attrelid = {} AND a.attnum = ANY ({}))"
+)
+# The constraint with its columns, what they refer to, what is done on DELETE and on UPDATE. What is
+# done to rows of a partitioned table is done to its partitions, and those may be referred to alone.
+READ_FOREIGN_KEYS: Final = f"""
+SELECT s.nspname::text, c.relname::text, k.conname::text,
+    {_NAMES.format("k.conrelid", "k.conkey")},
+    n.nspname::text, p.relname::text, {_NAMES.format("k.confrelid", "k.confkey")},
+    {_ACTION.format("k.confdeltype")}, {_ACTION.format("k.confupdtype")}
+FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class c ON c.oid = k.conrelid
+JOIN {_SCHEMAS} ON s.oid = c.relnamespace
+CROSS JOIN LATERAL (SELECT k.confrelid
+    UNION SELECT relid::oid FROM pg_catalog.pg_partition_ancestors(k.confrelid)) AS r (id)
+JOIN pg_catalog.pg_class p ON p.oid = r.id JOIN pg_catalog.pg_namespace n ON n.oid = p.relnamespace
+WHERE k.contype = 'f' ORDER BY 1, 2, 3, 5, 6
+"""
+
 _FIRST_OF_USERS: Final = 16384  # FirstNormalObjectId of PostgreSQL's access/transam.h
 # Each row is one line of the fingerprint: kind, name, text. An index is told under its table. The
 # lines of the kind `order` count only where nothing may have happened at all.
