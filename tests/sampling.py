@@ -113,6 +113,7 @@ CLASSES = {
     "a query of a probe": Sample(16, ("test",)),
     "a pooler before the server": Sample(4, ("test",)),
     "a ledger in a project's words": Sample(3),
+    "a project that hangs": Sample(3, ("test",)),
     "a project without migrations": Sample(3),
     "a value of a row": Sample(5, ("tool",)),
     "a tool at the terminal": Sample(3),

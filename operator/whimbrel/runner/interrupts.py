@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -55,9 +55,14 @@ class Interrupts(Beside):
         while not self.over.wait(STRIKE_AGAIN / 5):
             if self._place.stopping.is_set() or self.lost.is_set():
                 break
-        end = time.monotonic() + _TOOL_GRACE
-        while not self.over.is_set():
-            self.strike()
-            for program in self._place.programs():
-                program.signal(signal.SIGKILL if time.monotonic() > end else signal.SIGTERM)
-            self.over.wait(STRIKE_AGAIN)
+        end_programs(self._place, self.over, self.strike)
+
+
+def end_programs(place: Surroundings, over: threading.Event, strike: Callable[[], None]) -> None:
+    """Signal whatever programs run, until it is over; each time something else is struck too."""
+    end = time.monotonic() + _TOOL_GRACE
+    while not over.is_set():
+        strike()
+        for program in place.programs():
+            program.signal(signal.SIGKILL if time.monotonic() > end else signal.SIGTERM)
+        over.wait(STRIKE_AGAIN)

@@ -14,12 +14,14 @@ if __name__ == "__main__":
     sys.path.sort(key=lambda entry: entry == "")
 
 import csv
+import faulthandler
 import hashlib
 import importlib
 import importlib.util
 import json
 import os
 import re
+import signal
 import ssl
 import sysconfig
 import traceback
@@ -102,6 +104,8 @@ if __name__ == "__main__" and "inspect" in sys.argv:
     sys.addaudithook(notice)
     # A cache that appears in a folder looks like a change of the project.
     sys.dont_write_bytecode = True
+    # Whoever ends what hangs wants to know where it stood.
+    faulthandler.register(signal.SIGTERM, chain=True)
 
 
 def tell(kind: str, **words: Any) -> None:  # noqa: ANN401 - JSON
