@@ -93,6 +93,19 @@ def test_gc_drops_what_is_over_and_nothing_before(shop: Shop):
     assert "no checkpoint is kept" in shop.terminal.type(f"whimbrel checkpoints {file}").out
 
 
+def test_each_object_shows_its_own_conflicts(shop: Shop):
+    other = {"001_x.up.sql": "ALTER TABLE users ADD COLUMN temper text"}
+    more = {"checkpoint": {}, "migrations": {"history": "other"}}
+    ours, theirs = shop.manifest(), shop.terminal.manifest(other, "other", **more)
+    for file, written in ((ours, "mood = 'sad'"), (theirs, "temper = 'hot'")):
+        assert shop.terminal.type(f"whimbrel run {file}").code == 0
+        shop.writer.database.run(f"UPDATE users SET {written} WHERE id = 3")
+        assert shop.terminal.type(f"whimbrel rollback {file}").code == 0
+    for what, value in (("shop", "sad"), ("other", "hot"), (ours, "sad"), (theirs, "hot")):
+        found = json.loads(shop.terminal.type(f"whimbrel conflicts {what} -o json").out)
+        assert [each["value"] for each in found] == [value], what
+
+
 def test_gc_forgets_values_of_a_checkpoint_that_was_closed_before_its_time(shop: Shop):
     file = shop.manifest()
     assert shop.terminal.type(f"whimbrel run {file}").code == 0

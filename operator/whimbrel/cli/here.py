@@ -129,11 +129,13 @@ class LedgerPlace:
     Attributes:
         spec: Of the object; None where it is gone.
         lock_timeout: Longest wait for a lock, seconds.
+        owner: Namespace/name of the object, as its runs are known there; "" where none is named.
     """
 
     schema: str
     spec: Spec | None
     lock_timeout: float
+    owner: str = ""
 
 
 def ledger_place(place: Place, word: str, connection: Connection) -> LedgerPlace:
@@ -142,7 +144,10 @@ def ledger_place(place: Place, word: str, connection: Connection) -> LedgerPlace
         usual = Database.model_fields["ledger_schema"].default
         return LedgerPlace(usual, None, Limits().lock_timeout)
     if acts_locally(place, word):
-        spec = found_object(place, word, connection, Consent()).manifest.spec
+        found = found_object(place, word, connection, Consent())
+        spec, owner = found.manifest.spec, f"{found.record.namespace}/{found.record.name}"
     else:
-        spec = parse_spec(connect_cluster(place).read(word)["spec"])
-    return LedgerPlace(spec.database.ledger_schema, spec, spec.limits.lock_timeout)
+        seen = connect_cluster(place).read(word)
+        spec = parse_spec(seen["spec"])
+        owner = "{namespace}/{name}".format_map(seen["metadata"])
+    return LedgerPlace(spec.database.ledger_schema, spec, spec.limits.lock_timeout, owner)

@@ -32,14 +32,14 @@ _SHOWN = {"attempt", "not_before"}  # what the operator notes for itself
 
 
 @contextmanager
-def ledger_of(place: Place, what: str, connection: Connection) -> Iterator[Ledger]:
-    """Give the ledger that an object's checkpoints are in."""
+def ledger_of(place: Place, what: str, connection: Connection) -> Iterator[tuple[Ledger, str]]:
+    """Give the ledger that an object's checkpoints are in, and what the object is called there."""
     where = ledger_place(place, what, connection)
     with (
         workplace(connection, place.state_dir) as here,
         open_ledger(here.target, where.schema, where.lock_timeout) as ledger,
     ):
-        yield ledger
+        yield ledger, where.owner
 
 
 def as_text(found: list[dict[str, Any]]) -> str:
@@ -64,13 +64,17 @@ def kept_in(ledger: Ledger) -> list[dict[str, Any]]:
 
 
 def _row(ledger: Ledger, of: str, shown: CheckpointStatus) -> dict[str, Any]:
-    run = read_run(ledger, of)
     told = shown.model_dump(mode="json", by_alias=True, exclude=_SHOWN)
-    return {"object": f"{run.namespace}/{run.name}" if run else "", **told}
+    return {"object": _owner(ledger, of), **told}
 
 
-def conflicts_in(ledger: Ledger) -> list[dict[str, Any]]:
-    """Return what restores could not put back, row by row, oldest first."""
+def _owner(ledger: Ledger, of: str) -> str:
+    run = read_run(ledger, of)
+    return f"{run.namespace}/{run.name}" if run else ""
+
+
+def conflicts_in(ledger: Ledger, owner: str) -> list[dict[str, Any]]:
+    """Return what restores of an object could not put back, row by row, oldest first."""
     return [
         {
             "checkpoint": checkpoint.id,
@@ -82,6 +86,7 @@ def conflicts_in(ledger: Ledger) -> list[dict[str, Any]]:
             "at": str(each.at),
         }
         for checkpoint in read_checkpoints(ledger)
+        if _owner(ledger, checkpoint.id) == owner
         for each in read_conflicts(ledger, checkpoint.id)
     ]
 

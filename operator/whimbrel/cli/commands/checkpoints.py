@@ -24,6 +24,6 @@ def checkpoints(
         seen = connect_cluster(place).read(what).get("status", {}).get("checkpoint")
         found = [{"object": what, **seen}] if seen else []
     else:
-        with ledger_of(place, what, connection) as ledger:
+        with ledger_of(place, what, connection) as (ledger, _):
             found = kept_in(ledger)
     answer(place.form, found, as_text(found))

@@ -23,8 +23,8 @@ def conflicts(
     """Show the values that a restore had no place for; they are in the ledger of the database."""
     if not acts_locally(place, what) and not connection.url:
         raise RefusedError("UrlMissing", "only the database knows them: name it with --url")
-    with ledger_of(place, what, connection) as ledger:
-        found = conflicts_in(ledger)
+    with ledger_of(place, what, connection) as (ledger, owner):
+        found = conflicts_in(ledger, owner)
     columns = ["TABLE", "KEY", "KIND", "COLUMN", "VALUE", "AT"]
     rows = [[each[column.lower()] for column in columns] for each in found]
     answer(place.form, found, table(columns, rows) if rows else "every write had its place")
