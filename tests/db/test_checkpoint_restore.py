@@ -14,6 +14,7 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.runner.checkpoint.discard import discard
 from whimbrel.runner.checkpoint.manifest import State
 from whimbrel.runner.server_errors import SERVER_ERRORS
+from whimbrel.runner.sessions import own
 
 SHOP = """
 CREATE TABLE orgs (id serial PRIMARY KEY, name text UNIQUE);
@@ -29,7 +30,7 @@ INSERT INTO notes SELECT i, 'w' FROM generate_series(1, 50) i;
 CREATE MATERIALIZED VIEW totals AS SELECT org, count(*) AS n FROM users GROUP BY org;
 CREATE VIEW big AS SELECT * FROM totals WHERE n > 1;
 """
-QUESTIONS = 25  # of its guard, in a restore that nobody disturbs
+QUESTIONS = 26  # of its guard, in a restore that nobody disturbs
 COVERED = (("public", "orgs"), ("public", "users"))
 HARM = """
 ALTER TABLE users DROP COLUMN score, ADD COLUMN extra text;
@@ -346,12 +347,15 @@ def test_sequence_that_somebody_made_again_for_another_table_is_used_again(place
 
 
 def test_planner_knows_the_restored_tables_and_every_key_was_checked(place):
+    """Known in the moment of the exchange, before anybody asks; of several columns, after it."""
+    place.database.run("CREATE STATISTICS pairs (dependencies) ON org, name FROM users")
+    known, seen = "SELECT tablename, count(*) FROM pg_stats WHERE schemaname = 'public'", []
+    question = f"{known} AND tablename IN ('orgs', 'users') GROUP BY 1 ORDER BY 1"
     place.open(*COVERED)
     place.migrate(HARM)
-    place.restore()
-    assert place.database.run("SELECT count(*) > 3 FROM pg_stats WHERE tablename = 'users'") == [
-        (True,)
-    ]
+    place.restore(lambda session: seen.extend(own(session, question)))
+    assert seen == [("orgs", 3), ("users", 4)]
+    assert place.database.run("SELECT count(*) FROM pg_stats_ext") == [(1,)]
     assert place.database.run("SELECT count(*) FROM pg_constraint WHERE NOT convalidated") == [(0,)]
 
 

@@ -36,6 +36,9 @@ def finish(checkpoint: Checkpoint, desk: Desk) -> None:
         ServerError: As the server says; it is tried again.
     """
     manifests = [each.manifest for each in checkpoint.tables]
+    for covered in checkpoint.tables:
+        if covered.manifest["statistics"]:  # of several columns: made in the exchange
+            _alone(desk, fill(words.ANALYZE, table=(covered.schema, covered.table)))
     for each in filter(is_checked, foreign_keys(manifests)):
         _check(each, desk)
     views = merged_views(each["views"] for each in manifests)
@@ -46,8 +49,6 @@ def finish(checkpoint: Checkpoint, desk: Desk) -> None:
             _build_again(view, desk, name)
     for name in reversed(names):
         _drop_old(desk, name)
-    for covered in checkpoint.tables:
-        _alone(desk, fill(words.ANALYZE, table=(covered.schema, covered.table)))
     with desk.session.transaction(), postgres(desk.session).pinned():
         expect_equal(desk.session, checkpoint, frozenset())
 

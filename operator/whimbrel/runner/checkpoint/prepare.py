@@ -6,7 +6,12 @@ from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.planning.checkpoint.clone import missing
 from whimbrel.planning.checkpoint.facts import Facts
 from whimbrel.planning.dialects.fates import Fate
-from whimbrel.planning.dialects.postgresql_dependents import FIND_BY_OID, FIND_FREE_SEQUENCE
+from whimbrel.planning.dialects.postgresql_dependents import (
+    ANALYZE,
+    FIND_BY_OID,
+    FIND_FREE_SEQUENCE,
+    fill,
+)
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.manifest import Checkpoint, Covered
 from whimbrel.runner.checkpoint.transplant import describe_again
@@ -41,6 +46,15 @@ def _pass(covered: Covered, desk: Desk) -> int:
         _run(covered, desk, statement)
         desk.tell(f"prepared {number} of {len(statements)} things of {covered}")
     return len(statements)
+
+
+def analyze_clones(checkpoint: Checkpoint, desk: Desk) -> None:
+    """Give the clones statistics: the application's queries are planned by them from the exchange.
+
+    Called when most of what it wrote is in them.
+    """
+    for covered in checkpoint.tables:
+        _run(covered, desk, fill(ANALYZE, table=(desk.ledger.schema, covered.clone)))
 
 
 def lost_sequences(covered: Covered, session: Session) -> frozenset[int]:

@@ -11,7 +11,7 @@ from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.finish import finish
 from whimbrel.runner.checkpoint.manifest import Checkpoint, State, read_checkpoint
 from whimbrel.runner.checkpoint.owner_login import as_owner
-from whimbrel.runner.checkpoint.prepare import prepare_clones
+from whimbrel.runner.checkpoint.prepare import analyze_clones, prepare_clones
 from whimbrel.runner.checkpoint.replay import (
     begin_replay,
     catch_up,
@@ -88,6 +88,7 @@ def _bring_back(checkpoint: Checkpoint, desk: Desk, extra: Callable[[Session], N
         desk.set_state(checkpoint, State.RESTORING)
     prepare_clones(checkpoint, desk)
     progress = catch_up(checkpoint, desk, begin_replay(checkpoint, desk))
+    analyze_clones(checkpoint, desk)
     progress = check_references(checkpoint, desk, progress)
     progress = catch_up(checkpoint, desk, progress)
     swap(checkpoint, desk, progress, extra)
