@@ -29,6 +29,7 @@ class FakeApi:
         self.log: list[tuple[int, str, str, Body]] = []  # version, ADDED..., collection, object
         self.writes: list[tuple[str, str]] = []
         self.logs: dict[str, str] = {}
+        self.log_trouble: Exception | None = None  # of the kubelet that has the logs
         self.oldest_watch = 0
         self.forbidden = ""  # a collection that may not be read
         self._numbers = itertools.count(1)
@@ -115,6 +116,8 @@ class FakeApi:
         return self._store("MODIFIED", path, after) if after != before else before
 
     async def text(self, path: str, lines: int = 0) -> str | None:
+        if self.log_trouble is not None:
+            raise self.log_trouble
         text = self.logs.get(path)
         return text if text is None or not lines else "\n".join(text.splitlines()[-lines:])
 

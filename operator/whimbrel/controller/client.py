@@ -3,12 +3,14 @@
 The typed API classes stay unused: each costs memory for models that nobody reads here.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, Protocol
 
+import aiohttp
 from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
@@ -20,6 +22,7 @@ from whimbrel.controller.metrics import Metrics
 Body = dict[str, Any]
 log = logging.getLogger(__name__)
 TIMEOUT: Final = 30.0  # seconds for one request
+LOG_TIMEOUT: Final = 5.0  # seconds for a log: it is shown, and a lost node must not hold up a turn
 _KINDS: Final = {
     "PATCH": ("application/merge-patch+json", "PATCH"),
     "JSON-PATCH": ("application/json-patch+json", "PATCH"),
@@ -47,6 +50,10 @@ class ConflictError(ApiError):
 
 class RejectedError(ApiError):
     """What we sent is not allowed or not valid, now (400, 403, 422)."""
+
+
+# What a request may end with, that it got no answer included.
+FAILURES: Final = (ApiError, aiohttp.ClientError, OSError)
 
 
 class Client(Protocol):
@@ -135,7 +142,8 @@ class KubeClient:
         """Return a log, or its last lines; None where it may not be read or is gone."""
         query = {"container": "runner"} | ({"tailLines": str(lines)} if lines else {})
         try:
-            return (await self._request("GET", path, query=query)).decode()
+            async with asyncio.timeout(LOG_TIMEOUT):
+                return (await self._request("GET", path, query=query)).decode(errors="replace")
         except ApiError as error:
             if error.status in (400, 403, 404):
                 return None

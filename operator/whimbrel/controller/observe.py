@@ -1,11 +1,12 @@
 """What is true now, read live. Watches are only hints: nothing here comes from a cache."""
 
 import hashlib
+import logging
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from whimbrel.controller import paths
-from whimbrel.controller.client import RejectedError
+from whimbrel.controller.client import FAILURES, RejectedError
 from whimbrel.controller.release.measured import with_measurements
 from whimbrel.controller.release.raw import check_job_seen
 from whimbrel.controller.release.traffic import with_release
@@ -20,6 +21,7 @@ from whimbrel.model.release.checked import CheckStatus, read_checks_line
 from whimbrel.model.result import decode_result
 from whimbrel.model.status import RunState
 
+log = logging.getLogger(__name__)
 Body = dict[str, Any]
 BEGIN: Final = "-----BEGIN WHIMBREL PLAN-----\n"
 END: Final = "\n-----END WHIMBREL PLAN-----"
@@ -130,8 +132,7 @@ async def _live(world: World, seen: Observed) -> tuple[CheckStatus, ...]:
         return ()
     if job is None or job.pod is None or not job.pod.working:
         return ()
-    path = f"{paths.pods(seen.namespace)}/{job.pod.name}/log"
-    return read_checks_line(await world.client.text(path, lines=1) or "")
+    return read_checks_line(await _log_of(world, seen, job.pod, lines=1))
 
 
 async def _plan_text(world: World, seen: Observed) -> str | None:
@@ -142,9 +143,19 @@ async def _plan_text(world: World, seen: Observed) -> str | None:
     for pod in seen.pods:
         result = decode_result(pod.message or "")
         if result and result.plan_digest == run.plan_digest and not result.plan:
-            text = await world.client.text(f"{paths.pods(seen.namespace)}/{pod.name}/log")
-            return plan_in_log(text or "", result.plan_sha256)
+            return plan_in_log(await _log_of(world, seen, pod), result.plan_sha256)
     return None
+
+
+async def _log_of(world: World, seen: Observed, pod: PodSeen, lines: int = 0) -> str:
+    """Return a log, or "": what is only shown stops no turn when a kubelet does not answer."""
+    try:
+        path = f"{paths.pods(seen.namespace)}/{pod.name}/log"
+        return await world.client.text(path, lines) or ""
+    except FAILURES as error:
+        log.warning("the log of Pod %s cannot be read now: %r", pod.name, error)
+        world.metrics.errors.labels("PodLog").inc()
+        return ""
 
 
 def plan_in_log(log: str, sha256: str) -> str | None:
