@@ -89,7 +89,17 @@ class FakeApplication:
             if number >= wanted and pod in self.api.objects:
                 await self.api.delete(pod)
                 moved = True
+            moved |= self._ready(pod)
         return moved
+
+    def _ready(self, path: str) -> bool:
+        """Let the kubelet say whether a Pod is ready; tell whether that is news."""
+        pod = self.api.objects.get(path, {})
+        said = [{"type": "Ready", "status": str(bool(pod) and not self._is_broken(pod))}]
+        if not pod or pod.get("status", {}).get("conditions") == said:
+            return False
+        self.api.put_status(path, pod.get("status", {}) | {"conditions": said})
+        return True
 
     async def _service(self, raw: Body) -> bool:
         name, selector = raw["metadata"]["name"], raw["spec"].get("selector") or {}

@@ -271,7 +271,7 @@ class FakeNode:
         states = [
             body["status"]["containerStatuses"][0]["state"]
             for path, body in self.api.objects.items()
-            if "/pods/" in path and body.get("status")
+            if "/pods/" in path and body.get("status", {}).get("containerStatuses")
             if names.CHECK not in body["metadata"].get("annotations", {})
         ]
         self.most_at_once = max(self.most_at_once, sum("running" in state for state in states))

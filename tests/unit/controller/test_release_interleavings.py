@@ -147,7 +147,7 @@ class Chaos:
 
     def ready_pods(self, track: str) -> int:
         raw = self.cluster.api.objects[f"{APPS}/deployments/shop-{track}"]
-        return workload_seen(raw, [], ()).ready
+        return workload_seen(raw, [], (), {}).ready
 
     # What may happen.
 

@@ -1,5 +1,6 @@
 """Raw Services, EndpointSlices and workloads become what decisions are made of."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from whimbrel.controller.seen import controller_of, seconds, trouble_of
@@ -40,8 +41,10 @@ def ends_seen(slices: list[Body], *, blue: frozenset[str], green: frozenset[str]
     )
 
 
-def workload_seen(raw: Body, pods: list[Body], owners: tuple[str, ...]) -> WorkloadSeen:
-    """Return a Deployment or StatefulSet with its Pods."""
+def workload_seen(
+    raw: Body, pods: list[Body], owners: tuple[str, ...], selector: Mapping[str, str]
+) -> WorkloadSeen:
+    """Return a Deployment or StatefulSet with its Pods, and what the selector of a side finds."""
     meta, spec, status = raw["metadata"], raw["spec"], raw.get("status") or {}
     wanted = spec.get("replicas", 1)
     counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
@@ -57,6 +60,7 @@ def workload_seen(raw: Body, pods: list[Body], owners: tuple[str, ...]) -> Workl
         ),
         owners=owners,
         pods=len(living(pods)),
+        found=sum(_is_found(each, selector) for each in pods),
         restarts=sum(_restarts(each) for each in pods),
         version=meta.get("resourceVersion", ""),
     )
@@ -88,6 +92,14 @@ def living(pods: list[Body]) -> frozenset[str]:
     over = ("Failed", "Succeeded")
     running = (each for each in pods if (each.get("status") or {}).get("phase") not in over)
     return frozenset(str(each["metadata"]["uid"]) for each in running)
+
+
+def _is_found(pod: Body, selector: Mapping[str, str]) -> bool:
+    """Tell whether a selector finds a Pod that is ready; one that ends gets no traffic any more."""
+    meta, conditions = pod["metadata"], (pod.get("status") or {}).get("conditions") or ()
+    ready = any((each["type"], each["status"]) == ("Ready", "True") for each in conditions)
+    found = selector.items() <= (meta.get("labels") or {}).items()
+    return ready and found and not meta.get("deletionTimestamp")
 
 
 def _failing(status: Body) -> str:

@@ -31,8 +31,14 @@ async def with_release(client: Client, seen: Observed) -> Observed:
     return replace(
         seen,
         traffic=await _traffic(client, seen.namespace, options) if options else None,
-        workloads=await _workloads(client, seen.namespace, refs),
+        workloads=await _workloads(client, seen.namespace, refs, _selectors(options)),
     )
+
+
+def _selectors(options: BlueGreen | None) -> Mapping[str, Mapping[str, str]]:
+    """Return the selector that has to find the Pods of a side, by its workload."""
+    sides = [options.version(side) for side in Side] if options else []
+    return {each.workload_ref.told(): each.selector for each in sides}
 
 
 def _refs(spec: Spec) -> tuple[WorkloadRef, ...]:
@@ -76,7 +82,10 @@ async def _pod_uids(client: Client, namespace: str, labels: Mapping[str, str]) -
 
 
 async def _workloads(
-    client: Client, namespace: str, refs: tuple[WorkloadRef, ...]
+    client: Client,
+    namespace: str,
+    refs: tuple[WorkloadRef, ...],
+    selectors: Mapping[str, Mapping[str, str]],
 ) -> Mapping[str, WorkloadSeen]:
     found: dict[str, WorkloadSeen] = {}
     scalers: list[Body] = await client.list(paths.autoscalers(namespace)) if refs else []
@@ -84,5 +93,6 @@ async def _workloads(
         raw = await client.get(f"{paths.workloads(namespace, ref.kind)}/{ref.name}")
         if raw is not None:
             pods = await client.list(paths.pods(namespace), selector_text(raw["spec"]["selector"]))
-            found[ref.told()] = workload_seen(raw, pods, replica_owners(raw, scalers))
+            owners, selector = replica_owners(raw, scalers), selectors.get(ref.told(), {})
+            found[ref.told()] = workload_seen(raw, pods, owners, selector)
     return found

@@ -34,7 +34,7 @@ def service_has_no_side(seen: Observed) -> Decision | None:
     service = traffic.service
     if service is None:
         return _lost_service(options, run)
-    if service.selector:
+    if service.selector or finds_too_few(seen, options, Side.BLUE, options.min_ready):
         return None
     given = selector_set(run, service, Side.BLUE, options.blue.selector)
     return no_longer_ours(seen, options, run) or given
@@ -94,7 +94,19 @@ def switch_told(seen: Observed, options: BlueGreen) -> str:
 
 def _is_ready(seen: Observed, options: BlueGreen, least: int) -> bool:
     green = seen.workloads.get(options.green.workload_ref.told())
-    return green is not None and green.ready >= least
+    return green is not None and min(green.ready, green.found) >= least
+
+
+def finds_too_few(seen: Observed, options: BlueGreen, side: Side, least: int) -> str:
+    """Return what a selector lacks that does not find the ready Pods of its workload, or ""."""
+    version = options.version(side)
+    name = version.workload_ref.told()
+    workload = seen.workloads.get(name)
+    if workload is None or not workload.found < least <= workload.ready:
+        return ""
+    labels = ",".join(f"{key}={value}" for key, value in sorted(version.selector.items()))
+    field = f"spec.strategy.blueGreen.{side}.selector ({labels})"
+    return f"{field} to find {least} ready Pods of {name}; it finds {workload.found}"
 
 
 def _write(

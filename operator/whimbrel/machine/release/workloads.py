@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.machine.decisions import Decision, NextAttempt, ScaleWorkload, Wait
-from whimbrel.machine.release.traffic import POLLING, size_of_blue
+from whimbrel.machine.release.traffic import POLLING, finds_too_few, size_of_blue
 from whimbrel.machine.release.window import at, changed, turned_back
 from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.machine.segments import PHASES, rolled, segments
@@ -40,7 +40,7 @@ def prepare_goes_on(seen: Observed) -> Decision | None:
     assert options is not None  # noqa: S101  # only BlueGreen has this segment
     ref = options.green.workload_ref
     missing = [_missing(seen, ref), _too_small(seen, options), _preview(seen, options)]
-    return _awaited(seen, spec, run, missing)
+    return _awaited(seen, spec, run, [*missing, *_unfound(seen, options)])
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,13 @@ def _too_small(seen: Observed, options: BlueGreen) -> Missing | None:
     return Missing(f"{ref.told()} to have {size}")
 
 
+def _unfound(seen: Observed, options: BlueGreen) -> list[Missing]:
+    """Return which selectors find too few Pods; a wrong one of blue would show in the way back."""
+    least = {Side.GREEN: size_of_blue(seen, options), Side.BLUE: options.min_ready}
+    told = (finds_too_few(seen, options, side, many) for side, many in least.items())
+    return [Missing(each) for each in told if each]
+
+
 def _preview(seen: Observed, options: BlueGreen) -> Missing | None:
     ends = seen.traffic.preview if seen.traffic else None
     if not options.preview_service or (ends is not None and ends.only(Side.GREEN, 1)):
@@ -116,6 +123,9 @@ def blue_is_too_small(seen: Observed) -> Decision | None:
     if options is None or not _goes_to_blue(seen, run, options):
         return None
     blue = seen.workloads.get(options.blue.workload_ref.told())
+    if found := finds_too_few(seen, options, Side.BLUE, options.min_ready):
+        told = f"{run.release.red}; the traffic stays at green, and waits for {found}"
+        return _blocked(told, seen)
     if blue is not None and blue.ready >= options.min_ready:
         return None
     return _scaled_up(seen, run, options, blue)

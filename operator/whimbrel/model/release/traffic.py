@@ -35,6 +35,7 @@ class WorkloadSeen:
         images: Images of its template's containers.
         owners: Managers, other than us, who state its number of replicas again and again.
         pods: Pods of it that have not ended, the terminating ones too.
+        found: Ready Pods of it that the selector of its side finds.
         restarts: Restarts of their containers.
         version: Its resourceVersion; a write of ours holds only for this one.
     """
@@ -47,6 +48,7 @@ class WorkloadSeen:
     images: frozenset[str] = frozenset()
     owners: tuple[str, ...] = ()
     pods: int = 0
+    found: int = 0
     restarts: int = 0
     version: str = ""
 

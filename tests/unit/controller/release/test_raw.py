@@ -74,7 +74,7 @@ def deployment(**status: Any) -> Body:
     ],
 )
 def test_when_a_rollout_is_settled(status: Body, settled: bool, ready: int):
-    found = workload_seen(deployment(**status), [], ())
+    found = workload_seen(deployment(**status), [], (), {})
     assert (found.settled, found.ready, found.failing) == (settled, ready, "")
 
 
@@ -84,6 +84,28 @@ def test_a_rollout_that_is_given_up_says_why_and_evicted_pods_do_not_live():
         {"metadata": {"uid": "a"}, "status": {"containerStatuses": [{"restartCount": 3}]}},
         {"metadata": {"uid": "b"}, "status": {"phase": "Failed"}},
     ]
-    found = workload_seen(deployment(conditions=[given_up]), pods, ())
+    found = workload_seen(deployment(conditions=[given_up]), pods, (), {})
     assert found.failing.startswith("ProgressDeadlineExceeded")
     assert (found.pods, found.restarts) == (1, 3)
+
+
+def pod(ready: str = "True", **changes: Any) -> Body:
+    meta = {"uid": "p", "labels": {"app": "shop", "track": "green"}} | changes
+    return {"metadata": meta, "status": {"conditions": [{"type": "Ready", "status": ready}]}}
+
+
+@pytest.mark.parametrize(
+    ("seen", "found"),
+    [
+        pytest.param(pod(), 1, id="ready"),
+        pytest.param(pod("False"), 0, id="not ready"),
+        pytest.param(pod(deletionTimestamp="2026-11-26T08:00:00Z"), 0, id="ends"),
+        pytest.param(pod(labels={"app": "shop"}), 0, id="without the label"),
+        pytest.param({"metadata": {"uid": "p"}}, 0, id="not started"),
+    ],
+)
+def test_what_a_selector_finds_of_a_workload_is_ready_and_has_all_its_labels(
+    seen: Body, found: int
+):
+    selector = {"track": "green", "app": "shop"}
+    assert workload_seen(deployment(), [seen], (), selector).found == found
