@@ -47,17 +47,12 @@ def switch_goes_on(seen: Observed) -> Decision | None:
 
 
 def switch_back_goes_on(seen: Observed) -> Decision | None:
-    """Give the traffic back to blue; whether blue can take it was looked at before."""
+    """Give the traffic back to blue; whether blue can take it was looked at before.
+
+    Also where the Service shows blue already: green is drained only once blue has the traffic.
+    """
     here = at(seen, Segment.SWITCH_BACK)
-    if here is None:
-        return None
-    run, spec = here
-    service = _parts(seen, spec)[1].service
-    green = _parts(seen, spec)[0].green.selector
-    if not run.release.writes and service is not None and dict(service.selector) != green:
-        over = NextAttempt(advanced(seen, run, spec), "the traffic is not at green")
-        return late_write(run, service) or over
-    return _reach(seen, run, spec, Side.BLUE)
+    return _reach(seen, *here, Side.BLUE) if here is not None else None
 
 
 def _reach(seen: Observed, run: RunStatus, spec: Spec, side: Side) -> Decision:
@@ -66,7 +61,7 @@ def _reach(seen: Observed, run: RunStatus, spec: Spec, side: Side) -> Decision:
     if service is None:
         return _lost_service(options, run)
     if dict(service.selector) == options.version(side).selector:
-        return _verify(seen, spec, run, side)
+        return late_write(run, service) or _verify(seen, spec, run, side)
     if side is Side.GREEN and not _is_ready(seen, options, size_of_blue(seen, options)):
         switched = run.release.writes > 0
         anew = at_segment(seen, changed(run, switched=switched), spec, Segment.PREPARE)

@@ -120,21 +120,15 @@ def blue_is_too_small(seen: Observed) -> Decision | None:
         return None
     run, spec = here
     options = spec.strategy.blue_green
-    if options is None or not _goes_to_blue(seen, run, options):
+    if options is None:
         return None
     blue = seen.workloads.get(options.blue.workload_ref.told())
+    stays = "the traffic stays at green" if _shows_green(seen, options) else "green is not drained"
     if found := finds_too_few(seen, options, Side.BLUE, options.min_ready):
-        told = f"{run.release.red}; the traffic stays at green, and waits for {found}"
-        return _blocked(told, seen)
+        return _blocked(f"{run.release.red}; {stays}, and waits for {found}", seen)
     if blue is not None and blue.ready >= options.min_ready:
         return None
-    return _scaled_up(seen, run, options, blue)
-
-
-def _goes_to_blue(seen: Observed, run: RunStatus, options: BlueGreen) -> bool:
-    service = seen.traffic.service if seen.traffic else None
-    foreign = service is not None and dict(service.selector) != options.blue.selector
-    return _shows_green(seen, options) or (foreign and run.release.writes > 0)
+    return _scaled_up(seen, run, options, stays)
 
 
 def _shows_green(seen: Observed, options: BlueGreen) -> bool:
@@ -142,11 +136,10 @@ def _shows_green(seen: Observed, options: BlueGreen) -> bool:
     return service is not None and dict(service.selector) == options.green.selector
 
 
-def _scaled_up(
-    seen: Observed, run: RunStatus, options: BlueGreen, blue: WorkloadSeen | None
-) -> Decision:
+def _scaled_up(seen: Observed, run: RunStatus, options: BlueGreen, stays: str) -> Decision:
     ref = options.blue.workload_ref
-    told = f"{run.release.red}; the traffic stays at green, since {ref.told()} cannot take it"
+    blue = seen.workloads.get(ref.told())
+    told = f"{run.release.red}; {stays}, since {ref.told()} cannot take the traffic"
     if blue is None:
         return _blocked(f"{told}: it does not exist; create it again", seen)
     if blue.replicas >= options.min_ready:
