@@ -8,7 +8,7 @@ from typing import Any
 from tests.fake_api import FakeApi
 from whimbrel.machine import names
 from whimbrel.machine.segments import PROBES
-from whimbrel.machine.timestamps import rfc3339
+from whimbrel.machine.timestamps import rfc3339, unix
 from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
@@ -231,7 +231,8 @@ class FakeNode:
         if not state or "waiting" in state:
             return self._start(pod_path, state)
         if "running" in state:
-            return False if self.hold else self._end(path, pod_path)
+            stays = self.hold or self._soaks(path, state)
+            return False if stays else self._end(path, pod_path)
         code = state["terminated"]["exitCode"]
         kind = "Complete" if code == 0 else "Failed"
         self.api.put_status(path, {"conditions": [{"type": kind, "status": "True"}]})
@@ -239,7 +240,8 @@ class FakeNode:
 
     def _start(self, pod_path: str, state: Body) -> bool:
         if self.image_is_there:
-            self.api.put_status(pod_path, _containers({"running": {}}))
+            running = {"running": {"startedAt": self.api.moment()}}
+            self.api.put_status(pod_path, _containers(running))
             return True
         if state:
             return False
@@ -247,8 +249,22 @@ class FakeNode:
         self.api.put_status(pod_path, _containers(waiting))
         return True
 
+    def _soaks(self, path: str, state: Body) -> bool:
+        """Tell whether a probe still measures its soak: red and unknown end it at once."""
+        text = self._marks(path).get(names.ORDER)
+        order = Order.model_validate_json(text) if text else None
+        if order is None or not order.soak or self.script:
+            return False
+        verdict = [*self.ledger.health.get(str(order.segment), []), "green"][0]
+        started = unix(state["running"]["startedAt"])
+        return verdict == "green" and self.api.clock() < started + order.soak
+
+    def _marks(self, path: str) -> Body:
+        marks: Body = self.api.objects[path]["spec"]["template"]["metadata"]["annotations"]
+        return marks
+
     def _end(self, path: str, pod_path: str) -> bool:
-        marks = self.api.objects[path]["spec"]["template"]["metadata"]["annotations"]
+        marks = self._marks(path)
         if names.CHECK in marks:
             return self._end_check(path, pod_path)
         text = marks[names.ORDER]

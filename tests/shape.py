@@ -27,7 +27,7 @@ LAYERS_MOST = {
 }
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
-RELEASE_MOST = 2_320
+RELEASE_MOST = 2_325
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
 CHECKPOINT_MOST = 4_330

@@ -178,6 +178,7 @@ def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:
     until = unix(run.deadline)
     if trouble:
         message = f"the Pod does not start: {trouble}; it is retried until {run.deadline}"
+        until = min(until, next_look(seen)) if run.segment in PROBES else until
         return waits(run, "ProgressingWithRetry", message, until)
     if run.holder is None:
         return progressing(seen, run, until)

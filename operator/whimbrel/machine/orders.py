@@ -2,7 +2,7 @@
 
 from whimbrel.machine.decisions import CreateJob
 from whimbrel.machine.names import job_name
-from whimbrel.machine.release.window import ends_at
+from whimbrel.machine.release.window import soak_left
 from whimbrel.machine.requests import resolution, retry_value
 from whimbrel.machine.runs import ended_attempts
 from whimbrel.machine.segments import PROBES, has_release
@@ -57,7 +57,7 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         resolution=resolution(seen, run),
         release=has_release(spec),
         since=unix(run.release.changed_at),
-        until=ends_at(spec, run) if run.segment is Segment.SOAK else 0.0,
+        soak=soak_left(seen, spec, run),
         back=run.work if run.goal is Segment.ROLLBACK else "",
         spec=spec,
     )

@@ -50,7 +50,7 @@ class Order(Frozen):
         retry: Value of the retry annotation; lifts "was rolled back, not tried again".
         release: Whether the run goes on after the schema: it then stays open in the ledger.
         since: Unix seconds at which the migration or the switch was done; 0 before.
-        until: Unix seconds at which a soak ends; 0 for no soak.
+        soak: Seconds for which a soak is measured; 0 for no soak.
         back: Digest of the work that goes back, be it without its schema; "" where nothing does.
     """
 
@@ -73,7 +73,7 @@ class Order(Frozen):
     retry: str = ""
     release: bool = False
     since: float = 0.0
-    until: float = 0.0
+    soak: float = 0.0
     back: str = ""
     resolution: Resolution | None = None
     spec: Annotated[Spec, Field()]

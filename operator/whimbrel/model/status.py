@@ -98,6 +98,9 @@ class ReleaseStatus(Frozen):
     """What follows the migration: checks, traffic, soak, and the way back."""
 
     since: Word = Field("", description="When the current segment began; RFC 3339.")
+    watched_since: Word = Field(
+        "", description="Since when a soak is measured, if later than its begin; RFC 3339."
+    )
     changed_at: Word = Field("", description="When the migration or the switch was done; RFC 3339.")
     stable_since: Word = Field("", description="Since when the switched side holds; RFC 3339.")
     switched: bool = Field(False, description="Whether the Service may show green.")

@@ -1,7 +1,7 @@
 """Checks that the controller answers from what it sees: workloads, each at its own interval.
 
-The measurements are kept in memory. After a restart a check begins to count anew, which can only
-make a verdict later: what was before, the restarts of a workload, is in status.
+The measurements are kept in memory. After a restart the last ones of status are where it goes on:
+what was ill stays so, and a gap shows.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,6 +15,7 @@ from whimbrel.model.release.checked import Measurement
 from whimbrel.model.release.health import HealthCheck, checks_at
 from whimbrel.model.status import RunState, RunStatus
 
+Key = tuple[str, str, str]  # run, segment, and when that began
 KEPT = 100  # measurements of one check: as many as a threshold may ask for
 
 
@@ -26,7 +27,7 @@ class Series:
         due: When it is measured again, Unix seconds.
     """
 
-    moment: tuple[str, str, str]
+    moment: Key
     due: float
     measurements: list[Measurement] = field(default_factory=list)
 
@@ -57,11 +58,19 @@ def _measured(memory: Memory, seen: Observed, run: RunStatus, check: HealthCheck
     mine = memory.setdefault((seen.namespace, seen.name), {})
     series = mine.get(check.name)
     if series is None or series.moment != moment:
-        begins = unix(run.release.since) + check.initial_delay
-        series = mine[check.name] = Series(moment, begins)
+        series = mine[check.name] = _kept(seen, run, check, moment)
     if seen.now >= series.due:
         _measure(series, seen, run, check)
     return series
+
+
+def _kept(seen: Observed, run: RunStatus, check: HealthCheck, moment: Key) -> Series:
+    """Return what status has of the current segment: nothing, or what was before a restart."""
+    since, me = unix(run.release.since), (check.name, run.segment)
+    shown = (each.last for each in seen.status.checks if (each.name, each.moment) == me)
+    last = [each for each in next(shown, ()) if unix(each.at) >= since]
+    due = unix(last[-1].at) + check.interval if last else since + check.initial_delay
+    return Series(moment, due, last)
 
 
 def _measure(series: Series, seen: Observed, run: RunStatus, check: HealthCheck) -> None:

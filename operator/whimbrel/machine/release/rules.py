@@ -12,6 +12,7 @@ from whimbrel.machine.release.person import (
     switch_waits,
 )
 from whimbrel.machine.release.probing import moment_goes_on, person_decides
+from whimbrel.machine.release.soak import soak_is_measured
 from whimbrel.machine.release.traffic import (
     service_has_no_side,
     switch_back_goes_on,
@@ -53,6 +54,7 @@ TOLD: Final[tuple[Rule, ...]] = (
 )
 RULES: Final[tuple[Rule, ...]] = (
     person_decides,
+    soak_is_measured,
     rollout_goes_on,
     service_has_no_side,
     prepare_goes_on,

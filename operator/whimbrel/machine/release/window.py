@@ -41,7 +41,16 @@ def changed(run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # fields
 def once_more(seen: Observed, run: RunStatus, **news: Any) -> RunStatus:  # noqa: ANN401  # the same
     """Return the run at the beginning of its current segment."""
     fresh = {"since": precise(seen.now), "broken_since": "", "probed": False, "measured": ()}
-    return again(seen, changed(run, **(fresh | {"restarts": {}} | news)), run.segment)
+    anew = changed(run, **(fresh | {"restarts": {}} | news))
+    return again(seen, with_deadline(seen, anew), run.segment)
+
+
+def with_deadline(seen: Observed, run: RunStatus) -> RunStatus:
+    """Return the run with a fresh deadline; a soak has it after its end."""
+    assert seen.spec is not None  # noqa: S101  # spec_is_wrong decides where there is none
+    end = ends_at(seen.spec, run) if run.segment is Segment.SOAK else seen.now
+    deadline = precise(end + seen.spec.limits.progress_deadline)
+    return run.model_copy(update={"deadline": deadline})
 
 
 def turned_back(seen: Observed, spec: Spec, run: RunStatus, why: str) -> RunStatus:
@@ -79,6 +88,19 @@ def _refused(seen: Observed, run: RunStatus, why: str) -> RunStatus:
 
 def ends_at(spec: Spec, run: RunStatus) -> float:
     """Return the Unix seconds at which a soak ends."""
+    return max(unix(run.release.since), unix(run.release.watched_since)) + _length(spec)
+
+
+def soak_left(seen: Observed, spec: Spec, run: RunStatus) -> float:
+    """Return the seconds for which a probe measures: a whole soak, whenever its Pod starts.
+
+    Of a paused one it is the rest: once there are answers it begins anew.
+    """
+    if run.segment is not Segment.SOAK:
+        return 0.0
+    return max(0.0, ends_at(spec, run) - seen.now) if run.release.paused else _length(spec)
+
+
+def _length(spec: Spec) -> float:
     options = spec.strategy.blue_green
-    least = options.drain if options is not None else 0.0
-    return unix(run.release.since) + max(spec.soak, least)
+    return max(spec.soak, options.drain if options is not None else 0.0)

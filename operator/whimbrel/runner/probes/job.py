@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -40,8 +41,8 @@ def probe(order: Order, moment: Moment, root: Path, stopping: threading.Event) -
         stopping: Set when the Pod is to end.
     """
     probes = probes_of(order, moment, root)
-    until = order.until if moment is Moment.SOAK else 0.0
-    ending = watch(probes, Window(moment, until), stopping, _report)
+    # From here on, whenever that is: what nobody has measured is no soak.
+    ending = watch(probes, Window(moment, time.time() + order.soak), stopping, _report)
     outcome, reason = _ENDS[ending.state]
     return Findings(order).result(
         outcome, reason, _sentence(ending, moment), checks=pack_checks(ending.checks)

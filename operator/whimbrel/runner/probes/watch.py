@@ -39,7 +39,7 @@ class Window:
 
     Attributes:
         moment: The moment.
-        until: Unix seconds at which a soak ends; 0 for no soak.
+        until: Unix seconds at which a soak ends; others are over from the beginning.
     """
 
     moment: Moment
