@@ -18,7 +18,7 @@ from whimbrel.machine.requests import asked, is_approved, waits_for_approval
 from whimbrel.machine.segments import AFTER_MIGRATE, CONTROLLED, PHASES, PROBES
 from whimbrel.machine.settled import settled
 from whimbrel.machine.timestamps import unix
-from whimbrel.model.observed import JobSeen, Observed
+from whimbrel.model.observed import JobSeen, Observed, PodSeen
 from whimbrel.model.packed import unpack_text
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Result
@@ -152,10 +152,16 @@ def job_is_there(seen: Observed) -> Decision | None:
     late = seen.now >= unix(run.deadline)
     if job.leaving:
         return _leaves(seen, run, job, late=late)
-    if job.finished or (job.pod and job.pod.ended):
-        return _lost(seen, run)
+    if job.finished or (job.pod and (job.pod.ended or _is_given_up(seen, run, job.pod))):
+        return NextAttempt(runs.lost(seen, run), "ended without an answer")
     trouble = job.pod.trouble if job.pod else ""
     return _overdue(seen, run, trouble) if late else _works(seen, run, trouble)
+
+
+def _is_given_up(seen: Observed, run: RunStatus, pod: PodSeen) -> bool:
+    """Tell whether a probe on a lost node is waited for no more: it writes nothing to be fenced."""
+    gone = pod.leaving_since is not None and seen.now >= pod.leaving_since + STOPPING
+    return gone and run.segment in PROBES
 
 
 def _leaves(seen: Observed, run: RunStatus, job: JobSeen, *, late: bool) -> Wait:
@@ -168,10 +174,6 @@ def _leaves(seen: Observed, run: RunStatus, job: JobSeen, *, late: bool) -> Wait
     )
     again = seen.now + LOOK_AGAIN
     return Wait(Phase.FAILED, "DeadlineExceeded", message, until=again, stalled=True)
-
-
-def _lost(seen: Observed, run: RunStatus) -> NextAttempt:
-    return NextAttempt(runs.lost(seen, run), "ended without an answer")
 
 
 def _works(seen: Observed, run: RunStatus, trouble: str) -> Wait:
@@ -242,8 +244,7 @@ def _overdue(seen: Observed, run: RunStatus, trouble: str) -> Wait:
         '-p \'{"spec":{"suspend":true}}\''
     )
     failed = trouble or run.segment in AFTER_MIGRATE
-    phase = Phase.FAILED if failed else PHASES[run.segment]
-    again = seen.now + LOOK_AGAIN
+    phase, again = Phase.FAILED if failed else PHASES[run.segment], seen.now + LOOK_AGAIN
     return Wait(phase, "DeadlineExceeded", message, until=again, stalled=True)
 
 

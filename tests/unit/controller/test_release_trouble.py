@@ -275,6 +275,32 @@ async def test_a_refused_patch_of_the_service_keeps_ready():
     assert told(cluster)[:2] == ("Completed", "True")
 
 
+@pytest.mark.parametrize("starts", [True, False], ids=["working", "starting"])
+@pytest.mark.parametrize("moment", ["Baseline", "PostMigrate", "PreSwitch", "PostSwitch", "Soak"])
+async def test_a_probe_on_a_lost_node_is_replaced(moment: str, starts: bool):
+    """Nobody says that its containers have ended, and the Job controller makes no other Pod."""
+    cluster = await released(healthChecks=[check(moment)], soak="40s")
+    cluster.ledger.applied, cluster.ledger.pending = ["000"], ("000", "001")
+    await until(cluster, moment)
+    cluster.node.hold, cluster.node.image_is_there = True, starts
+    for _ in range(6):
+        await cluster.turn()
+        await cluster.node.step()
+    name = cluster.status()["job"]
+    lost = cluster.api.objects[f"{CORE}/pods/{name}-x"]
+    lost["metadata"] |= {"deletionTimestamp": cluster.api.moment(), "finalizers": ["on a node"]}
+    gone, cluster.node.image_is_there = cluster.now, True
+    for _ in range(40):
+        again = await cluster.turn()
+        if cluster.status()["job"] != name:
+            break
+        cluster.now += again or 0
+    assert gone + 60 <= cluster.now <= gone + 66
+    cluster.node.hold = False
+    await cluster.run()
+    assert told(cluster) == ("Completed", "True", ["blue", "green"])
+
+
 async def test_a_refused_job_keeps_ready():
     cluster = await released()
     await until(cluster, "Soak")

@@ -133,6 +133,11 @@ ROWS = [
         id="Pod of before still stops: wait for it",
     ),
     pytest.param(
+        seen(run(), jobs=(job(pod=pod(working=True, leaving_since=NOW - 61)),)),
+        "Wait",
+        id="its node may be lost: what it wrote has an end that only a fence proves",
+    ),
+    pytest.param(
         seen(run(), pods=(pod(leaving_since=NOW - 61),)),
         "CreateJob",
         id="Pod of before never stops: the fence",
