@@ -235,7 +235,7 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
         "measured": (),
         "restarts": {},
     }
-    if run.segment in (Segment.MIGRATE, Segment.SWITCH):
+    if run.segment in (Segment.MIGRATE, Segment.ROLLOUT, Segment.SWITCH):
         news["changed_at"] = precise(seen.now)
     if segment in (Segment.SWITCH, Segment.SWITCH_BACK):
         # `version` stays: the write that was decided on it may still be on its way.

@@ -49,7 +49,7 @@ class Order(Frozen):
         holder_gone: Run ids whose object is proven to be deleted from this cluster.
         retry: Value of the retry annotation; lifts "was rolled back, not tried again".
         release: Whether the run goes on after the schema: it then stays open in the ledger.
-        since: Unix seconds at which the migration or the switch was done; 0 before.
+        since: Unix seconds at which the migration, the rollout or the switch was done; 0 before.
         soak: Seconds for which a soak is measured; 0 for no soak.
         back: Digest of the work that goes back, be it without its schema; "" where nothing does.
     """

@@ -101,7 +101,9 @@ class ReleaseStatus(Frozen):
     watched_since: Word = Field(
         "", description="Since when a soak is measured, if later than its begin; RFC 3339."
     )
-    changed_at: Word = Field("", description="When the migration or the switch was done; RFC 3339.")
+    changed_at: Word = Field(
+        "", description="When the migration, the rollout or the switch was done; RFC 3339."
+    )
     stable_since: Word = Field("", description="Since when the switched side holds; RFC 3339.")
     switched: bool = Field(False, description="Whether the Service may show green.")
     approved: bool = Field(False, description="Whether a person approved the switch.")

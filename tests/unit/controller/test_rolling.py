@@ -5,6 +5,9 @@ from typing import Any
 from tests.blue_green import check
 from tests.fake_application import APPS, CORE
 from tests.fake_cluster import FakeCluster
+from whimbrel.machine import names
+from whimbrel.model.order import Order
+from whimbrel.model.plan import Segment
 
 Body = dict[str, Any]
 SHOP = f"{APPS}/deployments/shop-blue"
@@ -47,6 +50,27 @@ async def test_it_waits_for_the_new_version_and_then_soaks():
     await runs(cluster, NEW)
     await cluster.run()
     assert (cluster.status()["phase"], cluster.ledger.done) == ("Completed", ["001", "002"])
+
+
+async def test_a_soak_judges_nothing_that_was_before_the_rollout():
+    cluster = await rolled(healthChecks=[check("PostMigrate"), check("Soak")])
+    await some_turns(cluster)
+    migrated, cluster.now = cluster.now, cluster.now + 7 * 86_400
+    await runs(cluster, NEW)
+    rolled_out = cluster.now
+    await cluster.run()
+    assert since(cluster, Segment.POST_MIGRATE) < migrated
+    assert rolled_out <= since(cluster, Segment.SOAK) <= rolled_out + 60
+
+
+def since(cluster: FakeCluster, segment: Segment) -> float:
+    """Return the moment from which the probe of a segment was told to judge."""
+    told = [
+        Order.model_validate_json(body["spec"]["template"]["metadata"]["annotations"][names.ORDER])
+        for path, body in cluster.api.objects.items()
+        if "/jobs/" in path
+    ]
+    return next(order.since for order in told if order.segment is segment)
 
 
 async def test_red_waits_until_the_new_version_is_gone_with_all_its_pods():

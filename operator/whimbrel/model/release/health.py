@@ -168,7 +168,7 @@ class PrometheusCheck(Frozen):
     )
     query: Annotated[str, Field(min_length=1, max_length=4096)] = Field(
         description="PromQL that gives one value; {{.sinceSwitch}} becomes the time since the "
-        "migration or the switch (30s), so that what was before is not judged."
+        "migration, the rollout or the switch (30s), so that what was before is not judged."
     )
     expect: Expect = Field(description="What it must be.")
 

@@ -41,7 +41,7 @@ def prometheus_probe(check: HealthCheck, wanted: PrometheusCheck, since: float) 
 
 
 def with_time(query: str, since: float, now: float) -> str:
-    """Return a query with the time since the migration or the switch, as PromQL writes it.
+    """Return a query with the time since the last change, as PromQL writes it.
 
     Args:
         query: PromQL with ``{{.sinceSwitch}}``.
