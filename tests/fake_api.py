@@ -13,11 +13,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tests.crd_bounds import over_bounds
 from whimbrel.controller.client import ApiError, ConflictError, RejectedError
+from whimbrel.model.crd import status_schema
 from whimbrel.model.status import Status
 
 Body = dict[str, Any]
 HISTORY = 5000
+STATUS_SCHEMA = status_schema()
 
 
 class FakeApi:
@@ -190,3 +193,5 @@ def _check_status(status: Body) -> None:
         Status.model_validate(status)
     except ValidationError as error:
         raise RejectedError(422, "Invalid", str(error)) from error
+    if told := list(over_bounds(STATUS_SCHEMA, status)):
+        raise RejectedError(422, "Invalid", "; ".join(told))

@@ -78,6 +78,28 @@ def test_rollback_salvages_and_is_not_tried_again(database: Postgres, tmp_path: 
     assert lifted.run_to_end().result["revision"] == "002"
 
 
+def test_every_answer_tells_the_salvage_that_is_kept(database: Postgres, tmp_path: Path):
+    """Of all runs of the object, the newest first, and nothing that was dropped meanwhile."""
+
+    def answer(run: str, *order: tuple[str, object], segment: str = "Migrate") -> list[str] | None:
+        more = {"run": run, "segment": segment, "order": order}
+        answer = attempt_on(database, tmp_path, FILES, **more).run_to_end()
+        assert answer.code == 0, answer
+        return answer.result.get("salvage")
+
+    assert answer("run1") == []
+    database.run("INSERT INTO users VALUES (1, 'a', 'a@example.org')")
+    assert answer("run2", ("to", "001"), segment="Rollback") == ["salvage_run2_1"]
+    assert answer("run3", ("retry", "now")) == ["salvage_run2_1"]
+    database.run("UPDATE users SET email = 'b@example.org'")
+    both = ["salvage_run4_1", "salvage_run2_1"]
+    assert answer("run4", ("to", "001"), segment="Rollback") == both
+    database.run("UPDATE whimbrel.salvage SET kept_until = now() WHERE run = 'run2'")
+    assert answer("run5", ("retry", "now")) == both[:1]
+    database.run("UPDATE whimbrel.run SET name = 'other' WHERE id = 'run4'")
+    assert answer("run6") == []
+
+
 def test_approved_plan_runs_and_another_does_not(database: Postgres, tmp_path: Path):
     look = attempt_on(database, tmp_path, FILES, segment="Look").run_to_end()
     order = (("approved", look.result["planDigest"]),)

@@ -10,7 +10,6 @@ from whimbrel.machine.timestamps import rfc3339
 from whimbrel.model.observed import Observed
 from whimbrel.model.status import Condition, RunState
 
-LONGEST = 4096
 DRIFT = "others have changed the selector of the active Service; in a run it is put right once"
 
 
@@ -36,7 +35,7 @@ def _condition(seen: Observed, kind: str, status: str, reason: str, message: str
         observed_generation=seen.generation,
         last_transition_time=_since(seen, kind, status),
         reason=reason,
-        message=message[:LONGEST],
+        message=message,
     )
 
 

@@ -1,9 +1,9 @@
 """The status that follows from a decision: intent, facts and view in one piece, one PUT."""
 
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from whimbrel.machine.conditions import LONGEST, conditions
+from whimbrel.machine.conditions import conditions
 from whimbrel.machine.decide import decide
 from whimbrel.machine.decisions import (
     Decision,
@@ -30,16 +30,16 @@ from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Gate
 from whimbrel.model.status import Applied, GateStatus, RunState, RunStatus, Status
 
-_LONGEST_REVISION: Final = 255
-
 
 def report(seen: Observed, decision: Decision) -> Status:
-    """Return the whole status after a decision; equal to the one before where nothing is new."""
-    status = _decided(seen, decision)
-    if isinstance(decision, Write | ShowPlan):
-        after = replace(seen, status=status)
-        return _shown(after, view(after, decide(after)))
-    return _shown(replace(seen, status=status), view(seen, decision))
+    """Return the whole status after a decision; equal to the one before where nothing is new.
+
+    It is read as the API server would: whatever was said, it is within the bounds of its fields.
+    """
+    after = replace(seen, status=_decided(seen, decision))
+    news = isinstance(decision, Write | ShowPlan)
+    shown = view(after, decide(after)) if news else view(seen, decision)
+    return Status.model_validate(_shown(after, shown).model_dump())
 
 
 def _decided(seen: Observed, decision: Decision) -> Status:
@@ -74,31 +74,22 @@ def _facts(seen: Observed, run: RunStatus, result: Result) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "database": result.database or before.database,
         "fence": result.fence or before.fence,
-        "salvage": result.salvage or before.salvage,
-        "warnings": tuple(text[:LONGEST] for text in result.warnings)[:16],
+        "salvage": before.salvage if result.salvage is None else result.salvage,
+        "warnings": result.warnings,
         "progress": f"{result.applied} applied" if result.applied else before.progress,
     }
     looked = result.segment not in PROBES and result.outcome in (Outcome.DONE, Outcome.ROLLED_BACK)
     if result.revision or looked:
-        facts["revision"] = _short(result.revision)
+        facts["revision"] = result.revision
     if is_good(run):
         facts["applied"] = Applied(
-            revision=_short(result.revision), digest=result.plan_digest, at=rfc3339(seen.now)
+            revision=result.revision, digest=result.plan_digest, at=rfc3339(seen.now)
         )
     if (kept := result.checkpoint) is not None:
         facts["checkpoint"] = None if kept.state == "Closed" else kept
     if result.checks:
         facts["checks"] = unpack_checks(result.checks)
     return facts | {"gate": _gate_of(seen, run)}
-
-
-def _short(revision: str) -> str:
-    """Return a revision as a status field holds it: several heads together can be longer."""
-    return (
-        revision
-        if len(revision) <= _LONGEST_REVISION
-        else revision[: _LONGEST_REVISION - 4] + " ..."
-    )
 
 
 def _gate(seen: Observed, name: Gate, token: str = "") -> GateStatus:
@@ -124,7 +115,7 @@ def _shown(seen: Observed, shown: View) -> Status:
         update={
             "observed_generation": seen.generation,
             "phase": shown.phase,
-            "message": shown.message[:LONGEST],
+            "message": shown.message,
             "strategy": str(seen.spec.strategy.type) if seen.spec else seen.status.strategy,
             "job": current_name(seen, run) if run is not None and running else "",
             "active": active_side(seen),

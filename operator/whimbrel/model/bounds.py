@@ -1,8 +1,12 @@
 """What a field may hold: bounded texts, durations, and the sentence for a wrong one."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final
 
+from annotated_types import GroupedMetadata, MaxLen
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
@@ -87,6 +91,32 @@ SENTENCES: Final = {
     _HTTP_URL: "write a URL that begins with http:// or https://",
     _SCHEME: "write the scheme of a URL, for example postgresql+psycopg",
 }
+
+
+@dataclass(frozen=True)
+class AtMost(GroupedMetadata):
+    """The bound of a field of status: what is longer is cut, not refused.
+
+    Others wrote part of it, and the API server refuses the whole status for one text too long:
+    it would be tried for ever, and nobody would be told anything.
+    """
+
+    most: int
+
+    def __iter__(self) -> Iterator[MaxLen | BeforeValidator]:
+        """Yield what pydantic reads: the last one is asked first."""
+        yield MaxLen(self.most)
+        yield BeforeValidator(self.cut)
+
+    def cut(self, found: Any) -> Any:  # noqa: ANN401  # pydantic judges whatever it is afterwards
+        """Return a text, or a list of texts, that says how much is missing; a map just ends."""
+        if isinstance(found, dict):
+            return dict(islice(found.items(), self.most))
+        if not isinstance(found, str | tuple | list) or len(found) <= self.most:
+            return found
+        if isinstance(found, str):
+            return found[: self.most - 4] + " ..."
+        return (*found[: self.most - 1], f"and {len(found) - self.most + 1} more")
 
 
 class Frozen(BaseModel):

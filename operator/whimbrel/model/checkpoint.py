@@ -15,6 +15,7 @@ from pydantic import (
 
 from whimbrel.model.bounds import (
     QUANTITY_PATTERN,
+    AtMost,
     Duration,
     Frozen,
     Identifier,
@@ -167,7 +168,7 @@ class CheckpointOptions(Frozen):
         return self
 
 
-_Word = Annotated[str, Field(max_length=253)]
+_Word = Annotated[str, AtMost(253)]
 
 
 class CheckpointStatus(Frozen):
@@ -175,14 +176,14 @@ class CheckpointStatus(Frozen):
 
     id: _Word = Field(description="Its id: that of the run that opened it.")
     state: _Word = Field(description="Capturing, Ready, Restoring, Restored, Closing or Closed.")
-    tables: Annotated[tuple[_Word, ...], Field(max_length=SHOWN)] = Field(
+    tables: Annotated[tuple[_Word, ...], AtMost(SHOWN)] = Field(
         (), description="The tables that it covers; the first of them, where there are many."
     )
     rows: int = Field(0, description="Rows in them when it was opened.")
     bytes: int = Field(0, description="Their size then.")
     kept_until: _Word = Field("", description="When it is dropped; RFC 3339.")
     restorable: bool = Field(False, description="Whether it can be restored.")
-    reason: Annotated[str, Field(max_length=1024)] = Field("", description="Why it cannot.")
+    reason: Annotated[str, AtMost(1024)] = Field("", description="Why it cannot.")
     dump: _Word = Field("", description="File of the dump on its claim, empty for none.")
     attempt: int = Field(1, description="Attempt at dropping it.")
     not_before: _Word = Field("", description="The next attempt does not start earlier; RFC 3339.")

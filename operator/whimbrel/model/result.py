@@ -7,6 +7,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from whimbrel.model.bounds import AtMost
 from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.spec import Frozen
 
@@ -67,7 +68,8 @@ class Result(Frozen):
         database: Name of the database as the server says it.
         database_uuid: UUID of the ledger.
         fence: Proof that was used for earlier attempts: Role, Epoch, Kubelet, Process or "".
-        salvage: Names of salvage tables of this run.
+        salvage: Names of the salvage tables that are kept, newest first; None where nobody has
+            looked.
         warnings: Sentences; the first word is the reason (CamelCase), then a colon.
         target: Revision that a way back leads to ("base" for none), where one is under way.
         direction: "up" or "down": where the plan of a look leads.
@@ -95,7 +97,7 @@ class Result(Frozen):
     database_uuid: str = ""
     epoch: int = 0
     fence: str = ""
-    salvage: tuple[str, ...] = ()
+    salvage: tuple[str, ...] | None = None
     warnings: tuple[str, ...] = ()
     holder: Holder | None = None
     applied: int = 0
@@ -133,7 +135,7 @@ def _shortenings(result: Result) -> tuple[Result, ...]:
         "message": _cut(result.message, _TEXT_LIMIT),
         "command": _cut(result.command, 600),
         "warnings": tuple(_cut(text, 300) for text in result.warnings[:2]),
-        "salvage": result.salvage[:4],
+        "salvage": result.salvage and AtMost(4).cut(result.salvage),
         "checkpoint": result.checkpoint and result.checkpoint.shortened(),
         # The ledger has it too, and the next attempt reads it there.
         "target": result.target if len(result.target) <= _TARGET_LIMIT else "",
@@ -145,7 +147,7 @@ def _shortenings(result: Result) -> tuple[Result, ...]:
             "message": _cut(short.message.encode("ascii", "replace").decode(), 800),
             "command": _cut(short.command.encode("ascii", "replace").decode(), 300),
             "warnings": (),
-            "salvage": (),
+            "salvage": None,
         }
     )
     # Quotes and control characters take up to six bytes each, checks most of the message.

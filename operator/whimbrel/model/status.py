@@ -5,15 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from whimbrel.model.bounds import Label, LabelKey
+from whimbrel.model.bounds import AtMost, Label, LabelKey
 from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import KEPT, CheckStatus, Measurement
 from whimbrel.model.release.health import MOST_CHECKS
 from whimbrel.model.spec import Frozen
 
-Text = Annotated[str, Field(max_length=4096)]
-Word = Annotated[str, Field(max_length=253)]
+Text = Annotated[str, AtMost(4096)]
+Word = Annotated[str, AtMost(253)]
 
 
 class Phase(StrEnum):
@@ -113,7 +113,7 @@ class ReleaseStatus(Frozen):
     drift: int = Field(0, description="How often a foreign change of it was undone.")
     probed: bool = Field(False, description="Whether the probe of this segment is through.")
     version: Word = Field("", description="resourceVersion of the Service before the last write.")
-    before: Annotated[dict[LabelKey, Label], Field(max_length=16)] = Field(
+    before: Annotated[dict[LabelKey, Label], AtMost(16)] = Field(
         {}, description="Selector of the Service before the switch."
     )
     red: Text = Field("", description="What decided to go back.")
@@ -155,7 +155,7 @@ class RunStatus(Frozen):
     deadline: Word = Field("", description="Nothing is retried after it; RFC 3339.")
     plan_digest: Word = Field("", description="Digest of the plan that was shown and approved.")
     approved: bool = Field(False, description="Whether a person approved that digest.")
-    image: Annotated[str, Field(max_length=1024)] = Field(
+    image: Annotated[str, AtMost(1024)] = Field(
         "", description="Image for a rollback, where the spec's is older."
     )
     to: Text = Field("", description="Where a way back leads; empty for before the newest run.")
@@ -175,7 +175,7 @@ class RunStatus(Frozen):
 class Applied(Frozen):
     """The last good state, as read back from the database."""
 
-    revision: Annotated[str, Field(max_length=255)] = Field(description="Last applied revision.")
+    revision: Annotated[str, AtMost(255)] = Field(description="Last applied revision.")
     digest: Word = Field("", description="Digest of the plan that led there.")
     at: Word = Field(description="RFC 3339.")
 
@@ -217,7 +217,7 @@ class Status(Frozen):
     message: Text = Field("", description="What happens now, in one sentence.")
     strategy: Word = Field("", description="Strategy of the spec.")
     database: Word = Field("", description="Name of the database as the server says it.")
-    revision: Annotated[str, Field(max_length=255)] = Field(
+    revision: Annotated[str, AtMost(255)] = Field(
         "", description="Last applied revision as read back."
     )
     progress: Word = Field("", description="How far the work is.")
@@ -231,10 +231,10 @@ class Status(Frozen):
         (), description="Health checks of the newest moment, with their last measurements."
     )
     fence: Word = Field("", description="Proof that ended earlier attempts.")
-    salvage: Annotated[tuple[Word, ...], Field(max_length=64)] = Field(
+    salvage: Annotated[tuple[Word, ...], AtMost(64)] = Field(
         (), description="Salvage tables that are kept."
     )
-    warnings: Annotated[tuple[Text, ...], Field(max_length=16)] = Field(
+    warnings: Annotated[tuple[Text, ...], AtMost(16)] = Field(
         (), description="Warnings of the newest run."
     )
     checkpoint: CheckpointStatus | None = Field(None, description="The checkpoint that is kept.")

@@ -45,7 +45,7 @@ class Findings:
             "revision": self.revision,
             "applied": self.applied,
             "attempt_open": self.attempt_open,
-            "salvage": tuple(self.salvage),
+            "salvage": tuple(self.salvage) or None,
             "warnings": tuple(self.warnings),
         }
         fields = known | {"outcome": outcome, "reason": reason, "message": message} | further

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from whimbrel.model.order import Order
 from whimbrel.model.steps import CatalogObject, SalvageObjects
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.records import (
@@ -14,6 +15,7 @@ from whimbrel.runner.records import (
     read_salvage,
     record_salvage,
 )
+from whimbrel.runner.runs import read_runs, same_object
 from whimbrel.runner.server_errors import SERVER_ERRORS
 from whimbrel.runner.sessions import as_list, own
 from whimbrel.runner.step_work import Place, StepFailedError, Work
@@ -102,6 +104,12 @@ def drop_expired(ledger: Ledger) -> tuple[str, ...]:
             own(ledger.session, words.drop_table(*words.ledger_table(ledger.schema, name)))
             forget_salvage(ledger, name)
     return tuple(expired)
+
+
+def kept_salvage(ledger: Ledger, order: Order) -> tuple[str, ...]:
+    """Return the salvage tables of all runs of an object, the newest first."""
+    ours = {run.id for run in read_runs(ledger) if same_object(order, run)}
+    return tuple(each.table_name for each in read_salvage(ledger)[::-1] if each.run in ours)
 
 
 def _last_number(work: Work) -> int:

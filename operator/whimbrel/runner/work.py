@@ -37,7 +37,7 @@ from whimbrel.runner.release import (
 )
 from whimbrel.runner.roll_back import go_on_back, take_back_this_run
 from whimbrel.runner.runs import Over, Run, Waiting, close_run, read_run, set_run_plan
-from whimbrel.runner.salvage import drop_expired
+from whimbrel.runner.salvage import drop_expired, kept_salvage
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
@@ -171,7 +171,7 @@ def _closed(result: Result, bench: Bench) -> Result:
             return closed
         end_freeze(bench, state)
         seen = {"checkpoint": kept_for(ledger, order), "epoch": epoch_since_dump(bench)}
-        closed = closed.model_copy(update=seen)
+        closed = closed.model_copy(update=seen | {"salvage": kept_salvage(ledger, order)})
         shape = None if state in (None, "held") else new_shape(bench)
         with ledger.session.transaction():
             text = closed.model_dump_json(by_alias=True, exclude_defaults=True)

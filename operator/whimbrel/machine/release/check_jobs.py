@@ -16,7 +16,7 @@ from whimbrel.machine.segments import PROBES
 from whimbrel.machine.timestamps import precise, rfc3339, unix
 from whimbrel.model.observed import CheckJobSeen, Observed
 from whimbrel.model.release.checked import Measurement, Verdict, measured
-from whimbrel.model.release.health import CheckType, HealthCheck, checks_at
+from whimbrel.model.release.health import MOST_CHECKS, CheckType, HealthCheck, checks_at
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import CountedStatus, RunState, RunStatus
 
@@ -112,4 +112,4 @@ def _judged(run: RunStatus, check: HealthCheck, news: Measurement, began: float)
         **vars(tally),
     )
     others = (each for each in run.release.measured if each.name != check.name)
-    return changed(run, measured=(*others, after))
+    return changed(run, measured=(*others, after)[-MOST_CHECKS:])

@@ -21,7 +21,7 @@ from whimbrel.machine.timestamps import precise, unix
 from whimbrel.model.observed import Observed
 from whimbrel.model.plan import Segment
 from whimbrel.model.release.checked import CheckStatus, State, Verdict
-from whimbrel.model.release.health import CheckType, HealthCheck, checks_at
+from whimbrel.model.release.health import MOST_CHECKS, CheckType, HealthCheck, checks_at
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import RunState, RunStatus
@@ -79,7 +79,7 @@ def _counted_from(seen: Observed, spec: Spec, run: RunStatus) -> dict[str, int]:
         for check in checks_at(spec.health_checks, PROBES[run.segment])
         if check.workload is not None and check.workload.ref.told() in seen.workloads
     }
-    return found | run.release.restarts
+    return dict([*(found | run.release.restarts).items()][:MOST_CHECKS])
 
 
 def _passed_or_waits(seen: Observed, spec: Spec, run: RunStatus, state: State) -> Decision:
@@ -185,4 +185,4 @@ def checks_shown(seen: Observed, run: RunStatus) -> tuple[CheckStatus, ...]:
         for check in seen.status.checks
         if check.moment == run.segment and check.name not in {each.name for each in own}
     )
-    return (*kept, *own)
+    return (*kept, *own)[-MOST_CHECKS - 1 :]
