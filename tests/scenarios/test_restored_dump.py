@@ -299,3 +299,20 @@ def test_in_a_cluster_another_database_says_itself_what_is_applied(
     (warning,) = moved.result["warnings"]
     assert warning.startswith("DatabaseMoved: "), warning
     assert (counted(elsewhere), counted(database)) == (1, 1)
+
+
+@pytest.mark.sampled("a restored dump")
+def test_the_run_after_a_move_to_a_younger_database_asks_nothing(
+    shop: Terminal, database: Postgres, tmp_path: Path
+):
+    """Its epoch is lower than that of the database before, which says nothing of its age."""
+    release(shop, FIRST)
+    younger = dumped(database, tmp_path)
+    emptied(database)
+    assert obey(shop, shop.type("whimbrel run shop.yaml")).code == 0  # another ledger, higher
+    emptied(database)
+    younger.restore(database)
+    moved = shop.type(f"whimbrel run {shop.manifest(SECOND)}")
+    assert (moved.code, "DatabaseMoved" in moved.text) == (0, True), moved
+    idle = shop.type("whimbrel run shop.yaml")
+    assert (idle.code, counted(database)) == (0, 1), idle

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from whimbrel.cli.manifest import Manifest
 from whimbrel.cli.record import LastAnswer, LocalRun, Record
-from whimbrel.model.order import Known, Order
+from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome, Result
 from whimbrel.model.spec import Gate, Spec
@@ -123,10 +123,7 @@ def after_result(record: Record, result: Result, at: str) -> Record:
     return record.model_copy(
         update={
             "run": run and run.model_copy(update={"state": state}),
-            "known": Known(
-                database=result.database_uuid or record.known.database,
-                epoch=max(result.epoch, record.known.epoch),
-            ),
+            "known": record.known.after(result.database_uuid, result.epoch),
             "retry": "" if over else record.retry,
             "resolution": record.resolution if again else None,
             "approved": "" if over else record.approved,

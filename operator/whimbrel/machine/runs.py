@@ -14,6 +14,7 @@ from whimbrel.machine.segments import (
 from whimbrel.machine.timestamps import precise, rfc3339, unix
 from whimbrel.machine.written import unfinished
 from whimbrel.model.observed import Observed, PodSeen
+from whimbrel.model.order import Known
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Holder, Outcome, Result, decode_result
 from whimbrel.model.spec import Spec
@@ -313,10 +314,9 @@ def noted(seen: Observed, run: RunStatus, result: Result) -> RunStatus:
         command=result.command,
         at=rfc3339(seen.now),
     )
-    news = {
+    before = Known(database=run.database, epoch=run.epoch)
+    news = before.after(result.database_uuid, result.epoch).model_dump() | {
         "last": last,
-        "database": result.database_uuid or run.database,
-        "epoch": max(run.epoch, result.epoch),
         "holder": _holder(result.holder),
         "to": result.target or run.to,
         "answer": "" if _used_answer(run, result) else run.answer,

@@ -33,6 +33,12 @@ class Known(Frozen):
     database: str = ""
     epoch: int = 0
 
+    def after(self, database: str, epoch: int) -> "Known":
+        """Return what is known after an answer; "" where it has not reached the ledger."""
+        if database in ("", self.database):
+            return Known(database=self.database, epoch=max(self.epoch, epoch))
+        return Known(database=database, epoch=epoch)  # each database counts for itself
+
 
 class Order(Frozen):
     """One attempt at one segment of one run.

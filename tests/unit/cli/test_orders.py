@@ -108,6 +108,8 @@ def test_what_the_ledger_must_not_be_older_than_is_kept_and_never_falls():
     record = after_result(record, ended(Outcome.DONE, epoch=7, database_uuid="u"), "now")
     record = after_result(record, ended(Outcome.REFUSED, epoch=0), "now")
     assert record.known == Known(database="u", epoch=7)
+    record = after_result(record, ended(Outcome.DONE, epoch=2, database_uuid="other"), "now")
+    assert record.known == Known(database="other", epoch=2)
 
 
 def test_another_database_is_a_fresh_start_that_keeps_the_project():

@@ -18,6 +18,7 @@ from tests.unit.machine.test_decide import (
 )
 from whimbrel.machine import names
 from whimbrel.machine.decide import decide
+from whimbrel.machine.report import report
 from whimbrel.machine.runs import ended_attempts
 from whimbrel.model.observed import PodSeen
 from whimbrel.model.result import Outcome
@@ -42,6 +43,23 @@ def test_order_says_what_the_runner_must_know():
     assert (order.ended, order.holder_gone) == (("Migrate/1",), ("other-run",))
     assert (order.retry, order.cluster, order.attempt) == ("now", "c", 2)
     assert (order.resolution.verdict, order.resolution.by) == ("FenceProven", "me")
+
+
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [
+        pytest.param({"database_uuid": "a", "epoch": 60}, ("a", 60), id="the same: it grows"),
+        pytest.param({"database_uuid": "a", "epoch": 40}, ("a", 50), id="the same: never falls"),
+        pytest.param({}, ("a", 50), id="the ledger was not reached"),
+        pytest.param({"database_uuid": "b", "epoch": 3}, ("b", 3), id="another counts for itself"),
+    ],
+)
+def test_what_the_next_attempt_knows_of_the_database(told, known):
+    text = answer(Outcome.NOT_FINISHED, **told)
+    looked = seen(run(database="a", epoch=50), jobs=(job(pod=pod(message=text)),))
+    after = seen(report(looked, decide(looked)), now=NOW + 600)
+    order = decide(after).order
+    assert (order.known.database, order.known.epoch) == known
 
 
 @pytest.mark.parametrize(
