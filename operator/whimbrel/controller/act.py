@@ -76,7 +76,7 @@ async def _in_the_application(
         return await _rest(world, look, _refused_change(look.seen, said))
 
 
-async def _effect(world: World, look: Snapshot, effect: Other) -> float:
+async def _effect(world: World, look: Snapshot, effect: Other) -> float | None:
     match effect:
         case DeleteJob(name, uid, _):
             await world.client.delete(f"{paths.jobs(look.seen.namespace)}/{name}", uid)
@@ -85,7 +85,7 @@ async def _effect(world: World, look: Snapshot, effect: Other) -> float:
         case ReleaseFinalizer(left):
             await _release(world, look, left)
         case ShowPlan():
-            await _show_plan(world, look, effect)
+            return await _show_plan(world, look, effect)
         case SwitchService():
             await switch_service(world.client, look.seen.namespace, effect)
             world.metrics.switches.labels(effect.side).inc()
@@ -173,12 +173,25 @@ async def _release(world: World, look: Snapshot, left: str) -> None:
     await _set_finalizers(world, look, look.seen.finalizers - {FINALIZER})
 
 
-async def _show_plan(world: World, look: Snapshot, plan: ShowPlan) -> None:
+async def _show_plan(world: World, look: Snapshot, plan: ShowPlan) -> float | None:
     seen = look.seen
     body = plan_body((seen.namespace, seen.name, seen.uid), plan.name, plan.text)
-    with suppress(ConflictError):  # shown before a crash: its name carries the plan's digest
-        await world.client.create(paths.config_maps(seen.namespace), body)
+    try:
+        with suppress(ConflictError):  # shown before a crash: its name carries the plan's digest
+            await world.client.create(paths.config_maps(seen.namespace), body)
+    except RejectedError as error:
+        return await _rest(world, look, _not_shown(seen, plan, error))
     await write_status(world, look, plan)
+    return AT_ONCE
+
+
+def _not_shown(seen: Observed, plan: ShowPlan, error: RejectedError) -> Wait:
+    # A quota, an admission policy, a plan of more than 1 MiB: nobody approves what he cannot read.
+    said = f"the API server refuses ConfigMap {plan.name}, which would show the plan"
+    message = f"{said}: {error.message}; it is tried again every 30 seconds"
+    human = "whoever may change what the API server refuses"
+    until = seen.now + SOON
+    return Wait(Phase.AWAITING_APPROVAL, "PlanNotShown", message, until=until, human=human)
 
 
 async def _rest(world: World, look: Snapshot, rest: Rest) -> float | None:

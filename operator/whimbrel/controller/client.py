@@ -49,7 +49,7 @@ class ConflictError(ApiError):
 
 
 class RejectedError(ApiError):
-    """What we sent is not allowed or not valid, now (400, 403, 422)."""
+    """What we sent is not allowed, not valid or too large, now (400, 403, 413, 422)."""
 
 
 # What a request may end with, that it got no answer included.
@@ -179,7 +179,8 @@ def _error(status: int, content: bytes) -> ApiError:
         said = json.loads(content)
     except ValueError:
         said = {"message": content[:200].decode(errors="replace")}
-    kind = {409: ConflictError, 400: RejectedError, 403: RejectedError, 422: RejectedError}
+    rejected = dict.fromkeys((400, 403, 413, 422), RejectedError)
+    kind = {409: ConflictError} | rejected
     return kind.get(status, ApiError)(status, said.get("reason", ""), said.get("message", ""))
 
 
