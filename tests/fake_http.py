@@ -35,6 +35,7 @@ class FakeHttp:
     Attributes:
         gone: Watches answer 410 from now on until the next one.
         away: Every request is answered with 503.
+        torn: Every connection is closed without an answer.
         asked: Paths with their queries, in order.
     """
 
@@ -42,12 +43,15 @@ class FakeHttp:
         self.api = api
         self.gone = False
         self.away = False
+        self.torn = False
         self.asked: list[str] = []
         self.watches: dict[asyncio.Task[Any], asyncio.BaseTransport] = {}
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path
         self.asked.append(request.path_qs)
+        if self.torn and request.transport is not None:
+            request.transport.abort()
         if self.away:
             return web.json_response({"kind": "Status", "code": 503}, status=503)
         try:

@@ -30,11 +30,11 @@ _KINDS: Final = {
 
 
 class ApiError(Exception):
-    """The API server said no.
+    """The API server said no, or nothing that can be understood.
 
     Attributes:
-        status: HTTP status.
-        reason: Reason of the Status object, for example AlreadyExists.
+        status: HTTP status; 0 where no answer came, or only a piece of one.
+        reason: Reason of the Status object, for example AlreadyExists; else what went wrong.
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -161,8 +161,11 @@ class KubeClient:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._connection.call_api(*prepared, _request_timeout=TIMEOUT)
-        content: bytes = await answer.read()
+        try:
+            answer = await self._connection.call_api(*prepared, _request_timeout=TIMEOUT)
+            content: bytes = await answer.read()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise ApiError(0, type(error).__name__, str(error)) from error
         self._metrics.requests.labels(verb.lower(), str(answer.status)).inc()
         if answer.status >= 300:
             raise _error(answer.status, content)
@@ -170,7 +173,10 @@ class KubeClient:
 
 
 def _object(content: bytes) -> Body:
-    parsed: Body = json.loads(content)
+    try:
+        parsed: Body = json.loads(content)
+    except ValueError as error:
+        raise ApiError(0, "NotJson", content[:200].decode(errors="replace")) from error
     return parsed
 
 
@@ -179,9 +185,9 @@ def _error(status: int, content: bytes) -> ApiError:
         said = json.loads(content)
     except ValueError:
         said = {"message": content[:200].decode(errors="replace")}
-    rejected = dict.fromkeys((400, 403, 413, 422), RejectedError)
-    kind = {409: ConflictError} | rejected
-    return kind.get(status, ApiError)(status, said.get("reason", ""), said.get("message", ""))
+    rejected = RejectedError if status in (400, 403, 413, 422) else ApiError
+    kind = ConflictError if status == 409 else rejected
+    return kind(status, said.get("reason", ""), said.get("message", ""))
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ Two operators at once do no harm: names, resourceVersions and the ledger see to 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -52,20 +51,19 @@ class Lease:
         log.info("leading as %s", self._identity)
         return True
 
-    async def hold(self, lost: Callable[[], None]) -> None:
-        """Renew for ever; call `lost` when it cannot be renewed in time."""
+    async def hold(self) -> None:
+        """Renew for ever; return when it could not be renewed in time."""
         while time.monotonic() - self.renewed < DEADLINE:
             await asyncio.sleep(PERIOD)
             await self.try_once()
         log.error("the Lease is lost")
-        lost()
 
     async def try_once(self) -> bool:
         """Take or renew the Lease if nobody else has it; tell whether we lead."""
         try:
             async with asyncio.timeout(DEADLINE / 2):
                 return await self._take()
-        except (ApiError, OSError, TimeoutError) as error:
+        except (ApiError, TimeoutError) as error:
             log.warning("the Lease could not be renewed: %s", error)
             return False
 

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from whimbrel.controller import paths
-from whimbrel.controller.client import ApiError, Client, connected
+from whimbrel.controller.client import ApiError, Body, Client, connected
 from whimbrel.controller.handlers import watch
 from whimbrel.controller.http import serving
 from whimbrel.controller.inbox import Inbox
@@ -83,9 +83,10 @@ async def _lead(world: World, lease: Lease, stop: asyncio.Event) -> None:
     inbox = Inbox(world, queue)
     work: list[Coroutine[Any, Any, None]] = [queue.run(), _resync(world, inbox)]
     if world.settings.lease:
-        # Whoever is no longer the leader must not end what it does in its own time.
-        work.append(lease.hold(lambda: os._exit(1)))
+        work.append(lease.hold())
     tasks = [asyncio.create_task(each) for each in work]
+    for task in tasks:
+        task.add_done_callback(_ended)
     try:
         await watch(inbox, world.settings, stop)
     finally:
@@ -94,35 +95,45 @@ async def _lead(world: World, lease: Lease, stop: asyncio.Event) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _ended(task: asyncio.Task[None]) -> None:
+    """End the process with a task that ends by itself: without it the others only seem to work.
+
+    At once: whoever is no longer the leader must not end what it does in its own time.
+    """
+    if not task.cancelled():
+        what, error = task.get_coro(), task.exception()
+        log.critical("%s has ended, and so does the operator", what, exc_info=error)
+        os._exit(1)
+
+
 async def _resync(world: World, inbox: Inbox) -> None:
     while True:
         await asyncio.sleep(world.settings.resync)
         try:
             await inbox.look_at_everything(world.client)
-        except (ApiError, OSError, TimeoutError) as error:
+        except ApiError as error:
             log.warning("the look at everything failed and comes again: %s", error)
 
 
 async def _cluster_id(client: Client, stop: asyncio.Event) -> str:
+    raw = await _first_answer(client, paths.namespace("kube-system"), stop)
+    return str(raw["metadata"]["uid"]) if raw else ""
+
+
+async def _first_answer(client: Client, path: str, stop: asyncio.Event) -> Body | None:
     while not stop.is_set():
         try:
-            raw = await client.get(paths.namespace("kube-system"))
-        except (ApiError, OSError, TimeoutError) as error:
+            return await client.get(path)
+        except ApiError as error:
             log.warning("the API server does not answer yet: %s", error)
-        else:
-            return str(raw["metadata"]["uid"]) if raw else ""
-        await is_set_within(stop, 2)
-    return ""
+            await is_set_within(stop, 2)
+    return None
 
 
 async def _is_defined(client: Client, stop: asyncio.Event) -> bool:
     """Wait until the API server knows our definition: kopf looks for it only once."""
     while not stop.is_set():
-        try:
-            known = await client.get(paths.group())
-        except (ApiError, OSError, TimeoutError) as error:
-            log.warning("the API server does not answer: %s", error)
-            known = None
+        known = await _first_answer(client, paths.group(), stop)
         if known and any(each["name"] == names.PLURAL for each in known["resources"]):
             return True
         log.warning("the definition of DatabaseMigration is not installed yet")

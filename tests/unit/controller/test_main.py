@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -36,15 +37,17 @@ class Running:
             await self.node.step()
             await asyncio.sleep(0.02)
 
-    async def start_operator(self, name: str) -> tuple[asyncio.subprocess.Process, int]:
+    async def start_operator(
+        self, name: str, program: tuple[str, ...] = ("-m", "whimbrel.controller")
+    ) -> tuple[asyncio.subprocess.Process, int]:
         """Start `python -m whimbrel.controller`; give the process and its port."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "whimbrel.controller",
+            *program,
+            stderr=asyncio.subprocess.PIPE if program[0] == "-c" else None,
             env={
                 "PATH": os.environ["PATH"],
                 "PYTHONPATH": str(ROOT / "operator"),
@@ -58,6 +61,11 @@ class Running:
         )
         self.processes.append(process)
         return process, port
+
+    def renewed(self) -> str:
+        """When the Lease was renewed, "" where nobody has taken it."""
+        leases = [body for path, body in self.api.objects.items() if "/leases/" in path]
+        return leases[0]["spec"]["renewTime"] if leases else ""
 
     def status(self) -> dict:
         return self.api.objects[PATH].get("status", {})
@@ -164,3 +172,59 @@ async def test_stopped_leader_that_wakes_up_has_no_effect(cluster: Running):
     assert await asyncio.wait_for(first.wait(), 30) != 0  # it lost the Lease and ended itself
     await until(cluster.is_ready)
     assert cluster.ledger.done == ["001", "002"]
+
+
+@pytest.mark.sampled("what waits for a clock")
+async def test_connections_that_are_torn_for_a_while_end_nothing(cluster: Running):
+    process, _ = await cluster.start_operator("one")
+    await until(lambda: bool(cluster.renewed()))
+    cluster.http.torn = True
+    cluster.http.cut()
+    await asyncio.sleep(5)  # two renewals, and two looks at everything
+    cluster.http.torn = False
+    before = cluster.renewed()
+    await until(lambda: cluster.renewed() > before)
+    await cluster.api.create(PATH.rpartition("/")[0], manifest())
+    await until(cluster.is_ready)
+    assert process.returncode is None
+
+
+@pytest.mark.sampled("what waits for a clock")
+async def test_a_leader_whose_connections_are_torn_for_good_ends(cluster: Running):
+    process, _ = await cluster.start_operator("one")
+    await until(lambda: bool(cluster.renewed()))
+    cluster.http.torn = True
+    assert await asyncio.wait_for(process.wait(), 40) == 1
+
+
+# What nobody has thought of, in each task that works for ever.
+DYING = """
+from whimbrel.controller import main
+from whimbrel.controller.{module} import {owner}
+
+def die(*_):
+    raise KeyError("metadata")
+
+{owner}.{method} = die
+main.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "owner", "method", "name"),
+    [
+        ("queue", "WorkQueue", "_wait_for_change", "WorkQueue.run"),
+        ("inbox", "Inbox", "look_at_everything", "_resync"),
+        ("lease", "Lease", "_is_free", "Lease.hold"),
+    ],
+)
+async def test_a_task_that_dies_takes_the_process_with_it(
+    cluster: Running, module: str, owner: str, method: str, name: str
+):
+    program = DYING.format(module=module, owner=owner, method=method)
+    process, _ = await cluster.start_operator("one", ("-c", program))
+    _, told = await asyncio.wait_for(process.communicate(), 40)
+    assert process.returncode == 1
+    last = json.loads(told.splitlines()[-1])
+    assert (last["level"], name in last["message"]) == ("critical", True), last
+    assert "KeyError: 'metadata'" in last["error"]
