@@ -179,6 +179,26 @@ def test_a_run_that_is_stopped_goes_on_as_the_same_run(terminal, database, fault
     assert database.run("SELECT n FROM counted") == [(2,)]
 
 
+def test_a_file_that_was_broken_while_its_run_was_killed_takes_the_run_back(terminal, database):
+    folder = terminal.home / "files"
+    folder.mkdir()
+    for name, text in slow(database).items():
+        (folder / name).write_text(text)
+    (folder / "001_a.down.sql").write_text("DROP TABLE counted;")
+    source = {"migrations": {"configMapRef": {"name": "files"}, "atomicity": "File"}}
+    file = terminal.manifest({}, **source, approval={"before": ["Start"]})
+    asked = terminal.type(f"whimbrel run {file} --project files")
+    terminal.type(asked.command)
+    process = terminal.start(f"whimbrel run {file} --project files")
+    await_sleeper(database)
+    process.kill()
+    process.communicate(timeout=30)
+    (folder / "002_b.up.sql").write_text("SELEC 1;")
+    said = terminal.type(f"whimbrel run {file} --project files --wait 60s")
+    assert (said.code, "were taken back" in said.err) == (1, True), said
+    assert database.run("SELECT to_regclass('counted')") == [(None,)]
+
+
 def test_two_at_once_do_the_work_once(terminal: Terminal, database: Postgres):
     file = terminal.manifest(slow(database))
     first = terminal.start(f"whimbrel run {file}")

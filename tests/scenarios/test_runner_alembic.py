@@ -163,9 +163,10 @@ def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     attempt: Attempt, project: Path, database: Postgres
 ):
     transaction_per_migration(project)
+    database.run("CREATE TABLE naps AS SELECT 1")
     replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
     slow = project / "migrations/versions/0004_slow.py"
-    slow.write_text(SLOW)
+    slow.write_text(SLOW.replace("pg_sleep(20)", "pg_sleep(20) FROM naps"))
     second = replace(attempt, run=f"{RUN}-2", order=(("number", 2),))
     running = second.start()
     wait_for_sleep(database, running)
@@ -174,7 +175,7 @@ def test_sigterm_between_two_transactions_of_the_tool_takes_nothing_back(
     assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
     assert answer.result["revision"] == "0003"
     assert "left the database at 0003" in answer.result["message"]
-    slow.write_text(SLOW.replace("pg_sleep(20)", "1"))
+    database.run("TRUNCATE naps")
     on = second.next().run_to_end()
     assert (on.code, on.result.get("revision"), on.result.get("fence")) == (0, "0004", None), on
 
@@ -359,9 +360,24 @@ def test_a_text_that_a_killed_runner_had_applied_is_known(
     attempt: Attempt, project: Path, database: Postgres
 ):
     transaction_per_migration(project)
-    again = killed(attempt, project, database).attempt
+    replace(attempt, spec=(("migrations.to", "0001"),)).run_to_end()
+    second = replace(attempt, run=f"{RUN}-2", order=(("number", 2),))
+    again = killed(second, project, database).attempt
     (path,) = (project / "migrations/versions").glob("0002*")
     path.write_text(path.read_text() + "\n")
-    refused = again.run_to_end()
-    assert (refused.code, refused.result["reason"]) == (2, "EditedFile"), refused
-    assert refused.result["message"].startswith(f"{path.name} was edited"), refused
+    failed = again.run_to_end()
+    assert (failed.code, failed.result["reason"]) == (1, "EditedFile"), failed
+    assert failed.result["message"].startswith(f"{path.name} was edited"), failed
+    assert failed.result["revision"] == "0001", failed
+
+
+@pytest.mark.sampled("half done by Alembic")
+def test_a_project_that_is_broken_between_two_attempts_leaves_its_end_to_a_person(
+    attempt: Attempt, project: Path, database: Postgres
+):
+    transaction_per_migration(project)
+    again = killed(attempt, project, database).attempt
+    (project / "alembic.ini").unlink()
+    held = again.run_to_end()
+    assert (held.code, held.result["outcome"]) == (3, "Held"), held
+    assert "what they did stays: the database is at 0003" in held.result["message"]

@@ -135,9 +135,10 @@ def test_up_again_and_back(shop: Shop):
 @of(DJANGO, TYPEORM)
 @pytest.mark.sampled("a fault of each tool")
 def test_killed_in_mid_statement_and_started_again(shop: Shop):
-    shop.write("CREATE TABLE late AS SELECT 1 AS n FROM pg_sleep(20)")
+    shop.database.run("CREATE TABLE naps AS SELECT 1")
+    shop.write(f"CREATE TABLE late AS SELECT n FROM ({SLEEP}, 1 AS n FROM naps) s")
     kill_in_sleep(shop.database, shop.attempt)
-    shop.write("CREATE TABLE late (n int)")
+    shop.database.run("TRUNCATE naps")
     answer = shop.attempt.next().run_to_end()
     assert (answer.code, answer.result.get("revision")) == (0, shop.example.fourth), answer
     assert answer.result["fence"] == "Process"
@@ -148,10 +149,11 @@ def test_killed_in_mid_statement_and_started_again(shop: Shop):
 @pytest.mark.sampled("a fault of each tool")
 def test_a_login_of_its_own_owns_nothing_and_is_the_fence(shop: Shop):
     url = url_that_makes_roles(shop.database)
-    shop.write(SLEEP)
+    shop.database.run("CREATE TABLE naps AS SELECT 1")
+    shop.write(f"{SLEEP} FROM naps")
     lost = replace(shop.attempt, url=url, machine="another-node")
     kill_in_sleep(shop.database, lost)
-    shop.write("SELECT 1")
+    shop.database.run("TRUNCATE naps")
     answer = lost.next(machine="").run_to_end()
     assert (answer.code, answer.result.get("revision")) == (0, shop.example.fourth), answer
     assert answer.result["fence"] == "Role"
@@ -162,14 +164,15 @@ def test_a_login_of_its_own_owns_nothing_and_is_the_fence(shop: Shop):
 @of(DJANGO, TYPEORM)
 @pytest.mark.sampled("a fault of each tool")
 def test_sigterm_between_two_migrations_takes_nothing_back(shop: Shop):
-    shop.write(SLEEP)
+    shop.database.run("CREATE TABLE naps AS SELECT 1")
+    shop.write(f"{SLEEP} FROM naps")
     running = shop.attempt.start()
     wait_for_sleep(shop.database, running)
     running.process.send_signal(signal.SIGTERM)
     answer = running.finish(20)
     assert (answer.code, answer.result.get("reason")) == (75, "Stopped"), answer
     assert answer.result["revision"] == shop.example.third
-    shop.write("SELECT 1")
+    shop.database.run("TRUNCATE naps")
     on = shop.attempt.next().run_to_end()
     assert (on.code, on.result.get("revision")) == (0, shop.example.fourth), on
 

@@ -13,6 +13,7 @@ from whimbrel.cli.record import Record, save_record
 from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Outcome, Result
+from whimbrel.model.status import RunState
 from whimbrel.runner.surroundings import Surroundings
 
 Work = Callable[[Order, Surroundings], Result]
@@ -43,12 +44,18 @@ def new_errand(segment: Segment, to: str = "") -> Errand:
 
 def look(desk: Desk, record: Record) -> Result:
     """Return what the database shows and what would be done; nothing is touched or recorded."""
-    # A person's answer is for the run that asked.
-    run = record.resolution.run if record.resolution else new_run_id()
-    order = look_order(record, desk.manifest.spec, local_cluster(), run)
+    order = look_order(record, desk.manifest.spec, local_cluster(), _looks_for(record))
     # A look reports the plan's text for the log of a Job; here it is in the result.
     quiet = replace(desk.surroundings, report=_say_nothing)
     return _until_it_answers(desk, lambda: desk.work(order, quiet))
+
+
+def _looks_for(record: Record) -> str:
+    """Return the run that a look is for: the one that asked, or was cut off; else a new one."""
+    if record.resolution:
+        return record.resolution.run
+    run = record.run
+    return run.id if run is not None and run.state is RunState.OPEN else new_run_id()
 
 
 def _say_nothing(line: str) -> None:

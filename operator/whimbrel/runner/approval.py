@@ -25,7 +25,7 @@ def check_approved(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
             "touched; retry, which shows the plan, and approve it",
             command=f"whimbrel retry {order.name} -n {order.namespace}",
         )
-    if order.approved and plan.digest() != order.approved and not _is_rest(plan, order, begun):
+    if order.approved not in ("", plan.digest()) and not _is_rest(plan, order, begun):
         raise HeldError(
             "PlanChanged",
             f"the plan {order.approved[:12]} was approved, but the database or the files changed "
@@ -35,10 +35,11 @@ def check_approved(plan: RunnerPlan, order: Order, begun: Run | None) -> None:
         )
 
 
-def _is_rest(plan: RunnerPlan, order: Order, begun: Run | None) -> bool:
+def is_rest(plan: RunnerPlan, begun: Run) -> bool:
+    """Tell whether a plan is the end of what a run began with, step for step."""
     rest = plan.step_digests()
-    return (
-        begun is not None
-        and begun.plan_digest == order.approved
-        and begun.steps[-len(rest) :] == rest
-    )
+    return begun.steps[-len(rest) :] == rest
+
+
+def _is_rest(plan: RunnerPlan, order: Order, begun: Run | None) -> bool:
+    return begun is not None and begun.plan_digest == order.approved and is_rest(plan, begun)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from whimbrel.model.errors import RefusedError
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.planning.build import Source
@@ -43,6 +44,7 @@ class Bench:
     Attributes:
         source: File texts by name, or the project that the image holds.
         clean: Takes secrets out of any text.
+        refused: Why the project cannot be used, in a run that had begun before; else None.
         unchanged: What the last run left, where neither image nor database has changed since.
         tool_lives: Set from the start of a foreign tool until no process and no session of it is
             left; whatever ends the attempt meanwhile leaves it open in the ledger.
@@ -55,6 +57,7 @@ class Bench:
     findings: Findings
     source: Source
     clean: Callable[[str], str]
+    refused: RefusedError | None = None
     unchanged: SeenImage | None = None
     tool_lives: threading.Event = field(default_factory=threading.Event)
     spare: list[int] = field(default_factory=list)

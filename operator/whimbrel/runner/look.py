@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Final
 
+from whimbrel.model.errors import RefusedError
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
 from whimbrel.model.result import Outcome, Result
+from whimbrel.model.steps import Direction
 from whimbrel.planning.describe import describe
 from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.facts import read_facts, revision_of
@@ -15,6 +17,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import manners_of
 from whimbrel.runner.known import look_at_ledger
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.midway import seen_midway
 from whimbrel.runner.project import read_source
 from whimbrel.runner.servers import server_of
 from whimbrel.runner.sessions import open_session
@@ -30,9 +33,26 @@ def look(
 ) -> Result:
     """Return the plan and the revision that the database shows.
 
+    Of a run that has begun and is refused now, the next attempt makes an end: it takes it back, or
+    says what stays.
+
     Raises:
         WhimbrelError: There is no plan; the class says what happens next.
     """
+    try:
+        return _look(order, place, findings, clean)
+    except RefusedError as error:
+        shown = seen_midway(order, place)
+        if shown is None:
+            raise
+        findings.revision = shown
+        down = Direction.DOWN.value
+        return findings.result(Outcome.DONE, "Looked", error.message, direction=down)
+
+
+def _look(
+    order: Order, place: Surroundings, findings: Findings, clean: Callable[[str], str]
+) -> Result:
     manners = manners_of(order)
     source = read_source(order, place, clean, manners)
     kind = server_of(place.target)

@@ -4,12 +4,12 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from whimbrel.model.errors import TransientError
+from whimbrel.model.errors import RefusedError, TransientError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import WITHOUT_TOOL
 from whimbrel.runner import mounts
@@ -38,18 +38,28 @@ def pod_surroundings(order: Order, root: Path, stopping: threading.Event) -> Ite
     try:
         for each in containers:
             _await_hello(each, stopping, order.deadline)
+        files, refused = _files(order, root)
         yield Surroundings(
             target=mounts.read_target(order.spec, root),
             run_target=mounts.read_run_target(order.spec, root),
-            files=mounts.read_files(order.spec, root),
+            files=files,
             tool=tool,
             report=_report,
             stopping=stopping,
             dumps=DumpPlace(dumper, root / "dump") if asks_for_dump(order) else None,
+            refused=refused,
         )
     finally:
         for each in containers:
             each.close()
+
+
+def _files(order: Order, root: Path) -> tuple[Mapping[str, str] | None, RefusedError | None]:
+    """Return the files, or why they are refused: a run that has begun may have to go back."""
+    try:
+        return mounts.read_files(order.spec, root), None
+    except RefusedError as error:
+        return {}, error
 
 
 def _tool(order: Order, root: Path) -> LauncherTool | None:

@@ -62,6 +62,8 @@ def read_source(
         RefusedError: The image or the project cannot be used.
         TransientError: The tool's container is not there, or the tool had to be ended.
     """
+    if place.refused is not None and order.segment not in WITHOUT_TOOL:
+        raise place.refused
     if place.files is not None:
         return place.files
     if order.segment in WITHOUT_TOOL:

@@ -60,8 +60,10 @@ def roll_back(bench: Bench) -> Result:
         set_run_target(bench.holding.ledger, order.run, target)
     try:
         plan = _take_back(bench, to)
-    except FailedError as error:
-        return findings.failure(_stuck(error, bench))
+    except (FailedError, RefusedError) as error:
+        if isinstance(error, RefusedError) and not goes_down(bench):
+            raise
+        return findings.failure(stuck(error, bench))
     findings.plan_digest = plan.digest()
     findings.revision = verify(plan, bench)
     _remember(bench)
@@ -82,7 +84,7 @@ def nothing_back(bench: Bench) -> Result:
     return findings.result(Outcome.ROLLED_BACK, "RolledBack", told)
 
 
-def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> Result:
+def take_back_this_run(error: WhimbrelError, bench: Bench, direction: Direction) -> Result:
     """Return the end of a run of which a later transaction failed.
 
     What earlier transactions of this run applied is taken back (`Automatic`) or stays and is said
@@ -92,10 +94,10 @@ def take_back_this_run(error: WhimbrelError, bench: Bench, plan: RunnerPlan) -> 
     findings = bench.findings
     if restores_after(error, bench):
         return restore_after(error, bench)
-    if isinstance(error, TransientError | RefusedError | HeldError):
+    if isinstance(error, TransientError | HeldError):
         return findings.failure(error)
-    if plan.direction is Direction.DOWN:
-        return findings.failure(_stuck(error, bench))
+    if direction is Direction.DOWN:
+        return findings.failure(stuck(error, bench))
     findings.revision = verify(None, bench)
     applied = applied_by_this_run(bench)
     if not applied:
@@ -174,6 +176,8 @@ def _take_back(bench: Bench, to: str | None) -> RunnerPlan:
         target = to or NOTHING
         set_run_target(ledger, order.run, target)
     findings.target = target
+    if bench.refused is not None and order.spec.migrations.tool.is_foreign:
+        raise bench.refused  # only the project knows its way back
     plan = plan_down(order.spec, order.owner(), facts, bench.source, to)
     if not target:
         target = plan.target or plan.to or NOTHING
@@ -236,11 +240,18 @@ def _as_before(error: WhimbrelError) -> FailedError:
     )
 
 
-def _stuck(error: WhimbrelError, bench: Bench) -> WhimbrelError:
+def goes_down(bench: Bench) -> bool:
+    """Tell whether a way back has done something in this run."""
+    ledger, order = bench.holding.ledger, bench.order
+    done = [*steps_done(ledger, order.run)]
+    if has_moved(ledger, order):
+        done += [start.step for start in _starts_of_this_run(bench)]
+    return any(step.startswith(("down:", "salvage:")) for step in done)
+
+
+def stuck(error: WhimbrelError, bench: Bench) -> WhimbrelError:
     """Return the end of a way back that failed: as it was, or stuck between two transactions."""
-    done = steps_done(bench.holding.ledger, bench.order.run)
-    begun = any(step.startswith(("down:", "salvage:")) for step in done)
-    if not begun and not has_moved(bench.holding.ledger, bench.order):
+    if not goes_down(bench) and not has_moved(bench.holding.ledger, bench.order):
         return _as_before(error)
     bench.findings.revision = verify(None, bench)
     return _rollback_failed("", error, bench)

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from whimbrel.model.errors import RefusedError
 from whimbrel.runner.dump import DumpPlace
 from whimbrel.runner.target import Target
 from whimbrel.runner.tool import Tool
@@ -20,6 +21,7 @@ class Surroundings:
         tool: The foreign tool, already there (its launcher said hello), or None.
         report: Shows one line of progress to a person; never a secret.
         dumps: Where dumps are kept, or None.
+        refused: Why the files cannot be used, or None.
         stopping: Set by SIGTERM or Ctrl-C; the run then stops at the next safe point.
     """
 
@@ -30,6 +32,7 @@ class Surroundings:
     report: Callable[[str], None]
     stopping: threading.Event
     dumps: DumpPlace | None = None
+    refused: RefusedError | None = None
 
     def programs(self) -> Iterator[Tool]:
         """Yield every place where a program of somebody else may run."""

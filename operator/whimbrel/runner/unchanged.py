@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 
-from whimbrel.model.errors import TransientError, WhimbrelError
+from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
 from whimbrel.model.steps import Direction
@@ -33,11 +33,13 @@ class Found:
         source: As `read_source` returns it; empty where nothing has changed.
         unchanged: What the ledger says of the last run, where nothing has changed since.
         seen: What may be remembered of this run, where that is known.
+        refused: Why there is no source, in a run that had begun before; else None.
     """
 
     source: Source
     unchanged: SeenImage | None = None
     seen: SeenImage | None = None
+    refused: RefusedError | None = None
 
 
 def find_source(

@@ -3,7 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from whimbrel.model.errors import RefusedError, TransientError, WhimbrelError
+from whimbrel.model.errors import (
+    FailedError,
+    HeldError,
+    RefusedError,
+    TransientError,
+    WhimbrelError,
+)
 from whimbrel.model.facts import Facts
 from whimbrel.model.order import Order
 from whimbrel.model.plan import RunnerPlan, Segment
@@ -23,10 +29,11 @@ from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
 from whimbrel.runner.checkpoint.shown import kept_for, unprovable
 from whimbrel.runner.facts import has_moved, read_facts
 from whimbrel.runner.findings import Findings
-from whimbrel.runner.holding import Holding, holding, manners_of
+from whimbrel.runner.holding import Holding, holding
 from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.look import look
+from whimbrel.runner.midway import end_refused, found_source, note_plan, refused_midway
 from whimbrel.runner.records import forget_half, lift_rolled_back, steps_done
 from whimbrel.runner.redact import Redactor
 from whimbrel.runner.release import (
@@ -36,14 +43,14 @@ from whimbrel.runner.release import (
     roll_back_release,
 )
 from whimbrel.runner.roll_back import go_on_back, take_back_this_run
-from whimbrel.runner.runs import Over, Run, Waiting, close_run, read_run, set_run_plan
+from whimbrel.runner.runs import Over, Run, Waiting, close_run, read_run
 from whimbrel.runner.salvage import drop_expired, kept_salvage
 from whimbrel.runner.server_errors import SERVER_ERRORS, is_trouble, read_error
 from whimbrel.runner.sessions import sorted_error
 from whimbrel.runner.shapes import new_shape, remember_shape, warn_of_foreign_change
 from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.tool_attempt import finish_lost_tool_runs
-from whimbrel.runner.unchanged import distrust_image, find_source, remember_image, still_unchanged
+from whimbrel.runner.unchanged import distrust_image, remember_image, still_unchanged
 from whimbrel.runner.verify import verify
 
 Clean = Callable[[str], str]
@@ -76,6 +83,8 @@ def carry_out(order: Order, place: Surroundings) -> Result:
             result = drop_checkpoint(order, place, findings)
         else:
             result = _hold_and_work(order, place, findings, clean)
+    except RefusedError as error:
+        result = findings.failure(refused_midway(error, order, place))
     except WhimbrelError as error:
         result = findings.failure(error)
     except SERVER_ERRORS as error:
@@ -84,7 +93,7 @@ def carry_out(order: Order, place: Surroundings) -> Result:
 
 
 def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean: Clean) -> Result:
-    found = find_source(order, place, clean, manners_of(order))
+    found = found_source(order, place, clean)
 
     def plan_first(ledger: Ledger) -> None:
         """Refuse what is wrong before even the ledger is made."""
@@ -102,7 +111,16 @@ def _hold_and_work(order: Order, place: Surroundings, findings: Findings, clean:
             case Over():
                 return _known(held, findings)
             case Holding():
-                bench = Bench(order, place, held, findings, found.source, clean, found.unchanged)
+                bench = Bench(
+                    order,
+                    place,
+                    held,
+                    findings,
+                    found.source,
+                    clean,
+                    found.refused,
+                    found.unchanged,
+                )
                 result = _worked(bench, found.seen)
                 with held.interrupts.held_back():
                     return _closed(result, bench)
@@ -216,12 +234,21 @@ def _state(result: Result, state: str, bench: Bench) -> str:
 
 
 def _migrate(bench: Bench) -> Result:
+    try:
+        return _go_to_target(bench)
+    except RefusedError as error:
+        return end_refused(error, bench)
+
+
+def _go_to_target(bench: Bench) -> Result:
     order, findings, ledger = bench.order, bench.findings, bench.holding.ledger
     if order.retry:
         lift_rolled_back(ledger, order.spec.migrations.history)
     begun = read_run(ledger, order.run)
     if begun is not None and begun.failure:
         return go_on_back(bench, begun)
+    if bench.refused is not None:
+        raise bench.refused
     if told := restore_lower(bench):
         return findings.result(Outcome.DONE, "TakenBack", told)
     if bench.unchanged is not None:
@@ -235,13 +262,11 @@ def _migrate(bench: Bench) -> Result:
     _check_allowed(plan, order, begun)
     if not plan.steps:
         return _nothing(plan, bench)
-    if begun is None or not begun.steps:
-        digest, image = plan.digest(), order.tool_image()
-        set_run_plan(ledger, order.run, plan, digest=digest, image=image)
+    note_plan(plan, bench, begun)
     try:
         carry_out_plan(plan, bench, facts)
-    except WhimbrelError as error:
-        return take_back_this_run(error, bench, plan)
+    except (FailedError, HeldError, TransientError) as error:
+        return take_back_this_run(error, bench, plan.direction)
     findings.revision = verify(plan, bench)
     _drop_expired(bench)
     told = _done_sentence(plan, findings)
