@@ -1,6 +1,7 @@
 """What a stop does to the worker's session: it ends statements, not the reading of an end."""
 
 import threading
+import time
 from contextlib import closing
 
 import pytest
@@ -58,6 +59,14 @@ def test_a_stop_waits_for_what_reads_and_records_an_end(session, stopping, inter
     with interrupts.held_back():
         sleep(session, 1.5)  # in which a stop would strike three times
     assert is_cancelled(session)
+
+
+def test_a_stop_waits_for_what_clears_a_half_no_longer_than_is_told(session, stopping, interrupts):
+    begun = time.monotonic()
+    stopping.set()
+    with interrupts.held_back(1.5):
+        assert is_cancelled(session)
+    assert 1.5 < time.monotonic() - begun < 10
 
 
 def test_nothing_goes_on_once_the_lock_is_lost(session, interrupts):

@@ -20,6 +20,7 @@ from whimbrel.runner.surroundings import Surroundings
 from whimbrel.runner.transactions import await_end
 
 _PROVE_SECONDS = 15.0
+_CLEAR_SECONDS = 20.0  # after a stop; the Pod is killed 30 s after it
 
 
 @dataclass(frozen=True)
@@ -97,5 +98,6 @@ class Bench:
             unfinished=facts.unfinished,
             started=facts.started,
             patiently=holding.watchdog.patiently,
+            held_back=lambda: holding.interrupts.held_back(_CLEAR_SECONDS),
             tell=self.place.report,
         )

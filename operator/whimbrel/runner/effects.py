@@ -1,7 +1,9 @@
 """Looks up whether a statement outside a transaction took effect, and clears what is half done."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
 from enum import StrEnum
+from typing import Final
 
 from whimbrel.model.steps import (
     Effect,
@@ -44,6 +46,25 @@ class Look:
     mend: str = ""
 
 
+_KINDS: Final = {
+    each.__name__: each
+    for each in (
+        EnumHasValue, IndexIsGone, IndexIsValid, IndexesAreRebuilt, PartitionIsDetached, Repeatable
+    )
+}  # fmt: skip
+
+
+def effect_words(effect: Effect) -> list[str]:
+    """Return an effect as the ledger keeps it."""
+    return [type(effect).__name__, *astuple(effect)]
+
+
+def effect_of(words: Sequence[str]) -> Effect:
+    """Return the effect that the ledger has kept."""
+    kind, *names = words
+    return _KINDS[kind](*names)
+
+
 def look(session: PostgresSession, effect: Effect) -> Look:
     """Return what the database shows of an effect now, by the author's own search path."""
     match effect:
@@ -60,6 +81,19 @@ def look(session: PostgresSession, effect: Effect) -> Look:
             return _rebuilt(session, schema, name)
         case Repeatable():
             return Look(Seen.NOT_DONE)
+
+
+def cleared(session: PostgresSession, effect: Effect) -> Look:
+    """Clear what is half done, one thing after the other, until a look shows no difference."""
+    half = look(session, effect)
+    while half.seen is Seen.HALF_DONE:
+        # Unpinned and outside a transaction: CONCURRENTLY runs in none. Names are qualified.
+        session.execute(half.mend.encode())
+        after = look(session, effect)
+        if after == half:
+            break
+        half = after
+    return half
 
 
 def waits_without_blocking(effect: Effect) -> bool:

@@ -1,6 +1,7 @@
 """Ending what the worker's session does, from another thread, when it has to stop."""
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -32,18 +33,27 @@ class Interrupts(Beside):
         self.lost = threading.Event()
         self._session, self._place = session, place
         self._held_back = threading.RLock()
+        self._most, self._asked = math.inf, math.inf
 
     @contextmanager
-    def held_back(self) -> Iterator[None]:
-        """Let nothing be cancelled meanwhile, unless the lock is lost: then nothing may go on."""
+    def held_back(self, most: float = math.inf) -> Iterator[None]:
+        """Let nothing be cancelled meanwhile, unless the lock is lost: then nothing may go on.
+
+        A stop waits for it no longer than `most` seconds.
+        """
         with self._held_back:
-            yield
+            before, self._most = self._most, most
+            try:
+                yield
+            finally:
+                self._most = before
 
     def strike(self) -> None:
         """Cancel what the session does now; callable from any thread."""
         free = self._held_back.acquire(blocking=False)
         try:
-            if free or self.lost.is_set():
+            late = time.monotonic() > self._asked + self._most
+            if free or late or self.lost.is_set():
                 with contextlib.suppress(*SERVER_ERRORS):
                     self._session.cancel_safe(timeout=STRIKE_AGAIN)
         finally:
@@ -55,6 +65,7 @@ class Interrupts(Beside):
         while not self.over.wait(STRIKE_AGAIN / 5):
             if self._place.stopping.is_set() or self.lost.is_set():
                 break
+        self._asked = time.monotonic()
         end_programs(self._place, self.over, self.strike)
 
 

@@ -15,6 +15,7 @@ class Kind(StrEnum):
     """What a note is about.
 
     Attributes:
+        ALONE: By step: what a statement outside a transaction does, while nobody saw its end.
         CHECKPOINT: By checkpoint: what was so before its run, and what that run changed.
         DIGESTS: By history and table of a tool: sha256 by revision, of the files that are applied.
         DUMP: By run: the dump of the database that was made before it.
@@ -24,6 +25,7 @@ class Kind(StrEnum):
         TOUCHED: By start of a tool: what the relations that it changed were like before.
     """
 
+    ALONE = "alone"
     CHECKPOINT = "checkpoint"
     DIGESTS = "digests"
     DUMP = "dump"

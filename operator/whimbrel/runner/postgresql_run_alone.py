@@ -10,7 +10,16 @@ from whimbrel.model.steps import CatalogObject, RunAlone
 from whimbrel.planning.dialects.postgresql import SET_SESSION
 from whimbrel.planning.dialects.postgresql_catalog import CURRENT_XID, READ_LOCK_TIMEOUT
 from whimbrel.runner.catalog import Identity, added, read_identities
-from whimbrel.runner.effects import Look, Seen, look, may_repeat, waits_without_blocking
+from whimbrel.runner.effects import (
+    Look,
+    Seen,
+    cleared,
+    effect_words,
+    look,
+    may_repeat,
+    waits_without_blocking,
+)
+from whimbrel.runner.notes import Kind, forget_note, write_note
 from whimbrel.runner.postgresql_session import postgres
 from whimbrel.runner.records import finish_step, forget_step, start_step, steps_started
 from whimbrel.runner.sessions import own
@@ -56,7 +65,8 @@ def _run(step: RunAlone, work: Work, place: Place) -> AloneDone:
     before = look(session, step.effect)
     objects = _identities(work)
     if ours and before.seen is Seen.HALF_DONE:
-        before = _mend(before, step, work)
+        with work.held_back():
+            before = _mend(step, work)
     if ours and before.seen is Seen.DONE:
         _record(step, work, objects, place)
         return AloneDone(ran=False)
@@ -81,13 +91,14 @@ def _send(step: RunAlone, work: Work, *, cleans: bool) -> None:
     except psycopg.Error:
         if session.closed or not cleans:
             raise
-        after = look(session, step.effect)
-        if after.seen is Seen.HALF_DONE:
-            after = _mend(after, step, work)
-        # A cancel that came too late changes nothing: the effect is there.
-        if after.seen is Seen.DONE:
-            return
-        _forget(step, work, after)
+        with work.held_back():
+            after = look(session, step.effect)
+            if after.seen is Seen.HALF_DONE:
+                after = _mend(step, work)
+            # A cancel that came too late changes nothing: the effect is there.
+            if after.seen is Seen.DONE:
+                return
+            _forget(step, work, after)
         raise
 
 
@@ -98,19 +109,14 @@ def _forget(step: RunAlone, work: Work, after: Look) -> None:
     with suppress(psycopg.Error), work.ledger.session.transaction():
         work.guard(work.ledger.session)
         forget_step(work.ledger, step.id)
+        forget_note(work.ledger, Kind.ALONE, step.id)
 
 
-def _mend(half: Look, step: RunAlone, work: Work) -> Look:
-    """Clear what is half done, one thing after the other, until a look shows no difference."""
+def _mend(step: RunAlone, work: Work) -> Look:
+    """Clear what is half done; a stop waits for it for a while."""
     work.tell(f"{step.statement.file}: clearing what was interrupted")
-    while True:
-        with _patience(step, work):
-            # Unpinned and outside a transaction: CONCURRENTLY runs in none. Names are qualified.
-            postgres(work.ledger.session).execute(half.mend.encode())
-        after = look(postgres(work.ledger.session), step.effect)
-        if after.seen is not Seen.HALF_DONE or after == half:
-            return after
-        half = after
+    with _patience(step, work):
+        return cleared(postgres(work.ledger.session), step.effect)
 
 
 def _verify(step: RunAlone, work: Work, place: Place) -> None:
@@ -131,6 +137,7 @@ def _record_start(step: RunAlone, work: Work) -> None:
     with work.ledger.session.transaction():
         work.guard(work.ledger.session)
         start_step(work.ledger, work.run, step.id)
+        write_note(work.ledger, Kind.ALONE, step.id, effect_words(step.effect))
 
 
 def _record(
@@ -144,6 +151,7 @@ def _record(
             place.xid = own(work.ledger.session, CURRENT_XID)[0][0]
             record_file(work, step.direction, step.file, made)
             finish_step(work.ledger, work.run, step.id)
+            forget_note(work.ledger, Kind.ALONE, step.id)
     except psycopg.Error:
         # The answer to COMMIT was lost, but the server carried it out.
         if not place.xid or work.prove(place.xid) is not End.COMMITTED:

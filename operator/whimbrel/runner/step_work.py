@@ -40,6 +40,7 @@ class Work:
         unfinished: What stands in it as begun and not finished.
         started: Ids of steps outside a transaction that an earlier attempt began.
         patiently: Entered around statements that wait for old transactions but block nobody.
+        held_back: Entered around what clears a half: a stop waits for that for a while.
         tell: Takes a line about what is being done.
     """
 
@@ -55,6 +56,7 @@ class Work:
     unfinished: tuple[Unfinished, ...] = ()
     started: frozenset[str] = frozenset()
     patiently: Callable[[], AbstractContextManager[None]] = nullcontext
+    held_back: Callable[[], AbstractContextManager[None]] = nullcontext
     tell: Callable[[str], None] = _ignore
 
     def unfinished_of(self, file: MigrationFile) -> list[Unfinished]:

@@ -32,6 +32,7 @@ from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding
 from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
+from whimbrel.runner.left_started import clear_started
 from whimbrel.runner.look import look
 from whimbrel.runner.midway import end_refused, found_source, note_plan, refused_midway
 from whimbrel.runner.records import forget_half, lift_rolled_back, steps_done
@@ -331,6 +332,7 @@ def _done_sentence(plan: RunnerPlan, findings: Findings) -> str:
 
 def _abort(bench: Bench) -> Result:
     """Close the run: whatever earlier attempts did is over (fenced), what is applied stays."""
+    clear_started(bench)
     bench.findings.revision = verify(None, bench)
     forget_release(bench)
     return bench.findings.result(
