@@ -4,7 +4,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,13 +25,20 @@ from tests.db.orders import (
 from tests.db.pgbouncer import running_pgbouncer
 from whimbrel.model.errors import HeldError, TransientError
 from whimbrel.runner import fence as fences, strangers
-from whimbrel.runner.attempts import close_attempt, open_attempt, read_attempts, record_tool
+from whimbrel.runner.attempts import (
+    close_attempt,
+    mark_fenced,
+    open_attempt,
+    read_attempts,
+    record_tool,
+)
 from whimbrel.runner.fence import Fence, fence_run
-from whimbrel.runner.ledger import Ledger, read_meta
+from whimbrel.runner.ledger import Ledger, install_ledger, raise_epoch, read_meta
 from whimbrel.runner.lock import assert_step_may_run, take_lock
 from whimbrel.runner.process import Process, process_is_gone, this_process
 from whimbrel.runner.resolutions import read_resolutions
 from whimbrel.runner.runs import reserve
+from whimbrel.runner.sessions import open_session
 
 NAME = manners().application_name
 COMMAND = "whimbrel resolve schema -n shop --as FenceProven --by WHO --reason TEXT"
@@ -271,6 +278,43 @@ def test_a_pooler_may_have_given_the_tool_an_older_session(database, monkeypatch
                 fence_run(fence_of(pooled, ledger, ended=(f"Migrate/1@{POD}",)), RUN)
             other.cancel()
             working.join()
+
+
+def test_a_tool_that_is_recorded_while_the_fence_works_needs_a_proof_of_its_own(
+    database, ledger, monkeypatch
+):
+    """A worker that was about to start it, and not known yet for one with a tool."""
+    recorded = []
+
+    def raise_late(raised):
+        if not recorded:
+            with a_session(database, "run-9") as worker:
+                record_tool(Ledger(worker, "whimbrel"), an_order())
+            recorded.append(raised)
+        return raise_epoch(raised)
+
+    monkeypatch.setattr(fences, "raise_epoch", raise_late)
+    an_attempt(ledger)
+    with pytest.raises(HeldError) as held:
+        fence_run(fence_of(database, ledger), RUN)
+    assert held.value.reason == "FenceUnproven"
+    assert read_attempts(ledger, RUN)[0].state == "open"
+    ended = fence_of(database, ledger, ended=(f"Migrate/1@{POD}",))
+    assert fence_run(ended, RUN) == "Kubelet"
+
+
+@pytest.mark.parametrize("server", ["database", "mariadb"])
+def test_an_attempt_that_is_over_starts_no_tool(request, server):
+    place = request.getfixturevalue(server)
+    with closing(open_session(target_of(place), manners())) as session:
+        ledger = Ledger(session, "whimbrel")
+        install_ledger(ledger)
+        an_attempt(ledger, tool=True)
+        record_tool(ledger, an_order())  # the second start of one attempt
+        mark_fenced(ledger, read_attempts(ledger, RUN)[0], "Epoch")
+        with pytest.raises(TransientError) as over:
+            record_tool(ledger, an_order())
+        assert over.value.reason == "Superseded"
 
 
 def test_every_open_attempt_needs_its_own_proof(database, ledger):

@@ -164,17 +164,19 @@ def run(attempt: Attempt, runs: MariaDB) -> Answer:
 def test_the_runner_takes_the_login_away_from_a_tool_that_was_left(
     attempt: Attempt, runs: MariaDB, mariadb: MariaDB, project: Path
 ):
-    sleep = 'op.execute("CREATE TABLE made AS SELECT SLEEP(600), CURRENT_USER() AS who")'
-    write(project, "0003", "0002", sleep)
+    mariadb.run("CREATE TABLE naps AS SELECT 600 AS seconds")
+    sleep = 'op.execute("CREATE TABLE made AS SELECT SLEEP(seconds) FROM naps")'
+    view = 'op.execute("CREATE VIEW emails AS SELECT email, CURRENT_USER() AS who FROM users")'
+    write(project, "0003", "0002", f"{sleep}\n{view}")
     running = with_role(attempt, runs).start()
     until(lambda: at_work(mariadb, "CREATE TABLE made%"))
     running.process.send_signal(signal.SIGKILL)
     running.finish()
-    view = 'op.execute("CREATE VIEW emails AS SELECT email, CURRENT_USER() AS who FROM users")'
-    write(project, "0003", "0002", view)
+    mariadb.run("TRUNCATE naps")
     answer = run(replace(attempt.next(), machine="other"), runs)
     if answer.code == 3:
         assert answer.result["reason"] == "HalfDone", answer
+        mariadb.run("DROP TABLE IF EXISTS made")
         retry = replace(attempt, run="run2", order=(("retry", "now"),))
         answer = run(retry, runs)
     else:

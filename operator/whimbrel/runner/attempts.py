@@ -101,8 +101,12 @@ def record_tool(ledger: Ledger, order: Order, *, run_role: str = "") -> None:
         ledger: The ledger.
         order: Whose attempt it is.
         run_role: Login that is the tool's alone, recorded before the role is made.
+
+    Raises:
+        TransientError: Somebody fenced the attempt meanwhile.
     """
-    ledger.rows(ledger.words.SET_ATTEMPT_TOOL, *_key(order), run_role)
+    if not ledger.rows(ledger.words.SET_ATTEMPT_TOOL, *_key(order), run_role):
+        raise _taken_over(order)
 
 
 def close_attempt(ledger: Ledger, order: Order, result: str) -> None:
@@ -112,7 +116,11 @@ def close_attempt(ledger: Ledger, order: Order, result: str) -> None:
         TransientError: Somebody fenced it meanwhile; nothing that it says counts any more.
     """
     if not ledger.rows(ledger.words.CLOSE_ATTEMPT, *_key(order), result):
-        raise TransientError("Superseded", f"attempt {order.attempt_key()} was taken over")
+        raise _taken_over(order)
+
+
+def _taken_over(order: Order) -> TransientError:
+    return TransientError("Superseded", f"attempt {order.attempt_key()} was taken over")
 
 
 def mark_fenced(ledger: Ledger, attempt: Attempt, proof: str) -> None:

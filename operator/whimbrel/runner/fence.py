@@ -68,6 +68,11 @@ def _end(fence: Fence, attempt: Attempt) -> str:
     if not proof or (proof in _OF_PROCESSES and _is_hidden(fence, attempt)):
         raise _unproven(fence, attempt)
     _end_sessions(fence, attempt)
+    # Read again: until its sessions had ended, its worker may have been about to start a tool.
+    attempts = read_attempts(fence.ledger, attempt.run)
+    (now,) = (each for each in attempts if each.key() == attempt.key())
+    if (now.tool, now.run_role) != (attempt.tool, attempt.run_role):
+        return _end(fence, now)
     # Asked again: a login that was being made may have been committed until its maker ended.
     if proof == "Role" and not _by_role(fence, attempt):
         raise _unproven(fence, attempt)

@@ -239,7 +239,11 @@ INSERT_ATTEMPT: Final = (
     " run_role, tool, host, boot_id, pid, pid_start)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 )
-SET_ATTEMPT_TOOL: Final = f"UPDATE {{s}}.attempt SET tool = 1, run_role = $4 WHERE {_KEY}"
+# The second start of one attempt changes no row.
+SET_ATTEMPT_TOOL: Final = (
+    f"UPDATE {{s}}.attempt SET tool = 1, run_role = $4 WHERE {_KEY} AND state = 'open'{THEN}"
+    f"SELECT attempt FROM {{s}}.attempt WHERE {_KEY} AND state = 'open'"
+)
 CLOSE_ATTEMPT: Final = (
     f"UPDATE {{s}}.attempt SET state = 'closed', result = $4, closed_at = {_NOW}"
     f" WHERE {_KEY} AND state = 'open'{_CHANGED}"

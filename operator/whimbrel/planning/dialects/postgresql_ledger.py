@@ -214,7 +214,10 @@ INSERT_ATTEMPT: Final = (
     " run_role, tool, host, boot_id, pid, pid_start)"
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
 )
-SET_ATTEMPT_TOOL: Final = f"UPDATE {{s}}.attempt SET tool = true, run_role = $4 WHERE {_KEY}"
+SET_ATTEMPT_TOOL: Final = (
+    f"UPDATE {{s}}.attempt SET tool = true, run_role = $4 WHERE {_KEY} AND state = 'open'"
+    " RETURNING attempt"
+)
 CLOSE_ATTEMPT: Final = (
     "UPDATE {s}.attempt SET state = 'closed', result = $4,"
     f" closed_at = pg_catalog.clock_timestamp() WHERE {_KEY} AND state = 'open' RETURNING attempt"
