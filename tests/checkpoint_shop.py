@@ -52,6 +52,25 @@ def migrator(database: Postgres) -> Postgres:
     return replace(database, user=name, password="x7q")
 
 
+@contextmanager
+def no_further_session(database: Postgres) -> Iterator[None]:
+    """Keep the login that migrates out; the sessions that it has go on."""
+    login, owner = migrator(database).user, admin(database)
+    owner.run(f"ALTER ROLE {login} NOLOGIN")
+    try:
+        yield
+    finally:
+        owner.run(f"ALTER ROLE {login} LOGIN")
+
+
+def end_the_look_at_the_journal(database: Postgres) -> None:
+    """End the session that asks for the journal's size, as a lost node does."""
+    looks = "query LIKE '%pg_relation_size%' AND pid <> pg_backend_pid()"
+    ours = f"datname = current_database() AND {looks}"
+    ended = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {ours}"
+    until(lambda: admin(database).run(ended) == [(True,)])
+
+
 def application(database: Postgres, *tables: str) -> Postgres:
     """Return the database as the application reaches it, which may use tables and no more."""
     name = f"{database.user}_app"

@@ -30,7 +30,7 @@ RELEASE_FOLDERS = {"release", "probes"}
 RELEASE_MOST = 2_325
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
-CHECKPOINT_MOST = 4_330
+CHECKPOINT_MOST = 4_360
 # docs/adr/0011: a dump is a backup besides; folders and modules of that name, and its statements.
 DUMP = {"dump", "postgresql_dump", "postgresql_freeze"}
 DUMP_MOST = 1_300

@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoint_runs import DAMAGE, DAMAGED, EACH_FILE, FAILS, Shop, files, opened
-from tests.checkpoint_shop import admin, expect_nothing_lost, shape
+from tests.checkpoint_shop import (
+    admin,
+    end_the_look_at_the_journal,
+    expect_nothing_lost,
+    no_further_session,
+    shape,
+)
 from tests.postgres import Postgres
 from tests.scenarios.terminal import await_sleeper
 
@@ -157,6 +163,31 @@ def test_a_journal_that_fills_stops_the_migration_and_never_the_application(shop
     failed = running.finish().result
     assert (failed["outcome"], failed["reason"]) == ("Failed", "JournalFull"), failed["message"]
     assert "reached half of its checkpoint.maxJournal (32Mi)" in failed["message"]
+    assert shop.writer.errors == []
+    shop.expect_as_before()
+
+
+def test_a_journal_is_looked_at_also_where_the_session_for_that_was_lost(shop: Shop):
+    slow = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}
+    small = ("checkpoint", {"maxJournal": "32Mi"})
+    running = shop.start(files=files(slow), spec=(EACH_FILE, small))
+    await_sleeper(admin(shop.database))
+    end_the_look_at_the_journal(shop.database)
+    shop.writer.database.run(BURST)
+    failed = running.finish().result
+    assert (failed["outcome"], failed["reason"]) == ("Failed", "JournalFull"), failed["message"]
+    shop.expect_as_before()
+
+
+def test_a_journal_that_nobody_can_look_at_stops_the_migration(shop: Shop):
+    slow = DAMAGED | {"002_slow.up.sql": "SELECT pg_sleep(60)"}
+    running = shop.start(files=files(slow), spec=(EACH_FILE,))
+    await_sleeper(admin(shop.database))
+    with no_further_session(shop.database):
+        end_the_look_at_the_journal(shop.database)
+        failed = running.finish().result
+    assert (failed["outcome"], failed["reason"]) == ("Failed", "JournalUnseen"), failed["message"]
+    assert "were restored from the checkpoint" in failed["message"]
     assert shop.writer.errors == []
     shop.expect_as_before()
 

@@ -250,6 +250,25 @@ def test_a_conflict_holds_where_that_is_asked_and_a_person_may_let_it_go(shop: S
     shop.database.run(f"DROP TABLE `whimbrel_{kept}`")
 
 
+def test_a_journal_is_looked_at_also_where_the_session_for_that_was_lost(shop: Shop):
+    """Every session of ours that is idle ends: who watches comes again."""
+    slow = DAMAGED | {"002_slow.up.sql": "SELECT SLEEP(60);"}
+    small = ("checkpoint", LISTED[1] | {"maxJournal": "16Mi"})
+    running = shop.start(files=slow, spec=(small,))
+    admin, mine = shop.database.admin(), "FROM information_schema.PROCESSLIST WHERE USER = %s"
+    asleep, idle = f"SELECT ID {mine} AND INFO LIKE 'SELECT SLEEP%%'", f"SELECT ID {mine} AND"
+    until(lambda: admin.run(asleep, shop.database.user))
+    for (number,) in admin.run(f"{idle} COMMAND = 'Sleep'", shop.database.user):
+        admin.run(f"KILL {number}")
+    app = shop.writer.database
+    while admin.run(asleep, shop.database.user):
+        app.run("INSERT INTO users (name) SELECT 'burst' FROM users a, users b LIMIT 2000")
+        app.run("DELETE FROM users WHERE name = 'burst'")
+    failed = running.finish().result
+    assert (failed["outcome"], failed["reason"]) == ("Failed", "JournalFull"), failed["message"]
+    shop.expect_as_before()
+
+
 def test_the_plan_says_it_all_before_anything_starts(shop: Shop):
     answer = replace(shop.attempt, segment="Look").run_to_end()
     assert "way back while it runs: rung 3" in answer.log

@@ -127,14 +127,14 @@ def test_a_release_is_measured_across_layers(tmp_path: Path):
 
 
 def test_a_checkpoint_is_measured_across_layers(tmp_path: Path):
-    write_code(tmp_path / "model/checkpoint.py", 378)
+    write_code(tmp_path / "model/checkpoint.py", 384)
     for number in range(8):
         write_code(tmp_path / f"planning/checkpoint/rung{number}.py", 242)
-        write_code(tmp_path / f"runner/checkpoint/effect{number}.py", 252)
+        write_code(tmp_path / f"runner/checkpoint/effect{number}.py", 255)
     assert shape.broken_budgets(tmp_path) == []
     write_code(tmp_path / "machine/checkpoint/expiry.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of the checkpoint: 4331 lines, the budget is 4330"
+    assert line == "code of the checkpoint: 4361 lines, the budget is 4360"
 
 
 def test_an_engine_is_measured_with_its_statements(tmp_path: Path):

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint_shop import USERS, admin, migrator
+from tests.checkpoint_shop import (
+    USERS,
+    admin,
+    end_the_look_at_the_journal,
+    migrator,
+    no_further_session,
+)
 from tests.postgres import Postgres
 from tests.scenarios.held.asking import (
     GATE,
@@ -16,7 +22,7 @@ from tests.scenarios.held.asking import (
     obey,
 )
 from tests.scenarios.held.conftest import ELSEWHERE
-from tests.scenarios.terminal import Terminal
+from tests.scenarios.terminal import Terminal, await_sleeper
 
 pytestmark = pytest.mark.sampled("what a person is asked")
 
@@ -52,9 +58,15 @@ def terminal(tmp_path: Path, database: Postgres) -> Terminal:
     return Terminal(tmp_path, migrator(database).url, ELSEWHERE)
 
 
-def manifest(terminal: Terminal, files: dict[str, str], **checkpoint: object) -> str:
-    strategy = {"type": "Checkpoint"}
-    return terminal.manifest(files, checkpoint=checkpoint, strategy=strategy, **BY_FILE)
+def manifest(
+    terminal: Terminal,
+    files: dict[str, str],
+    *,
+    more: dict[str, object] | None = None,
+    **checkpoint: object,
+) -> str:
+    strategy, more = {"type": "Checkpoint"}, BY_FILE | (more or {})
+    return terminal.manifest(files, checkpoint=checkpoint, strategy=strategy, **more)
 
 
 def damage(database: Postgres) -> None:
@@ -178,6 +190,21 @@ def test_a_journal_that_is_full(terminal: Terminal, database: Postgres):
     assert "1 taken back by down migrations" in done.out
     assert database.run(COLUMNS) == []
     assert database.run("SELECT count(*) FROM users WHERE credits = id + 5") == [(500,)]
+
+
+def test_a_journal_that_nobody_could_look_at(terminal: Terminal, database: Postgres):
+    slow = {"002_slow.up.sql": "SELECT pg_sleep(60);", "002_slow.down.sql": "SELECT 1;"}
+    manual = {"rollback": {"onFailure": "Manual"}}
+    running = terminal.start(f"whimbrel run {manifest(terminal, MOOD | slow, more=manual)}")
+    await_sleeper(admin(database))
+    with no_further_session(database):
+        end_the_look_at_the_journal(database)
+        said = finish(running)
+    held(said, "JournalUnseen")
+    assert database.run(COLUMNS) == [("mood",)]
+    done = obey(terminal, said)
+    assert (done.code, "were restored from the checkpoint" in done.out) == (0, True), done
+    assert database.run(COLUMNS) == []
 
 
 def test_a_time_that_was_too_short(terminal: Terminal, database: Postgres):

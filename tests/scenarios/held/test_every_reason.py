@@ -14,7 +14,7 @@ PASSED_ON: Final = {
     "roll_back.py: error.reason": {
         *("StatementFailed", "LockHeldTooLong"),  # step_failure.py
         "ToolFailed",  # tool_attempt.py
-        "JournalFull",  # quota.py
+        *("JournalFull", "JournalUnseen"),  # quota.py
     },
     "tool_attempt.py: error.reason": {"BookkeepingAmbiguous", "BookkeepingNotReadable"},
     # The controller shows what a Job answered: the runner's own reasons.
