@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from whimbrel.controller.seen import controller_of, seconds, trouble_of
-from whimbrel.machine.names import CHECK, MANAGED_ANNOTATION
+from whimbrel.machine.names import CHECK, MANAGED_ANNOTATION, SWITCHED_BY
 from whimbrel.model.observed import CheckJobSeen
 from whimbrel.model.release.traffic import Ends, ServiceSeen, WorkloadSeen
 
@@ -14,11 +14,13 @@ Body = dict[str, Any]
 def service_seen(raw: Body, owners: tuple[str, ...]) -> ServiceSeen:
     """Return a Service."""
     meta = raw["metadata"]
+    marks = meta.get("annotations") or {}
     return ServiceSeen(
         name=meta["name"],
         version=meta["resourceVersion"],
         selector=dict(raw["spec"].get("selector") or {}),
-        managed_by=(meta.get("annotations") or {}).get(MANAGED_ANNOTATION, ""),
+        mark=marks.get(SWITCHED_BY, ""),
+        managed_by=marks.get(MANAGED_ANNOTATION, ""),
         owners=owners,
     )
 

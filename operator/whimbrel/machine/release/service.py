@@ -78,8 +78,12 @@ def selector_set(
     run: RunStatus, service: ServiceSeen, side: Side, selector: Mapping[str, str]
 ) -> SwitchService:
     """Return the write of a whole selector, marked with the attempt that makes it."""
-    mark = f"{run.id}/{run.attempt}/{run.release.writes}"
-    return SwitchService(service.name, side, selector, service.version, mark)
+    return SwitchService(service.name, side, selector, service.version, mark_of(run))
+
+
+def mark_of(run: RunStatus) -> str:
+    """Return what the newest write of a run leaves at the Service."""
+    return f"{run.id}/{run.attempt}/{run.release.writes}"
 
 
 def late_write(run: RunStatus, service: ServiceSeen) -> SwitchService | None:

@@ -3,7 +3,12 @@
 from typing import Final
 
 from whimbrel.machine.decisions import Decision, Hold, NextAttempt, Wait
-from whimbrel.machine.release.service import late_write, no_longer_ours, selector_set
+from whimbrel.machine.release.service import (
+    late_write,
+    mark_of,
+    no_longer_ours,
+    selector_set,
+)
 from whimbrel.machine.release.window import at, changed, is_open_at, turned_back
 from whimbrel.machine.runs import advanced, at_segment
 from whimbrel.machine.segments import AFTER_MIGRATE, PHASES
@@ -15,7 +20,7 @@ from whimbrel.model.release.traffic import ServiceSeen, TrafficSeen
 from whimbrel.model.spec import Spec
 from whimbrel.model.status import Phase, RunStatus
 
-MOST_WRITES: Final = 5  # of the selector in one direction, where none was read back
+MOST_WRITES: Final = 5  # of the selector in one direction, where none was seen there
 POLLING: Final = 2.0  # seconds between two looks at EndpointSlices
 VERIFYING: Final = 60.0  # seconds beside propagationDelay until an unverified switch goes back
 
@@ -113,11 +118,13 @@ def _write(
         return refused
     if release.writes and release.version == service.version:
         return selector_set(run, service, side, options.version(side).selector)
-    if (release.reached and release.drift) or release.writes >= MOST_WRITES:
+    # Whoever is faster than our next look has changed what we wrote all the same.
+    drifts = release.reached or (release.writes > 0 and service.mark == mark_of(run))
+    if (drifts and release.drift) or release.writes >= MOST_WRITES:
         return _drift(seen, service, side)
     news = {
         "writes": release.writes + 1,
-        "drift": release.drift + release.reached,
+        "drift": release.drift + drifts,
         "reached": False,
         "version": service.version,
         "stable_since": "",
@@ -157,7 +164,9 @@ def _verify(seen: Observed, spec: Spec, run: RunStatus, side: Side) -> Decision:
     if human:
         label = f"kubernetes.io/service-name={options.active_service}"
         told += f"; why: kubectl get endpointslices -n {seen.namespace} -l {label}"
-    until = unix(stable) + options.propagation_delay if holds else seen.now + POLLING
+    until = seen.now + POLLING
+    if holds:
+        until = min(until, unix(stable) + options.propagation_delay)
     return _moving(run, f"the traffic goes to {side}: {told}", until, human)
 
 

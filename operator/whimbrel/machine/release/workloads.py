@@ -120,8 +120,8 @@ def blue_is_too_small(seen: Observed) -> Decision | None:
         return None
     run, spec = here
     options = spec.strategy.blue_green
-    if options is None:
-        return None
+    if options is None or run.release.stable_since:
+        return None  # blue has the traffic: its endpoints say whether that goes on
     blue = seen.workloads.get(options.blue.workload_ref.told())
     stays = "the traffic stays at green" if _shows_green(seen, options) else "green is not drained"
     if found := finds_too_few(seen, options, Side.BLUE, options.min_ready):

@@ -14,11 +14,13 @@ class ServiceSeen:
         version: Its resourceVersion; a write of ours holds only for this one.
         managed_by: Name of the object that may switch it, by annotation.
         owners: Managers, other than us, who state its selector again and again.
+        mark: What our newest write of it left there.
     """
 
     name: str
     version: str
     selector: Mapping[str, str]
+    mark: str = ""
     managed_by: str = ""
     owners: tuple[str, ...] = ()
 
