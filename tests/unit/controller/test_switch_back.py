@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.blue_green import BLUE
+from tests.blue_green import BLUE, blue_green, check
 from tests.fake_application import APPS, SERVICE
 from tests.fake_cluster import FakeCluster
 from tests.unit.controller.test_release import (
@@ -12,6 +12,7 @@ from tests.unit.controller.test_release import (
     released,
     segment,
     told,
+    until,
 )
 
 MOVED = ["blue", "green", "blue", "green", "blue"]
@@ -86,3 +87,18 @@ async def test_a_service_that_shows_neither_side_is_given_to_blue(selector: dict
     assert cluster.application.selector() == BLUE
     assert told(cluster)[:2] == ("RolledBack", "False")
     assert cluster.ledger.applied == []
+
+
+@pytest.mark.parametrize("where", ["Switch", "SwitchBack"])
+async def test_sides_that_are_taken_out_of_the_spec_between_them_are_asked_for(where: str):
+    checks = {"healthChecks": [check("Soak")]}
+    cluster = await released(**checks)
+    cluster.ledger.health = {"Soak": ["red"]}
+    await until(cluster, where)
+    await cluster.apply(strategy={"type": "Transactional", "blueGreen": None})
+    await _some_turns(cluster)
+    assert segment(cluster) == where
+    assert "put spec.strategy.blueGreen back" in cluster.status()["message"]
+    await cluster.apply(**(blue_green() | checks))
+    await cluster.run()
+    assert told(cluster) == ("RolledBack", "False", ["blue", "green", "blue"])

@@ -61,6 +61,9 @@ def switch_back_goes_on(seen: Observed) -> Decision | None:
 
 
 def _reach(seen: Observed, run: RunStatus, spec: Spec, side: Side) -> Decision:
+    if spec.strategy.blue_green is None:
+        told = f"the traffic goes to {side}: put spec.strategy.blueGreen back, which names both"
+        return _moving(run, told, seen.now + VERIFYING, "whoever took the sides out of the spec")
     options, traffic = _parts(seen, spec)
     service = traffic.service
     if service is None:
