@@ -17,6 +17,7 @@ from tests.gitops import argo_health, flux_complaints, kstatus
 Body = dict[str, Any]
 EXAMPLES = ROOT / "examples/blue-green"
 BLUE, GREEN = ({"app": "shop", "track": track} for track in ("blue", "green"))
+MARK = "whimbrel.dev/switched-by"  # another one at the Service with each write of its selector
 REPLICAS = 2
 PROPAGATION = 3.0  # seconds, propagationDelay of every release here
 INTERVAL, TIMEOUT, THRESHOLD = 2.0, 2.0, 3  # of every check here, in seconds, and in a row
@@ -183,6 +184,14 @@ class Release:
         """Return the sides that the Service showed, in order, each change once."""
         tracks = [each.body["spec"].get("selector", {}).get("track", "") for each in self.services]
         return [each for n, each in enumerate(tracks) if n == 0 or tracks[n - 1] != each]
+
+    def writes(self) -> list[str]:
+        """Return the sides that the operator wrote, in order, each write once: by its mark."""
+        first: dict[str, str] = {}
+        for each in self.services:
+            mark = (each.body["metadata"].get("annotations") or {}).get(MARK, "")
+            first.setdefault(mark, each.body["spec"].get("selector", {}).get("track", ""))
+        return [track for mark, track in first.items() if mark]
 
     def switched_at(self, track: str) -> float:
         """Return when the Service was seen to show a side for the last time anew."""

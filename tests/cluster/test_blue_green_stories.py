@@ -50,6 +50,7 @@ def test_a_good_release_fails_no_request(release: Release):
     assert set(load.sides()) == {"blue", "green"}
     assert release.selector() == GREEN
     assert release.selectors() == ["", "blue", "green"]
+    assert release.writes() == ["green"]
     assert release.status()["active"] == "green"
     assert release.replicas("blue") > 0
     assert release.is_expanded()

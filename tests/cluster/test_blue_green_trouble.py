@@ -44,7 +44,8 @@ def test_the_operator_is_killed_between_the_sides(release: Release, phase: str):
         release.reaches("Completed" if phase == "Switching" else "RolledBack", seconds=240)
     kubectl(*OPERATOR, "rollout", "status", "deploy/whimbrel", "--timeout=120s")
     end = {"Switching": ["green"], "RollingBack": ["green", "blue"]}[phase]
-    assert release.selectors() == ["", "blue", *end], "each write once"
+    assert release.selectors() == ["", "blue", *end]
+    assert release.writes() == end, "each write once"
     assert release.is_at(end[-1])
     assert load.not_there_once(release.shop) == {}
     assert phase == "RollingBack" or load.failed() == [], load.told()
@@ -88,6 +89,7 @@ def test_a_selector_edited_by_hand_is_put_right_once_and_then_held(release: Rele
     assert "--show-managed-fields" in ready["message"]
     assert "whimbrel retry shop-2" in ready["message"]
     assert release.selector() == BLUE, "no tug of war"
+    assert release.writes() == ["green", "green"]
     assert release.is_expanded(), "both versions are right"
     assert load.failed() == [], load.told()
     assert release.complaints() == []
