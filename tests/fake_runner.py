@@ -42,6 +42,7 @@ class Ledger:
     measured: list[str] = field(default_factory=list)  # names of those Jobs
     direction: str = "up"
     digest: str = DIGEST
+    complete: bool = False  # this very release ended well before
     checkpoint: CheckpointStatus | None = None
 
     def carry_out(self, order: Order, script: str) -> Result | None:
@@ -113,8 +114,9 @@ class Ledger:
             end = self._end(order, Outcome.DONE, "Completed")
         else:
             end = self._end(order, Outcome.DONE if news else Outcome.NOTHING_TO_DO, "Completed")
-            end = end.model_copy(update={"goes_on": order.release})
-            self.open_run = order.run if order.release else ""
+            goes_on = order.release and not self.complete
+            end = end.model_copy(update={"goes_on": goes_on})
+            self.open_run = order.run if goes_on else ""
         return None if script == "vanish after" else end
 
     def _drop(self, order: Order, script: str) -> Result | None:
@@ -164,7 +166,8 @@ class Ledger:
     def _look(self, order: Order) -> Result:
         outcome = Outcome.DONE if self._news() else Outcome.NOTHING_TO_DO
         found = self._result(order, outcome, "Looked")
-        found = found.model_copy(update={"direction": self.direction})
+        goes_on = order.release and not self._news() and not self.complete
+        found = found.model_copy(update={"direction": self.direction, "goes_on": goes_on})
         shown = {"plan_digest": self.digest, "plan": pack_text("the plan")}
         if self.long_plan:
             sha256 = hashlib.sha256(self.long_plan.encode()).hexdigest()

@@ -106,6 +106,22 @@ def test_the_way_back_of_a_run_that_applied_nothing_takes_nothing_back(shop: Sho
 
 
 @pytest.mark.sampled("a release on each server")
+def test_a_look_says_whether_a_release_without_a_migration_goes_on(shop: Shop):
+    """What was red before it is then found before anything is done."""
+    shop.run(1)
+    shop.run(1, "Finish", 2)
+    assert told(shop.run(2, "Look")) == ("NothingToDo", "Looked", "002", False)
+    other = (("strategy", BLUE_GREEN), ("limits", {"lockTimeout": "200ms"}))
+    assert told(shop.run(3, "Look", spec=other)) == ("NothingToDo", "Looked", "002", True)
+    assert told(shop.run(3, "Look", spec=other, order=(("release", False),)))[3] is False
+    rolling = {"type": "Rolling", "rolling": {"workloadRefs": [{"name": "shop"}]}}
+    assert told(shop.run(3, "Look", spec=(("strategy", rolling),)))[3] is False
+    shop.run(3, spec=other)
+    shop.run(3, "Rollback", 2, spec=other, order=(("back", work(shop, spec=other)),))
+    assert told(shop.run(4, "Look", spec=other)) == ("Held", "WasRolledBack", "002", False)
+
+
+@pytest.mark.sampled("a release on each server")
 def test_abort_in_the_window_keeps_the_schema(shop: Shop):
     shop.run(1)
     assert told(shop.run(1, "Abort", 2)) == ("Done", "Aborted", "002", False)

@@ -254,22 +254,17 @@ def at_segment(seen: Observed, run: RunStatus, spec: Spec, segment: Segment) -> 
 
 
 def _looked(seen: Observed, run: RunStatus, spec: Spec, result: Result) -> RunStatus:
-    gated = Segment.APPROVE in segments(spec, run.goal) and not run.approved
+    has_steps, is_up = result.outcome is Outcome.DONE, result.direction != "down"
     # No approval is involved in a way back: an incident must not wait for one.
-    if not gated or result.direction == "down":
-        goes_up = result.outcome is Outcome.DONE and result.direction != "down"
-        segment = before_writing(spec, run, result.revision if goes_up else "")
-        return again(seen, _has_looked(seen, begun(seen, run)), segment)
-    if result.outcome in (Outcome.NOTHING_TO_DO, Outcome.AHEAD):
-        return again(seen, run, run.goal) if has_release(spec) else closed(run)
-    return run.model_copy(
-        update={
-            "segment": Segment.APPROVE,
-            "plan_digest": result.plan_digest,
-            "failures": 0,
-            "not_before": "",
-        }
-    )
+    gated = is_up and Segment.APPROVE in segments(spec, run.goal) and not run.approved
+    if gated and has_steps:
+        asks = {"segment": Segment.APPROVE, "plan_digest": result.plan_digest}
+        return run.model_copy(update=asks | {"failures": 0, "not_before": ""})
+    if gated and not has_release(spec):
+        return closed(run)
+    goes_on = is_up and (has_steps or result.goes_on)
+    segment = before_writing(spec, run, result.revision if goes_on else "")
+    return again(seen, _has_looked(seen, begun(seen, run)), segment)
 
 
 def begun(seen: Observed, run: RunStatus) -> RunStatus:

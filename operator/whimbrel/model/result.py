@@ -75,7 +75,8 @@ class Result(Frozen):
         direction: "up" or "down": where the plan of a look leads.
         applied: Number of migrations that this attempt applied or took back.
         attempt_open: The attempt is open in the ledger; a later one has to prove its end.
-        goes_on: The run stays open in the ledger: the release goes on with its next segment.
+        goes_on: The run stays open in the ledger: the release goes on with its next segment. Of a
+            look: it would, although there is nothing to migrate.
         checkpoint: The newest checkpoint of the object; None where nobody has looked.
         checks: What health checks measured (`checked.pack_checks`), or "".
     """

@@ -19,6 +19,7 @@ from whimbrel.runner.known import look_at_ledger
 from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.midway import seen_midway
 from whimbrel.runner.project import read_source
+from whimbrel.runner.release import is_to_be_switched
 from whimbrel.runner.servers import server_of
 from whimbrel.runner.sessions import open_session
 from whimbrel.runner.surroundings import Surroundings
@@ -71,18 +72,20 @@ def _look(
         facts = read_facts(ledger, order, server.database, has_ledger=has_ledger)
         findings.revision, findings.newest_image = revision_of(facts, order), facts.newest_image
         plan = planned(ledger, order, facts, source, place)
+        idle = has_ledger and not (plan.steps or plan.ahead)
+        goes_on = idle and is_to_be_switched(ledger, order, facts)
     findings.plan_digest = plan.digest()
     text = clean(describe(plan))
     place.report(f"{PLAN_BEGIN}\n{text}\n{PLAN_END}")
     outcome = Outcome.DONE if plan.steps else Outcome.NOTHING_TO_DO
     told = f"{len(plan.steps)} steps to {plan.to or 'nothing'}" if plan.steps else "nothing to do"
-    # Text that does not fit the message is read from the log, and must have this digest.
-    sha256 = hashlib.sha256(text.encode()).hexdigest()
     return findings.result(
         outcome,
         "Looked",
         told,
         direction=plan.direction.value,
         plan=pack_text(text),
-        plan_sha256=sha256,
+        # Text that does not fit the message is read from the log, and must have this digest.
+        plan_sha256=hashlib.sha256(text.encode()).hexdigest(),
+        goes_on=goes_on,
     )

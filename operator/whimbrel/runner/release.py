@@ -1,11 +1,14 @@
 """Whether a run goes on after its schema, and what the ledger keeps of a release that ended."""
 
 from whimbrel.machine.names import work_digest
+from whimbrel.model.facts import Facts
+from whimbrel.model.order import Order
 from whimbrel.model.plan import Segment
 from whimbrel.model.result import Result
 from whimbrel.planning.rolled_back import was_rolled_back
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.facts import applied_something, revision_of
+from whimbrel.runner.ledger import Ledger
 from whimbrel.runner.notes import Kind, forget_note, read_note, write_note
 from whimbrel.runner.records import record_rolled_back
 from whimbrel.runner.roll_back import NOTHING, applied_by_this_run, nothing_back, roll_back
@@ -22,24 +25,28 @@ def release_goes_on(bench: Bench) -> bool:
     Raises:
         HeldError: ``WasRolledBack``: it went back, and nobody has asked for another try.
     """
-    if not bench.order.release:
+    is_ours = bench.order.release and bool(applied_by_this_run(bench))
+    return is_ours or is_to_be_switched(bench.holding.ledger, bench.order, bench.facts())
+
+
+def is_to_be_switched(ledger: Ledger, order: Order, facts: Facts) -> bool:
+    """Tell whether there is traffic to switch, which the ledger does not call switched already.
+
+    Raises:
+        HeldError: ``WasRolledBack``: it went back, and nobody has asked for another try.
+    """
+    if not order.release or not _key(order) or _run_of(ledger, order):
         return False
-    if applied_by_this_run(bench):
-        return True
-    key = _key(bench)
-    if not key:
-        return False
-    if work_digest(bench.order.spec) in bench.facts().rolled_back:
-        raise was_rolled_back(bench.order.owner(), "this release")
-    return not _run_of(bench, key)
+    if work_digest(order.spec) in facts.rolled_back:
+        raise was_rolled_back(order.owner(), "this release")
+    return True
 
 
 def remember_release(bench: Bench) -> None:
     """Keep which release the Service was switched for."""
-    key = _key(bench)
-    if key:
-        news = [*_value(bench), bench.order.run]
-        write_note(bench.holding.ledger, Kind.RELEASE, key, news)
+    order = bench.order
+    if key := _key(order):
+        write_note(bench.holding.ledger, Kind.RELEASE, key, [*_value(order), order.run])
 
 
 def forget_release(bench: Bench) -> None:
@@ -48,11 +55,11 @@ def forget_release(bench: Bench) -> None:
     Else the same spec, applied again, would count as complete with the traffic at the old side. One
     that goes back is not tried again by itself, also where its schema stays or had nothing new.
     """
-    key, order, ledger = _key(bench), bench.order, bench.holding.ledger
+    order, ledger = bench.order, bench.holding.ledger
     if order.back:
         record_rolled_back(ledger, order.spec.migrations.history, order.back, order.run)
-    if key and _run_of(bench, key):
-        forget_note(ledger, Kind.RELEASE, key)
+    if _run_of(ledger, order):
+        forget_note(ledger, Kind.RELEASE, _key(order))
 
 
 def roll_back_release(bench: Bench) -> Result:
@@ -63,8 +70,8 @@ def roll_back_release(bench: Bench) -> Result:
     Raises:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
-    key, order, ledger = _key(bench), bench.order, bench.holding.ledger
-    newest = _run_of(bench, key) if key and not order.to else ""
+    order, ledger = bench.order, bench.holding.ledger
+    newest = "" if order.to else _run_of(ledger, order)
     begun = read_run(ledger, order.run)
     is_new = begun is not None and begun.purpose == Segment.ROLLBACK and not begun.target
     if newest and is_new and not applied_something(ledger, order, newest):
@@ -76,16 +83,16 @@ def roll_back_release(bench: Bench) -> Result:
     return roll_back(bench)
 
 
-def _run_of(bench: Bench, key: str) -> str:
+def _run_of(ledger: Ledger, order: Order) -> str:
     """Return the run that completed this very release, if none came after it; else ""."""
-    note = read_note(bench.holding.ledger, Kind.RELEASE, key)
-    return str(note[2]) if note and note[:2] == _value(bench) else ""
+    note = read_note(ledger, Kind.RELEASE, _key(order))
+    return str(note[2]) if note and note[:2] == _value(order) else ""
 
 
-def _key(bench: Bench) -> str:
-    options = bench.order.spec.strategy.blue_green
-    return f"{bench.order.namespace}/{options.active_service}" if options else ""
+def _key(order: Order) -> str:
+    options = order.spec.strategy.blue_green
+    return f"{order.namespace}/{options.active_service}" if options else ""
 
 
-def _value(bench: Bench) -> list[str]:
-    return [bench.order.owner(), work_digest(bench.order.spec)]
+def _value(order: Order) -> list[str]:
+    return [order.owner(), work_digest(order.spec)]

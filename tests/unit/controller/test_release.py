@@ -97,6 +97,31 @@ async def test_a_red_baseline_refuses_and_touches_nothing():
     assert cluster.ledger.done == []
 
 
+@pytest.mark.parametrize("gate", [[], ["Start"]], ids=["", "gated"])
+@pytest.mark.parametrize("health", ["red", "green"])
+async def test_a_release_without_a_migration_has_its_baseline(health: str, gate: list[str]):
+    """What is red before is no fault of it: it would be switched to and taken back."""
+    asked = {"approval": {"before": gate}} if gate else {}
+    cluster = await released(healthChecks=[check("Baseline"), check("Soak")], **asked)
+    cluster.ledger.applied = ["001", "002"]
+    cluster.ledger.health = {"Baseline": [health]}
+    await cluster.run()
+    red = health == "red"
+    assert told(cluster)[0] == ("Failed" if red else "Completed")
+    assert cluster.application.sides == (["blue"] if red else ["blue", "green"])
+    assert cluster.status()["conditions"][0]["reason"] == ("BaselineFailed" if red else "Completed")
+    assert (cluster.ledger.done, cluster.ledger.open_run) == ([], "")
+
+
+async def test_a_release_that_was_complete_has_no_baseline():
+    cluster = await released(healthChecks=[check("Baseline")], soak="0s")
+    cluster.ledger.applied, cluster.ledger.complete = ["001", "002"], True
+    cluster.ledger.health = {"Baseline": ["red"]}
+    await cluster.run()
+    assert told(cluster)[:2] == ("Completed", "True")
+    assert cluster.ledger.probes == []
+
+
 async def test_no_baseline_where_nothing_was_ever_applied():
     cluster = await released(healthChecks=[check("Baseline")], soak="0s")
     cluster.ledger.health = {"Baseline": ["red"]}
