@@ -27,23 +27,30 @@ def kstatus(body: Body) -> str:
     return "Current" if ready is None or ready["status"] == "True" else "InProgress"
 
 
-def flux_complaints(body: Body) -> list[str]:
-    """Port of fluxcd/pkg/runtime/conditions/check: what its checker would complain about."""
+def flux_complaints(body: Body, *, final: bool = False) -> list[str]:
+    """Port of fluxcd/pkg/runtime/conditions/check: what its checker would complain about.
+
+    FAIL0003 is asked of a status at its end alone: before it Ready may be Unknown (FAIL0011).
+    """
     status = body["status"]
     found = {each["type"]: each for each in status.get("conditions", ())}
     ready = found.get("Ready", {}).get("status")
     generation = body["metadata"]["generation"]
     busy = [kind for kind in ("Reconciling", "Stalled") if kind in found]
+    seen = [each.get("observedGeneration", 0) for each in found.values()]
+    reconciles, stalls = (
+        found.get(kind, {}).get("status") == "True" for kind in ("Reconciling", "Stalled")
+    )
     rules = {
         "FAIL0001": ready == "True" and busy,
         "FAIL0002": ready is None,
+        "FAIL0003": final and reconciles and ready != "False",
+        "FAIL0004": stalls and ready != "False",
         "FAIL0005": len(busy) == 2,
         "FAIL0006": status["observedGeneration"] > generation,
         "FAIL0007": ready == "True" and status["observedGeneration"] < generation,
-        "FAIL0009": ready == "True"
-        and any(
-            each["observedGeneration"] != status["observedGeneration"] for each in found.values()
-        ),
+        "FAIL0008": ready == "True" and any(each < generation for each in seen),
+        "FAIL0009": ready == "True" and any(each != status["observedGeneration"] for each in seen),
         "FAIL0011": ready == "Unknown" and "Reconciling" not in found,
         "WARN0003": any(found[kind]["status"] != "True" for kind in busy),
         "WARN0005": any("observedGeneration" not in each for each in found.values()),

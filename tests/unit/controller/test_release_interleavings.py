@@ -263,7 +263,7 @@ class Chaos:
             return
         # An effect comes without a status; of a generation nobody looked at, nobody reads Ready.
         known = body["status"]["observedGeneration"] == body["metadata"]["generation"]
-        assert flux_complaints(body) in ([], [] if known else ["FAIL0007"])
+        assert flux_complaints(body) in ([], [] if known else ["FAIL0007", "FAIL0008"])
         run = body["status"].get("run")
         newest = run and run["generation"] == body["metadata"]["generation"]
         if newest and run["state"] == "Open" and run["segment"] in AFTER_MIGRATE:
@@ -315,6 +315,7 @@ class Chaos:
         said = status["message"]
         assert ledger.open_run in ("", status["run"]["id"]), status
         if status["run"]["state"] == "Closed":
+            assert flux_complaints(self.cluster.api.objects[PATH], final=True) == []
             assert ledger.open_run == "" or status["run"]["last"]["outcome"] == "Held", status
         elif ledger.open_run:
             assert "whimbrel " in said or "waits for" in said or "kubectl" in said or "Pod" in said

@@ -136,6 +136,7 @@ async def test_every_status_of_a_release_says_the_same_to_all_engines(health, ch
         assert (argo_health(each) == "Healthy") == (kstatus(each) == "Current"), each["status"]
         assert (argo_health(each) == "Degraded") == (kstatus(each) == "Failed"), each["status"]
     assert wave.seen()[-1] == last
+    assert flux_complaints(wave.objects[-1], final=True) == []
 
 
 @ENDS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.blue_green import check
-from tests.fake_application import CORE
+from tests.fake_application import APPS, CORE
 from tests.fake_cluster import FakeCluster
 from tests.unit.controller.test_release import _some_turns, released, segment, told, until
 
@@ -81,3 +81,27 @@ async def _started(cluster: FakeCluster) -> None:
         if not await cluster.application.step():
             cluster.node.hold = True
             await cluster.node.step()
+
+
+async def test_a_workload_that_does_not_exist_pauses_and_takes_nothing_back():
+    missing = {"workload": {"ref": {"name": "worker"}}}
+    cluster = await released(healthChecks=[workload("5s", **missing)], soak="1m")
+    await until(cluster, "Soak")
+    await cluster.run(lambda: cluster.condition("Paused") == "True")
+    assert told(cluster) == ("Soaking", "True", ["blue", "green"])
+    assert "Deployment/worker does not exist" in cluster.status()["message"]
+    labels = {"matchLabels": {"app": "worker"}}
+    template = {"spec": {"containers": [{"name": "app", "image": "worker:1"}]}}
+    spec = {"replicas": 1, "selector": labels, "template": template}
+    worker = {"kind": "Deployment", "metadata": {"name": "worker", "namespace": "shop"}}
+    await cluster.api.create(f"{APPS}/deployments", worker | {"spec": spec})
+    await cluster.run()
+    assert told(cluster) == ("Completed", "True", ["blue", "green"])
+
+
+async def test_another_image_than_the_one_that_was_asked_for_is_red():
+    newer = {"workload": {"ref": {"name": "shop-green", "image": "shop:2"}}}
+    cluster = await released(healthChecks=[workload("5s", **newer)], soak="1m")
+    await cluster.run()
+    assert told(cluster) == ("RolledBack", "False", ["blue", "green", "blue"])
+    assert "does not run shop:2" in cluster.status()["run"]["release"]["red"]
