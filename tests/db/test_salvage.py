@@ -66,6 +66,50 @@ def test_table_without_key_keeps_whole_rows(shop):
     assert shop.run("SELECT at, line, x FROM whimbrel.salvage_run1_1") == [(1, "a", 5)]
 
 
+def test_rows_of_a_partitioned_table_are_kept_once(shop):
+    parts = [
+        "CREATE TABLE days (id int, day int) PARTITION BY RANGE (day)",
+        "CREATE TABLE early PARTITION OF days FOR VALUES FROM (0) TO (9) PARTITION BY LIST (day)",
+        "CREATE TABLE first PARTITION OF early FOR VALUES IN (1)",
+        "CREATE TABLE late PARTITION OF days FOR VALUES FROM (9) TO (99)",
+        "CREATE TABLE alone (id int, day int)",
+    ]
+    files = {
+        "001_d.up.sql": ";\n".join(parts),
+        "001_d.down.sql": "DROP TABLE days; DROP TABLE alone",
+    }
+    shop.up(files)
+    shop.run("INSERT INTO days VALUES (1, 1), (2, 50)", "INSERT INTO alone VALUES (3, 3)")
+    shop.down(files)
+    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
+    assert kept == [("public.alone", 1), ("public.days", 2)]
+
+
+def test_a_new_partition_of_an_older_table_is_kept(shop):
+    shop.run("CREATE TABLE days (id int, day int) PARTITION BY RANGE (day)")
+    part = "CREATE TABLE early PARTITION OF days FOR VALUES FROM (0) TO (9)"
+    files = {"001_d.up.sql": part, "001_d.down.sql": "DROP TABLE early"}
+    shop.up(files)
+    shop.run("INSERT INTO days VALUES (1, 1)")
+    shop.down(files)
+    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
+    assert kept == [("public.early", 1)]
+
+
+def test_a_new_column_of_a_partitioned_table_is_kept_once(shop):
+    shop.run("CREATE TABLE days (id int, day int) PARTITION BY RANGE (day)")
+    shop.run("CREATE TABLE early PARTITION OF days FOR VALUES FROM (0) TO (9)")
+    files = {
+        "001_d.up.sql": "ALTER TABLE days ADD COLUMN note text",
+        "001_d.down.sql": "ALTER TABLE days DROP COLUMN note",
+    }
+    shop.up(files)
+    shop.run("INSERT INTO days VALUES (1, 1, 'x')")
+    shop.down(files)
+    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
+    assert kept == [("public.days (note)", 1)]
+
+
 def test_column_that_was_renamed_later_is_kept(shop):
     shop.run("CREATE TABLE users (id int PRIMARY KEY)")
     files = {

@@ -36,6 +36,10 @@ class _Source:
     table: str
     columns: tuple[str, ...]
 
+    def holds(self, part: "_Source") -> bool:
+        """Return whether the copy holds what would go of a partition, too."""
+        return not self.columns or (bool(part.columns) and {*part.columns} <= {*self.columns})
+
     def __str__(self) -> str:
         """Return the words that the ledger keeps."""
         named = f" ({', '.join(self.columns)})" if self.columns else ""
@@ -77,6 +81,7 @@ def salvage_objects(work: Work, objects: Iterable[CatalogObject]) -> tuple[str, 
             own(session, statement)
     for statement in words.BEFORE_COPY:
         own(session, statement)
+    sources = _each_row_once(work.ledger, sources)
     made = _last_number(work)
     names: list[str] = []
     for source in sources:
@@ -127,6 +132,19 @@ def _sources(objects: Iterable[CatalogObject]) -> list[_Source]:
     whole = [_Source(*each, ()) for each in tables]
     parts = [_Source(*table, tuple(names)) for table, names in columns.items()]
     return sorted([*whole, *parts], key=lambda source: (source.schema, source.table))
+
+
+def _each_row_once(ledger: Ledger, sources: Sequence[_Source]) -> list[_Source]:
+    """Leave out partitions of what is copied as well; asked under the locks."""
+    copied = {(each.schema, each.table): each for each in sources}
+    twice = set()
+    for schema, table, *parent in own(
+        ledger.session, ledger.session.dialect.catalog.READ_PARTITIONS
+    ):
+        part, whole = copied.get((schema, table)), copied.get(tuple(parent))
+        if part is not None and whole is not None and whole.holds(part):
+            twice.add(part)
+    return [each for each in sources if each not in twice]
 
 
 def _columns_of(ledger: Ledger, source: _Source) -> tuple[str, ...]:

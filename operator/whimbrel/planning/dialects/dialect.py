@@ -101,6 +101,7 @@ class CatalogWords(Protocol):
     READ_SHAPE: str
     TOLD: tuple[str, ...]
     READ_COLUMNS: str
+    READ_PARTITIONS: str
     FIND_TABLES: str
     READ_XID: tuple[str, ...]
     BEFORE_COPY: tuple[str, ...]

@@ -286,6 +286,14 @@ READ_KEY: Final = (
     " AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]))"
     " ORDER BY i.indisprimary DESC, i.indnkeyatts, i.indexrelid LIMIT 1"
 )
+# Schema and name of each partition, and of a table that holds its rows too.
+READ_PARTITIONS: Final = (
+    "SELECT n.nspname::text, c.relname::text, pn.nspname::text, p.relname::text"
+    " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+    " CROSS JOIN LATERAL pg_catalog.pg_partition_ancestors(c.oid) AS a"
+    " JOIN pg_catalog.pg_class p ON p.oid = a.relid AND p.oid <> c.oid"
+    " JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace WHERE c.relispartition"
+)
 # A policy must not hide rows from a copy: with `off` the server refuses instead.
 _ROW_SECURITY: Final = "SELECT pg_catalog.set_config('row_security', '{}', true)"
 BEFORE_COPY: Final[tuple[str, ...]] = (_ROW_SECURITY.format("off"),)
