@@ -25,7 +25,7 @@ def read_target(spec: Spec, root: Path = ROOT) -> Target:
     """Return the database and login of the spec's Secret.
 
     Raises:
-        TransientError: The Secret, its key, or the CA is not there (yet).
+        TransientError: The Secret, its key, or the CA is not there (yet), or it holds no text.
         RefusedError: The URL is none.
     """
     ca_file = _ca_file(spec, root)
@@ -108,8 +108,15 @@ def _ca_file(spec: Spec, root: Path) -> str | None:
 def _value(path: Path, owner: str, key: str) -> str:
     if not path.is_file():
         raise _missing(owner, key)
-    # kubectl create secret --from-file keeps the newline that an editor wrote.
-    return path.read_text(encoding="utf-8").strip()
+    try:
+        # kubectl create secret --from-file keeps the newline that an editor wrote.
+        return path.read_bytes().decode().strip("\r\n")
+    except UnicodeDecodeError as error:
+        raise TransientError(
+            "SecretNotText",
+            f"{owner}: what stands under the key {key!r} is no UTF-8 (byte {error.start}); write "
+            "it again, the run goes on by itself",
+        ) from None
 
 
 def _missing(owner: str, key: str) -> TransientError:
