@@ -18,16 +18,16 @@ FUNCTION_MEDIAN, FUNCTION_P95, FUNCTION_MOST = 8, 25, 40
 MODULE_P95, MODULE_MOST = 300, 400
 # docs/adr/0008: lines of code, not of explanation, of each layer besides its families.
 LAYERS_MOST = {
-    "model": 1_650,
-    "planning": 1_640,
+    "model": 1_655,
+    "planning": 1_645,
     "machine": 1_670,
-    "controller": 1_300,
-    "runner": 5_220,
+    "controller": 1_310,
+    "runner": 5_275,
     "cli": 2_345,
 }
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
-RELEASE_MOST = 2_325
+RELEASE_MOST = 2_395
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
 CHECKPOINT_MOST = 4_360
@@ -43,7 +43,7 @@ TOOL_MOST = 350
 # docs/adr/0006: so has a kind of server; its files begin with its name.
 DIALECT_FOLDERS = {("planning", "dialects"), ("whimbrel", "runner")}
 DIALECTS = ("postgresql", "mariadb")
-DIALECT_MOST = 2_570
+DIALECT_MOST = 2_620
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 DOCUMENTED = (ast.Module, ast.ClassDef, *FUNCTIONS)
 NOT_CODE = {

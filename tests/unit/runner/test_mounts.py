@@ -49,8 +49,8 @@ def test_a_url_may_have_spaces_around_it(tmp_path):
 
 
 SENTENCE = (
-    "Secret 'db': what stands under the key {!r} is no UTF-8 (byte 2); write it again, the run goes "
-    "on by itself"
+    "Secret 'db': what stands under the key {!r} is no UTF-8 (byte 2); write it again, the run "
+    "goes on by itself"
 )
 
 
