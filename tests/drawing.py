@@ -11,6 +11,8 @@ import psycopg
 from tests.checkpoint_shop import until
 from tests.postgres import Postgres
 
+Work = str | tuple[str, str]  # what returns a number; in one transaction with it what takes it
+
 
 @dataclass
 class Drawing:
@@ -29,24 +31,29 @@ class Drawing:
         """Return the numbers that were given more than once."""
         return [number for number, times in Counter(self.numbers).items() if times > 1]
 
-    def work(self, database: Postgres, statement: str) -> None:
+    def work(self, database: Postgres, work: Work) -> None:
         """Draw until it is over; an error is remembered, and the work goes on."""
+        draw, *take = (work,) if isinstance(work, str) else work
         with database.connect() as session:
             while not self.over.is_set():
                 try:
-                    ((number,),) = session.execute(statement).fetchall()
+                    with session.transaction():
+                        ((number,),) = session.execute(draw).fetchall()
+                        for statement in take:
+                            session.execute(statement, (number,))
                     self.numbers.append(number)
+                    if take:  # who writes as well has other work too
+                        self.over.wait(0.005)
                 except psycopg.Error as error:
                     self.errors.append(error.sqlstate or "lost")
 
 
 @contextmanager
-def drawing(database: Postgres, *statements: str) -> Iterator[Drawing]:
-    """Let one session for each statement, which returns a number, draw while something happens."""
+def drawing(database: Postgres, *works: Work) -> Iterator[Drawing]:
+    """Let one session for each work draw while something happens."""
     drawn = Drawing()
     threads = [
-        threading.Thread(target=drawn.work, args=(database, each), daemon=True)
-        for each in statements
+        threading.Thread(target=drawn.work, args=(database, each), daemon=True) for each in works
     ]
     for thread in threads:
         thread.start()

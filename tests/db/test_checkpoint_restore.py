@@ -269,17 +269,6 @@ def test_publication_for_all_tables_is_told_of_and_keeps_no_row_back(place):
     assert place.database.run(left) == []
 
 
-def test_sequence_that_is_gone_is_made_again(place):
-    place.open(*COVERED)
-    place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")
-    place.database.run("INSERT INTO orgs (id, name) VALUES (40, 'mine')")
-    before = dump(place.database)
-    place.restore()
-    assert place.database.run("INSERT INTO orgs (name) VALUES ('x') RETURNING id") == [(41,)]
-    assert "orgs_id_seq" in dump(place.database)
-    assert "orgs_id_seq" not in before
-
-
 def test_table_that_the_migration_dropped_comes_back(place):
     before = everything(place)
     place.open(*COVERED)
@@ -317,33 +306,6 @@ def test_failed_table_is_kept_out_of_everybodys_way(place):
         f" UNION ALL SELECT count(*) FROM pg_trigger WHERE tgrelid = '{kept}'::regclass"
     ) == [(0,), (0,), (0,), (0,)]
     place.database.run("DELETE FROM users WHERE id > 100")
-
-
-def test_sequences_never_go_back(place):
-    ask = place.database.run
-    given = [ask("SELECT nextval('orgs_id_seq')")[0][0] for _ in range(5)]
-    place.open(*COVERED)
-    place.migrate(HARM + "; ALTER TABLE users ALTER id DROP IDENTITY")
-    ask("INSERT INTO users (id, org, name) VALUES (5000, 1, 'far')")
-    place.restore()
-    assert ask("INSERT INTO orgs DEFAULT VALUES RETURNING id")[0][0] > given[-1]
-    assert ask("INSERT INTO users (name) VALUES ('x') RETURNING id")[0][0] > 5000
-
-
-def test_sequence_that_somebody_made_again_for_another_table_is_used_again(place):
-    """The default of a table that is not covered went with it: who gives it back must make one."""
-    ask = place.database.run
-    ask("CREATE TABLE others (id int DEFAULT nextval('orgs_id_seq'))")
-    before = dump(place.database)
-    place.open(*COVERED)
-    place.migrate("DROP SEQUENCE orgs_id_seq CASCADE")
-    ask("INSERT INTO orgs (id, name) VALUES (40, 'mine')")
-    ask("CREATE SEQUENCE orgs_id_seq")
-    ask("ALTER TABLE others ALTER id SET DEFAULT nextval('orgs_id_seq')")
-    place.restore()
-    assert dump(place.database) == before
-    assert ask("INSERT INTO others DEFAULT VALUES RETURNING id") == [(41,)]
-    assert ask("INSERT INTO orgs (name) VALUES ('x') RETURNING id") == [(42,)]
 
 
 def test_planner_knows_the_restored_tables_and_every_key_was_checked(place):

@@ -118,10 +118,10 @@ def _forgetting_the_first_writes(copy: Callable[..., Any]) -> Callable[..., Any]
     return copy_first
 
 
-def _a_moment_later(tables: Callable[..., Any]) -> Callable[..., Any]:
+def _a_moment_later(make: Callable[..., Any]) -> Callable[..., Any]:
     def late(*args: Any) -> Any:
         time.sleep(1.0)  # the gap itself, in which the application writes
-        return tables(*args)
+        return make(*args)
 
     return late
 
@@ -174,7 +174,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "nothing is replayed under the lock": Mutant(
         (
             replaced(f"{_RUNNER}.replay", "replay_rest", returns(None)),
-            replaced(f"{_PLANS}.exchange", "tables_to_lock", _a_moment_later),
+            replaced(f"{_PLANS}.locks", "lock", _a_moment_later),
         )
     ),
     "the migration counts as application": Mutant(

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from whimbrel.planning.checkpoint.clone import (
+    alter,
     index_name,
     make_sequence,
     sequence_name,
@@ -88,25 +89,6 @@ def exchange(sides: tuple[Side, ...], triggers: Iterable[str]) -> list[str]:
     return found + [each for side in sides for each in guard(side.then, side.clone)]
 
 
-def tables_to_lock(sides: tuple[Side, ...]) -> list[tuple[str, str]]:
-    """Return the tables from which everybody is kept away, always in the same order.
-
-    The failed ones and their neighbours: a foreign key is made and dropped on both of its sides.
-    """
-    tables, gone = {place_of(each.live) for each in sides if each.live}, set[tuple[str, str]]()
-    found = set(tables)
-    for side in sides:
-        gone.add(place_of(side.then))
-        for each in foreign_keys(filter(None, (side.then, side.live))):
-            found |= {(each["schema"], each["table"]), (each["target"][0], each["target"][1])}
-    return sorted((found - gone) | tables)
-
-
-def lock(tables: list[tuple[str, str]]) -> str:
-    """Return the statement that keeps everybody away from tables."""
-    return fill(words.LOCK, tables=Raw(", ".join(map(spelled, tables))))
-
-
 def _rename(thing: str, place: tuple[str, str], new: str) -> str:
     change = Raw(fill(words.RENAME, new=new))
     return fill(words.ALTER_RELATION, kind=Raw(thing), name=place, change=change)
@@ -152,17 +134,32 @@ def _set_aside(side: Side, live: Facts, triggers: tuple[str, ...]) -> list[str]:
 
 
 def _part_sequences(side: Side, live: Facts) -> list[str]:
-    """Let go of the sequences that stay, and rename those that go: their names are needed."""
+    """Let go of the sequences that stay; drop or rename those that go: their names are needed."""
     stay = {each["oid"] for each in side.then["sequences"] if not each["identity"]}
-    found = []
+    replaced, found = {each["column"] for each in side.then["sequences"]}, []
     for number, each in enumerate(live["sequences"]):
         place = (each["schema"], each["name"])
         if each["oid"] in stay:
             change = Raw(words.OWNED_BY_NONE)
             found.append(fill(words.ALTER_SEQUENCE, name=place, change=change))
+        elif each["column"] in replaced:
+            found += _drop_sequence(each, live)
         else:
             found.append(_rename("SEQUENCE", place, sequence_name(side.kept[1], number)))
     return found
+
+
+def _drop_sequence(each: Facts, live: Facts) -> list[str]:
+    """Drop a sequence in whose place another one goes on.
+
+    Who waits for it, and looked its name up before the exchange, would draw from it afterwards
+    what the other one gives too.
+    """
+    if each["identity"]:
+        return [alter(live, fill(words.DROP_IDENTITY, column=each["column"]))]
+    unused = alter(live, fill(words.DROP_DEFAULT, column=each["column"]))
+    name = (each["schema"], each["name"])
+    return [unused, fill(words.DROP_RELATION, kind=Raw("SEQUENCE"), name=name)]
 
 
 def _put_in_place(side: Side) -> list[str]:

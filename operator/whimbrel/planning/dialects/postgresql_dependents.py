@@ -26,6 +26,7 @@ SET_OPTIONS: Final = "SET ({options})"
 ADD_IDENTITY: Final = (
     "ALTER COLUMN {column} ADD GENERATED {kind} AS IDENTITY (SEQUENCE NAME {sequence} {options})"
 )
+DROP_IDENTITY: Final = "ALTER COLUMN {column} DROP IDENTITY"
 ADD_CONSTRAINT: Final = "ADD CONSTRAINT {name} {definition}"
 DROP_CONSTRAINT: Final = "DROP CONSTRAINT IF EXISTS {name}"
 RENAME_CONSTRAINT: Final = "RENAME CONSTRAINT {name} TO {new}"
@@ -58,7 +59,7 @@ ALTER_SEQUENCE: Final = "ALTER SEQUENCE {name} {change}"
 OWNED_BY: Final = "OWNED BY {table}.{column}"
 OWNED_BY_NONE: Final = "OWNED BY NONE"
 ANALYZE: Final = "ANALYZE {table}"
-LOCK: Final = "LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
+LOCK: Final = "LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"
 
 FIND_BY_OID: Final = (
     "SELECT n.nspname::text, c.relname::text FROM pg_class c"
@@ -75,7 +76,7 @@ FIND_BY_NAME: Final = (
     "SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = $1::text AND c.relname = $2::text"
 )
-# $1: of how many tables. Whoever waits for us looks for a dead-lock after `deadlock_timeout`: until
+# $1: of how many locks. Whoever waits for us looks for a dead-lock after `deadlock_timeout`: until
 # then we have given way, so that the error is never the application's.
 SHORTEN_LOCK_TIMEOUT: Final = (
     "SELECT set_config('lock_timeout', greatest(1, least(NULLIF(l.setting::int, 0),"
@@ -130,6 +131,17 @@ def options(pairs: list[str] | None, prefix: str = "") -> list[str]:
     return [
         f"{prefix}{quote_identifier(name)} = {quote_literal(value)}" for name, _, value in split
     ]
+
+
+def lock_sequence(sequence: tuple[str, str]) -> str:
+    """Return the statement after which nobody else draws from a sequence; it changes nothing.
+
+    LOCK TABLE takes no sequence, and every other ALTER SEQUENCE writes it anew or needs a table.
+    """
+    owner = "format('ALTER SEQUENCE %s OWNER TO %I', oid::regclass, pg_get_userbyid(relowner))"
+    place = quote_literal(quote_name(*sequence))
+    change = f"SELECT {owner} FROM pg_class WHERE oid = {place}::regclass"
+    return f"DO {quote_literal(f'BEGIN EXECUTE ({change}); END')}"
 
 
 def next_value(sequence: tuple[str, str], increment: int) -> str:

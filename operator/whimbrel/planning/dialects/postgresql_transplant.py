@@ -217,6 +217,11 @@ SELECT 'unsupported', c.oid, u.what, '{}'::jsonb FROM relation c CROSS JOIN LATE
     UNION ALL SELECT 'the partitioned table ' || f.oid::regclass::text || ' refers to it'
     FROM pg_constraint k JOIN pg_class f ON f.oid = k.conrelid AND f.relkind = 'p'
     WHERE k.confrelid = c.oid AND k.conparentid = 0
+    UNION ALL SELECT pg_describe_object(d.classid, d.objid, d.objsubid)
+        || ' depends on the sequence of an identity, ' || d.refobjid::regclass::text
+    FROM pg_depend i JOIN pg_depend d ON d.refclassid = i.classid AND d.refobjid = i.objid
+        AND d.deptype = 'n' WHERE i.refclassid = 'pg_class'::regclass AND i.refobjid = c.oid
+        AND i.refobjsubid > 0 AND i.classid = 'pg_class'::regclass AND i.deptype = 'i'
     UNION ALL SELECT 'the index ' || i.indexrelid::regclass::text || ' is not valid'
     FROM pg_index i WHERE i.indrelid = c.oid AND NOT i.indisvalid
 ) u (what)""",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from whimbrel.model.errors import HeldError
-from whimbrel.planning.checkpoint.exchange import Side, exchange, lock, tables_to_lock
+from whimbrel.planning.checkpoint.exchange import Side, exchange
 from whimbrel.planning.checkpoint.facts import (
     Facts,
     by_name,
@@ -17,6 +17,7 @@ from whimbrel.planning.checkpoint.facts import (
     merged_views,
     place_of,
 )
+from whimbrel.planning.checkpoint.locks import lock, stand_for
 from whimbrel.planning.dialects import postgresql_dependents as words
 from whimbrel.planning.dialects.fates import Fate, Trouble
 from whimbrel.planning.dialects.postgresql_journal import furthest_written
@@ -173,16 +174,16 @@ def _exchange(
     extra: Callable[[Session], None],
 ) -> None:
     session, sides = desk.session, tuple(each.side for each in known)
-    statements, tables = exchange(sides, checkpoint.names.triggers), tables_to_lock(sides)
+    statements, locks = exchange(sides, checkpoint.names.triggers), lock(sides)
     with session.transaction(), postgres(session).pinned():
         desk.guard(session)
         own(session, PIN_FORMATS)
         for each in sides:
             transplant.describe_planned(session, *place_of(each.clone))  # plans it
         begin_round(session, progress)
-        if tables:  # else the migration has dropped them all
-            own(session, words.SHORTEN_LOCK_TIMEOUT, len(tables))
-            session.run(lock(tables))
+        if locks:  # else the migration has dropped them all
+            own(session, words.SHORTEN_LOCK_TIMEOUT, len(locks))
+            session.run(";\n".join(locks))
         locked = time.monotonic()
         expect_capture(checkpoint, session)
         replay_rest(checkpoint, desk, progress)
@@ -196,7 +197,10 @@ def _exchange(
 
 
 def _settings(session: Session, known: Iterable[Known], progress: Progress) -> list[str]:
-    """Return the statements by which sequences go on: never with a value that was given before."""
+    """Return the statements by which sequences go on: never with a value that was given before.
+
+    They are locked: what is read now, nobody draws until the commit.
+    """
     found = []
     for table, replayed in zip(known, progress.tables, strict=True):
         written = _written(session, table, replayed, progress.above)
@@ -208,7 +212,7 @@ def _go_on(session: Session, table: Known, written: Mapping[str, int]) -> list[s
     found = []
     for each in table.side.then["sequences"]:
         step, place = each["increment"], (each["schema"], each["name"])
-        questions = [(words.next_value(there, step), ()) for there in _now(table.side, each)]
+        questions = [(words.next_value(there, step), ()) for there in stand_for(each, table.side)]
         values = [rows[0][0] for rows in postgres(session).ask_all(*questions)]
         seen = (table.furthest.get(each["column"]), each["last"], written.get(each["column"]))
         values += [value + step for value in seen if value is not None]
@@ -226,29 +230,14 @@ def _written(session: Session, table: Known, replayed: Replayed, above: int) -> 
     """
     found = {}
     for each in table.side.then["sequences"]:
-        step = each["increment"]
-        now = [own(session, words.next_value(there, step)) for there in _same(table.side, each)]
-        if now and (now[0][0][0] - (each["last"] or each["start"])) * step >= 0:
+        step, there = each["increment"], table.side.sequences.get(each["oid"])
+        now = own(session, words.next_value(there, step)) if there else []
+        if now and (now[0][0] - (each["last"] or each["start"])) * step >= 0:
             continue
         question = furthest_written(replayed, each["column"], up=step > 0)
         ((value,),) = own(session, question, above)
         if value is not None:
             found[each["column"]] = value
-    return found
-
-
-def _same(side: Side, sequence: Facts) -> list[tuple[str, str]]:
-    """Return where the sequence itself is, if it is."""
-    return [side.sequences[oid] for oid in (sequence["oid"],) if oid in side.sequences]
-
-
-def _now(side: Side, sequence: Facts) -> set[tuple[str, str]]:
-    """Return the sequences that stand now where one stood: itself, and what came in its place."""
-    live = side.live["sequences"] if side.live else ()
-    same = [each for each in live if each["column"] == sequence["column"]]
-    found = {(each["schema"], each["name"]) for each in same}
-    if sequence["oid"] in side.sequences:
-        found.add(side.sequences[sequence["oid"]])
     return found
 
 
