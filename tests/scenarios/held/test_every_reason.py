@@ -16,6 +16,8 @@ PASSED_ON: Final = {
         "ToolFailed",  # tool_attempt.py
         *("JournalFull", "JournalUnseen"),  # quota.py
     },
+    # Refused after an attempt has begun: any reason of a refusal, and this one stands for them.
+    "midway.py: error.reason": {"SyntaxError"},
     "tool_attempt.py: error.reason": {"BookkeepingAmbiguous", "BookkeepingNotReadable"},
     # The controller shows what a Job answered: the runner's own reasons.
     "settled.py: last.reason": set(),

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.postgres import Postgres
-from tests.scenarios.held.asking import FILES, LOSSY, MORE, held, obey
+from tests.scenarios.held.asking import FILES, LOSSY, MORE, await_waiter, held, obey
 from tests.scenarios.terminal import Terminal
 
 pytestmark = pytest.mark.sampled("what a person is asked")
@@ -30,6 +30,32 @@ def test_would_lose_data(terminal: Terminal, database: Postgres):
     done = obey(terminal, said)
     assert done.code == 0, done
     assert database.run("SELECT count(*), to_regclass('more') FROM users") == [(0, None)]
+
+
+def test_a_file_that_was_broken_while_nobody_knows_what_its_run_left(
+    terminal: Terminal, database: Postgres
+):
+    database.run("CREATE TABLE old (id int)")
+    (terminal.home / "files").mkdir()
+    path = terminal.home / "files/001_index.up.sql"
+    good = "-- whimbrel: no-transaction\nCREATE INDEX CONCURRENTLY by_id ON old (id);"
+    path.write_text(good)
+    file = terminal.manifest({}, migrations={"configMapRef": {"name": "files"}})
+    with database.connect() as writer, writer.transaction():
+        writer.execute("INSERT INTO old VALUES (1)")
+        running = terminal.start(f"whimbrel run {file} --project files")
+        await_waiter(database, "virtualxid")
+        running.kill()
+        running.communicate(timeout=30)
+    path.write_text(good[:-2])
+    said = terminal.type(f"whimbrel run {file} --project files --wait 30s")
+    held(said, "SyntaxError")
+    assert "what they did stays" in said.err
+    path.write_text(good)
+    done = obey(terminal, said)
+    assert done.code == 0, done
+    valid = "SELECT indisvalid FROM pg_index WHERE indrelid = 'old'::regclass"
+    assert database.run(valid) == [(True,)]
 
 
 @contextmanager
