@@ -58,6 +58,7 @@ def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:
         release=has_release(spec),
         since=unix(run.release.changed_at),
         soak=soak_left(seen, spec, run),
+        unfinished=run.unfinished if run.goal is Segment.ROLLBACK else "",
         back=run.work if run.goal is Segment.ROLLBACK else "",
         spec=spec,
     )

@@ -57,6 +57,7 @@ class Order(Frozen):
         release: Whether the run goes on after the schema: it then stays open in the ledger.
         since: Unix seconds at which the migration, the rollout or the switch was done; 0 before.
         soak: Seconds for which a soak is measured; 0 for no soak.
+        unfinished: The run that was not over when this way back was asked for; "" for none.
         back: Digest of the work that goes back, be it without its schema; "" where nothing does.
     """
 
@@ -81,6 +82,7 @@ class Order(Frozen):
     since: float = 0.0
     soak: float = 0.0
     back: str = ""
+    unfinished: str = ""
     resolution: Resolution | None = None
     spec: Annotated[Spec, Field()]
 

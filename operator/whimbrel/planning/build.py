@@ -61,8 +61,8 @@ def plan_down(spec: Spec, owner: str, facts: Facts, source: Source, to: str | No
     if to is None and facts.left_nothing:
         raise RefusedError(
             "NothingToRollBack",
-            f"run {facts.left_nothing} failed and left nothing that could be taken back; to go "
-            "back further, name the revision that stays: spec.migrations.to, or --to",
+            f"run {facts.left_nothing} ended early and left nothing that could be taken back; to "
+            "go back further, name the revision that stays: spec.migrations.to, or --to",
         )
     if not isinstance(source, Project):
         return _files_down(spec, owner, facts, source, to)

@@ -82,14 +82,15 @@ def _newest_image(rows: Sequence[Applied | ToolRun]) -> str:
 
 
 def run_that_left_nothing(ledger: Ledger, order: Order) -> str:
-    """Return the newest way up of this object, if it failed and left nothing; else ""."""
+    """Return the newest way up of this object, if it ended early and left nothing; else ""."""
     ways = [run for run in read_runs(ledger) if same_object(order, run) and run.id != order.run]
     ups = [run for run in ways if run.purpose == Segment.MIGRATE]
     by_number = sorted(ups, key=lambda run: run.number, reverse=True)
     left = next((run for run in by_number if applied_something(ledger, order, run.id)), None)
     newest = by_number[0] if by_number else None
     # What an unfinished release left is what a person means, also after another try at it failed.
-    if newest is None or newest.state != "failed" or left is newest:
+    over = newest is not None and newest.state in {"failed", "superseded"}
+    if newest is None or not over or left is newest:
         return ""
     return newest.id if left is None or left.state == "done" else ""
 

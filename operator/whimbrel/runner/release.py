@@ -71,6 +71,8 @@ def roll_back_release(bench: Bench) -> Result:
         WhimbrelError: There is no way back, or it did not come to its end.
     """
     order, ledger = bench.order, bench.holding.ledger
+    if order.unfinished and not order.to and read_run(ledger, order.unfinished) is None:
+        return nothing_back(bench)  # it came to no database: what is there is of the run before it
     newest = "" if order.to else _run_of(ledger, order)
     begun = read_run(ledger, order.run)
     is_new = begun is not None and begun.purpose == Segment.ROLLBACK and not begun.target
