@@ -1,6 +1,6 @@
 """Stopping the application's writes on PostgreSQL, as text: a trigger on each table, with an end.
 
-It refuses whoever is not the migration's login. It fires once for a statement, also for one that
+It refuses whoever is not the migration. It fires once for a statement, also for one that
 changes no row, and under `session_replication_role = replica` too.
 """
 

@@ -50,6 +50,12 @@ def login_of_migration(bench: Bench) -> tuple[str, bool]:
     return (role_name(bench.order.run, 0).removesuffix("0"), True) if makes else ours
 
 
+def name_of_migration(bench: Bench) -> str:
+    """Return what the sessions that run the migration are called; "" where a tool names its own."""
+    is_foreign = bench.order.spec.migrations.tool.is_foreign
+    return "" if is_foreign else bench.holding.manners.application_name
+
+
 def mappings_of(asked: CheckpointOptions) -> tuple[Mapping, ...]:
     """Return the columns that an author says are renamed."""
     return tuple(

@@ -11,7 +11,12 @@ from whimbrel.model.steps import Direction
 from whimbrel.runner.bench import Bench
 from whimbrel.runner.catalog import read_shape
 from whimbrel.runner.checkpoint.before import Before, write_before
-from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, mappings_of
+from whimbrel.runner.checkpoint.bench_desk import (
+    desk_of,
+    login_of_migration,
+    mappings_of,
+    name_of_migration,
+)
 from whimbrel.runner.checkpoint.changes import note_changes
 from whimbrel.runner.checkpoint.dump.make import dump_first, freeze_new_tables
 from whimbrel.runner.checkpoint.engine import engine_of
@@ -89,7 +94,6 @@ def _keep_before(asked: CheckpointOptions, bench: Bench) -> None:
 
 def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
     login, own_login = login_of_migration(bench)
-    tool = bench.order.spec.migrations.tool
     return Wanted(
         id=bench.order.run,
         run=bench.order.run,
@@ -100,7 +104,7 @@ def _wanted(asked: CheckpointOptions, plan: RunnerPlan, bench: Bench) -> Wanted:
         max_journal=asked.max_journal,
         on_conflict=asked.on_conflict.value,
         mappings=mappings_of(asked),
-        name="" if tool.is_foreign else bench.holding.manners.application_name,
+        name=name_of_migration(bench),
     )
 
 

@@ -8,7 +8,7 @@ from whimbrel.planning.dialects import postgresql_freeze as words
 from whimbrel.planning.dialects.postgresql_capture import IS_OVER, condition
 from whimbrel.planning.dialects.postgresql_freeze import FreezeNames
 from whimbrel.runner.bench import Bench
-from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration
+from whimbrel.runner.checkpoint.bench_desk import desk_of, login_of_migration, name_of_migration
 from whimbrel.runner.checkpoint.desk import Desk
 from whimbrel.runner.checkpoint.dump.programs import ENGINE
 from whimbrel.runner.checkpoint.dump.record import Dumped
@@ -23,7 +23,7 @@ Digests = dict[str, str]
 
 
 def freeze(dump: Dumped, bench: Bench) -> Digests:
-    """Refuse the writes of every other login on every table; return what proves it.
+    """Refuse the writes of all but the migration on every table; return what proves it.
 
     A trigger waits for those who are writing to its table, so that nothing slips between. Again is
     safe, and covers what is new.
@@ -36,7 +36,8 @@ def freeze(dump: Dumped, bench: Bench) -> Digests:
     login, own_login = login_of_migration(bench)
     if not own_login:
         expect_login(desk.session, login, _ours(bench))
-    when = condition(login, dump.frozen_until, is_prefix=own_login)
+    name = name_of_migration(bench)
+    when = condition(login, dump.frozen_until, is_prefix=own_login, name=name)
     with desk.session.transaction():
         desk.guard(desk.session)
         if not own(desk.session, words.FREEZE_LINES, names.trigger):
