@@ -13,7 +13,14 @@ from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.order import Order
 from whimbrel.model.packed import pack_text
 from whimbrel.model.plan import Segment
-from whimbrel.model.result import Holder, Outcome, Result, encode_result
+from whimbrel.model.result import (
+    MESSAGE_BYTES,
+    MESSAGE_LIMIT,
+    Holder,
+    Outcome,
+    Result,
+    encode_result,
+)
 from whimbrel.planning.sql_down import allow_command
 
 Body = dict[str, Any]
@@ -28,6 +35,7 @@ class Ledger:
     applied: list[str] = field(default_factory=list)
     done: list[str] = field(default_factory=list)  # everything that was ever carried out
     open_run: str = ""
+    plan: str = "the plan"
     long_plan: str = ""  # one that does not fit the termination message
     holder: Holder | None = None
     stored: dict[tuple[str, str], Result] = field(default_factory=dict)
@@ -168,10 +176,9 @@ class Ledger:
         found = self._result(order, outcome, "Looked")
         goes_on = order.release and not self._news() and not self.complete
         found = found.model_copy(update={"direction": self.direction, "goes_on": goes_on})
-        shown = {"plan_digest": self.digest, "plan": pack_text("the plan")}
-        if self.long_plan:
-            sha256 = hashlib.sha256(self.long_plan.encode()).hexdigest()
-            shown = {"plan_digest": self.digest, "plan_sha256": sha256}
+        sha256 = hashlib.sha256((self.long_plan or self.plan).encode()).hexdigest()
+        plan = "" if self.long_plan else pack_text(self.plan)
+        shown = {"plan_digest": self.digest, "plan": plan, "plan_sha256": sha256}
         return found.model_copy(update=shown)
 
     def _end(self, order: Order, outcome: Outcome, reason: str) -> Result:
@@ -275,7 +282,8 @@ class FakeNode:
         result = self.ledger.carry_out(order, self.script.pop(0) if self.script else "ok")
         ended: Body = {"exitCode": 137, "reason": "OOMKilled"}
         if result is not None:
-            ended = {"exitCode": result.exit_code(), "message": encode_result(result)}
+            told = _told(result, self.api.objects[path]["spec"]["template"]["spec"])
+            ended = {"exitCode": result.exit_code(), "message": told}
         self.api.put_status(pod_path, _containers({"terminated": ended}))
         return True
 
@@ -294,6 +302,14 @@ class FakeNode:
             if names.CHECK not in body["metadata"].get("annotations", {})
         ]
         self.most_at_once = max(self.most_at_once, sum("running" in state for state in states))
+
+
+def _told(result: Result, pod: Body) -> str:
+    """What is left of a message: the kubelet divides 12 KiB, and a mesh has put in two more."""
+    runner = next(each for each in pod["containers"] if each["name"] == "runner")
+    room = {each["name"]: each["value"] for each in runner["env"]}.get(MESSAGE_BYTES)
+    containers = len(pod["containers"]) + len(pod.get("initContainers", ())) + 2
+    return encode_result(result, int(room or MESSAGE_LIMIT))[: 12_288 // containers]
 
 
 def _containers(state: Body, name: str = "runner") -> Body:

@@ -8,6 +8,7 @@ from whimbrel.machine.decisions import CreateJob
 from whimbrel.machine.dump import dump_mounts, dump_volumes, dumper_image
 from whimbrel.model.order import Order
 from whimbrel.model.probed import asks_database, moment_of
+from whimbrel.model.result import MESSAGE_BYTES, message_bytes
 from whimbrel.model.spec import Database, EnvVar, KeyRef, KeySource, PartsFrom, Spec
 
 Body = dict[str, Any]
@@ -32,6 +33,9 @@ def pod_spec(wanted: CreateJob) -> Body:
         _add_tool(body, wanted)
     if dumper := dumper_image(wanted.order):
         body["containers"].append(_dumper(wanted, dumper))
+    own = len(body["containers"]) + len(body.get("initContainers", ()))
+    room = {"name": MESSAGE_BYTES, "value": str(message_bytes(own))}
+    body["containers"][0]["env"].append(room)
     return body
 
 

@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -11,7 +12,12 @@ from whimbrel.model.bounds import AtMost
 from whimbrel.model.checkpoint import CheckpointStatus
 from whimbrel.model.spec import Frozen
 
+MESSAGE_BYTES: Final = "WHIMBREL_MESSAGE_BYTES"  # variable that tells the runner
 MESSAGE_LIMIT: Final = 4096  # bytes of a termination message (kubelet truncates silently)
+# Bytes of all messages of a Pod: each container may have its share, injected ones too (kubelet
+# v1.34, status_manager.go, normalizeStatus).
+_POD_LIMIT: Final = 12 * 1024
+_INJECTED: Final = 2  # a mesh's proxy and its init container
 _TEXT_LIMIT: Final = 1400
 _TARGET_LIMIT: Final = 1000
 _NOT_PLAIN: Final = re.compile(r"[^ !#-\[\]-~]")  # what JSON writes as more than one byte
@@ -118,47 +124,74 @@ class Result(Frozen):
         return EXIT_CODES[self.outcome]
 
 
-def encode_result(result: Result) -> str:
-    """Return the termination message, never longer than `MESSAGE_LIMIT` bytes.
+def message_bytes(own: int) -> int:
+    """Return how long the message of a Pod with so many containers of ours may be."""
+    return min(MESSAGE_LIMIT, _POD_LIMIT // (own + _INJECTED))
 
-    The plan goes first, then lists are cut, then the message: what was done stays, and what
-    health checks measured, which is bounded by itself.
+
+def encode_result(result: Result, limit: int = MESSAGE_LIMIT) -> str:
+    """Return the termination message, never longer than `limit` bytes.
+
+    Warnings are cut first, then the plan goes, which the log has too, then texts are cut: how it
+    ended stays, and what health checks measured, which is bounded by itself.
     """
-    for shorter in _shortenings(result):
-        text = shorter.model_dump_json(by_alias=True, exclude_defaults=True)
-        if len(text.encode()) <= MESSAGE_LIMIT:
+    for shorter in _SHORTER:
+        result = result.model_copy(update=shorter(result))
+        text = result.model_dump_json(by_alias=True, exclude_defaults=True)
+        if len(text.encode()) <= limit:
             return text
     raise AssertionError("a result with cut texts always fits")
 
 
-def _shortenings(result: Result) -> tuple[Result, ...]:
-    cut = {
-        "message": _cut(result.message, _TEXT_LIMIT),
-        "command": _cut(result.command, 600),
-        "warnings": tuple(_cut(text, 300) for text in result.warnings[:2]),
-        "salvage": result.salvage and AtMost(4).cut(result.salvage),
-        "checkpoint": result.checkpoint and result.checkpoint.shortened(),
+def _short(told: Result) -> dict[str, Any]:
+    return {
+        "message": _cut(told.message, _TEXT_LIMIT),
+        "command": _cut(told.command, 600),
+        "salvage": told.salvage and AtMost(4).cut(told.salvage),
+        "checkpoint": told.checkpoint and told.checkpoint.shortened(),
         # The ledger has it too, and the next attempt reads it there.
-        "target": result.target if len(result.target) <= _TARGET_LIMIT else "",
+        "target": told.target if len(told.target) <= _TARGET_LIMIT else "",
     }
-    no_plan = result.model_copy(update={"plan": ""})
-    short = no_plan.model_copy(update=cut)
-    bytes_only = short.model_copy(
-        update={
-            "message": _cut(short.message.encode("ascii", "replace").decode(), 800),
-            "command": _cut(short.command.encode("ascii", "replace").decode(), 300),
-            "warnings": (),
-            "salvage": None,
-        }
+
+
+def _ascii(told: Result) -> dict[str, Any]:
+    message, command = (
+        text.encode("ascii", "replace").decode() for text in (told.message, told.command)
     )
+    texts = {"message": _cut(message, 800), "command": _cut(command, 300)}
+    return texts | {"warnings": (), "salvage": None}
+
+
+def _plain(told: Result) -> dict[str, Any]:
     # Quotes and control characters take up to six bytes each, checks most of the message.
-    least = bytes_only.model_copy(
-        update={
-            "message": _cut(_NOT_PLAIN.sub("?", bytes_only.message), 600),
-            "command": _cut(_NOT_PLAIN.sub("?", bytes_only.command), 200),
-        }
-    )
-    return (result, no_plan, short, bytes_only, least)
+    message, command = (_NOT_PLAIN.sub("?", text) for text in (told.message, told.command))
+    return {"message": _cut(message, 600), "command": _cut(command, 200)}
+
+
+def _least(told: Result) -> dict[str, Any]:
+    kept = told.checkpoint
+    return {
+        "message": _cut(told.message, 300),
+        "command": _cut(told.command, 120),
+        "revision": _cut(_NOT_PLAIN.sub("?", told.revision), 120),
+        "database": _NOT_PLAIN.sub("?", told.database)[:64],
+        "image": told.image if len(told.image) <= 255 else "",  # half a name is another image
+        "checkpoint": kept and kept.model_copy(update={"reason": "", "dump": kept.dump[:64]}),
+        "target": "",
+        "holder": None,
+        "checks": "",
+    }
+
+
+_SHORTER: Final[tuple[Callable[[Result], dict[str, Any]], ...]] = (
+    lambda _: {},
+    lambda told: {"warnings": tuple(_cut(text, 300) for text in told.warnings[:2])},
+    lambda _: {"plan": ""},
+    _short,
+    _ascii,
+    _plain,
+    _least,
+)
 
 
 def _cut(text: str, length: int) -> str:

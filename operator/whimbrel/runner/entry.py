@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from whimbrel.model.order import Order
-from whimbrel.model.result import Result, encode_result
+from whimbrel.model.result import MESSAGE_BYTES, MESSAGE_LIMIT, Result, encode_result
 from whimbrel.runner import mounts
 from whimbrel.runner.stopping import stop_on_signals
 
@@ -26,5 +26,6 @@ def answer(attempt: Callable[[Order, Path, threading.Event], Result]) -> int:
     result = attempt(mounts.read_order(root), root, stopping)
     log.info("%s: %s", result.reason, result.message)
     path = Path(os.environ.get("WHIMBREL_TERMINATION_LOG", TERMINATION_LOG))
-    path.write_text(encode_result(result), encoding="utf-8")
+    room = int(os.environ.get(MESSAGE_BYTES, MESSAGE_LIMIT))
+    path.write_text(encode_result(result, room), encoding="utf-8")
     return result.exit_code()

@@ -134,6 +134,30 @@ def test_foreign_tool_runs_beside_the_runner_in_its_own_image():
     assert {each["name"] for each in tool["volumeMounts"]} == {"tmp", "shared"}
 
 
+DUMP = {"checkpoint": {"dump": {"image": "postgres:16", "claimName": "dumps"}}}
+
+
+@pytest.mark.parametrize(
+    ("migrations", "spec", "names_", "most"),
+    [
+        pytest.param(INLINE, {}, "runner", "4096", id="alone"),
+        pytest.param(ALEMBIC, {}, "runner tool", "3072", id="beside a tool"),
+        pytest.param(ALEMBIC, DUMP, "runner tool dumper", "2457", id="and a dump"),
+        pytest.param(IMAGE, {}, "launcher files runner", "2457", id="files of an image"),
+        pytest.param(IMAGE, DUMP, "launcher files runner dumper", "2048", id="and a dump, too"),
+    ],
+)
+def test_the_runner_is_told_how_much_the_kubelet_keeps_of_its_message(
+    migrations: Body, spec: Body, names_: str, most: str
+):
+    """12 KiB for a Pod, by the number of its containers; two more may be injected."""
+    made = containers(job(migrations, **spec))
+    assert sorted(made) == sorted(names_.split())
+    told = {name: each["env"] for name, each in made.items()}
+    assert {"name": "WHIMBREL_MESSAGE_BYTES", "value": most} in told["runner"]
+    assert str(told).count("WHIMBREL_MESSAGE_BYTES") == 1
+
+
 def test_missing_secret_does_not_keep_the_pod_from_starting():
     secret = volumes(job())["database"]["secret"]
     assert secret == {
