@@ -2,9 +2,12 @@
 
 import logging
 
+from whimbrel.controller import paths
 from whimbrel.controller.act import carry_out
 from whimbrel.controller.client import ConflictError
+from whimbrel.controller.events import tell
 from whimbrel.controller.observe import Snapshot, observe
+from whimbrel.controller.seen import object_seen
 from whimbrel.controller.world import Key, World
 from whimbrel.machine.decide import decide
 from whimbrel.machine.decisions import (
@@ -12,8 +15,8 @@ from whimbrel.machine.decisions import (
     Ignore,
     NextAttempt,
     RecordResult,
+    Rest,
     StartRun,
-    Wait,
 )
 from whimbrel.machine.report import report
 from whimbrel.model.errors import WhimbrelError
@@ -33,11 +36,20 @@ async def reconcile(world: World, key: Key) -> float | None:
         look = await observe(world, key)
     except WhimbrelError as error:
         log.warning("left alone: %s", error.message)
+        await _tell_left_alone(world, key, error)
         return None
     if look is None:
         forget(world, key)
         return None
     return await _turn(world, look, key)
+
+
+async def _tell_left_alone(world: World, key: Key, error: WhimbrelError) -> None:
+    """Tell by an Event what status cannot say: it is another operator's."""
+    raw = await world.client.get(paths.migration(*key))
+    if raw is not None:
+        seen = object_seen(raw | {"status": {}}, world.clock())
+        await tell(world, seen, (error.reason, error.message, ""), warning=True)
 
 
 async def _turn(world: World, look: Snapshot, key: Key) -> float | None:
@@ -69,12 +81,8 @@ def is_idle(seen: Observed) -> bool:
     decision = decide(seen)
     if isinstance(decision, Ignore):
         return True
-    rests = _is_rest(decision) and not (isinstance(decision, Wait) and decision.until is not None)
+    rests = isinstance(decision, Rest) and getattr(decision, "until", None) is None
     return rests and report(seen, decision) == seen.status
-
-
-def _is_rest(decision: Decision) -> bool:
-    return type(decision).__name__ in ("Wait", "Hold", "Done")
 
 
 def _sentence(decision: Decision) -> str:
