@@ -26,6 +26,8 @@ from whimbrel.machine.names import (
     VERSION,
 )
 from whimbrel.model.errors import FailedError, RefusedError, TransientError
+from whimbrel.model.result import Outcome
+from whimbrel.model.status import RunState
 
 _TIMEOUT: Final = 15.0  # seconds
 _STREAM: Final = 60  # seconds; a connection that died without a word is noticed after them
@@ -206,8 +208,6 @@ class KubernetesCluster:
     def resolve(self, name: str, verdict: str, by: str, reason: str) -> str:
         """Answer for the run that is held."""
         run = (self.read(name).get("status") or {}).get("run") or {}
-        if not run.get("id"):
-            raise RefusedError("NothingHeld", f"{name} has no run that could be resolved")
         subject = _subject(name, verdict, run)
         answers = {RESOLVE: f"{verdict}:{subject}", RESOLVE_BY: by, RESOLVE_REASON: reason}
         # The same answer to a second question changes nothing else.
@@ -243,12 +243,20 @@ class KubernetesCluster:
 
 
 def _subject(name: str, verdict: str, run: dict[str, Any]) -> str:
-    """Return the run that the answer speaks of: the holder's, where it is taken over."""
-    if verdict != "TakeOver":
-        return str(run["id"])
-    if not run.get("holder"):
-        raise RefusedError("NothingHeld", f"no other run holds the database of {name}")
-    return str(run["holder"]["run"])
+    """Return the run that the answer speaks of: the holder's, where it is taken over.
+
+    Raises:
+        RefusedError: Nobody has asked: the operator would keep the answer for another question.
+    """
+    taken, last = verdict == "TakeOver", run.get("last", {})
+    held = (run.get("state"), last.get("outcome")) == (RunState.CLOSED, Outcome.HELD)
+    if not (run.get("holder") if taken else held):
+        raise RefusedError(
+            "NothingHeld",
+            f"no run of {name} {'waits for another one' if taken else 'is held'}, so there is "
+            f"nothing to resolve: whimbrel status {name} prints the command where one is needed",
+        )
+    return str(run["holder"]["run"] if taken else run["id"])
 
 
 def _refusal(error: ApiException, name: str, namespace: str) -> RefusedError | TransientError:

@@ -91,3 +91,34 @@ async def test_a_loss_is_allowed_as_printed(tmp_path: Path):
     allowed = cluster.api.objects[PATH]["spec"]["rollback"]["allowDataLoss"]
     assert allowed == {"by": "WHO", "reason": "TEXT"}
     assert (cluster.status()["phase"], cluster.ledger.applied) == ("RolledBack", [])
+
+
+async def test_an_answer_is_taken_where_it_is_asked_for_and_nowhere_else(tmp_path: Path):
+    command = f"whimbrel resolve {KEY[1]} -n {KEY[0]} --as FenceProven --by ann --reason off"
+    cluster = FakeCluster(["held", "ok", "held"])
+    await cluster.apply()
+    cluster.node.hold = True
+    for _ in range(6):
+        await cluster.turn()
+        await cluster.node.step()
+    assert cluster.status()["run"]["state"] == "Open"
+    await refused_in_cluster(cluster, tmp_path, command)
+    cluster.node.hold = False
+    await cluster.run()
+    assert is_held(cluster)
+    await obey_in_cluster(cluster, tmp_path, command)
+    assert cluster.status()["phase"] == "Completed"
+    await refused_in_cluster(cluster, tmp_path, command)
+    await cluster.annotate(retry_requested_at="now")  # asks the same again, and has no answer
+    await cluster.run()
+    assert is_held(cluster)
+
+
+async def refused_in_cluster(cluster: FakeCluster, folder: Path, command: str) -> None:
+    """Type an answer to what nobody has asked: nothing is written."""
+    before = cluster.api.objects[PATH]
+    async with serving_api(cluster.api, folder) as (_, kubeconfig):
+        terminal = Terminal(folder, more={"KUBECONFIG": str(kubeconfig)})
+        said = await asyncio.to_thread(terminal.type, command)
+    assert (said.code, "there is nothing to resolve" in said.err) == (2, True), said
+    assert cluster.api.objects[PATH] == before

@@ -125,7 +125,41 @@ def test_plan_shows_the_config_map_of_the_gate(server: Server):
     assert ask(server, "plan", "shop") == "up to 003\n"
 
 
+LAST = {"segment": "Migrate", "attempt": 2, "outcome": "Held", "reason": "FenceUnproven"}
+LAST |= {"message": "not proven", "at": MOMENT}
+HELD = STATUS["run"] | {"state": "Closed", "last": LAST}
+
+
+def with_run(server: Server, run: dict[str, Any] | None) -> None:
+    """Let the operator write another run into status."""
+    (found,) = (body for path, body in server.objects.items() if path.endswith("/shop"))
+    rest = {key: value for key, value in STATUS.items() if key != "run"}
+    found["status"] = rest | ({"run": run} if run else {})
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(None, id="nothing was ever started"),
+        pytest.param(STATUS["run"], id="the run goes on"),
+        pytest.param(HELD | {"state": "Open"}, id="it was answered already, and goes on"),
+        pytest.param(HELD | {"last": LAST | {"outcome": "Failed"}}, id="it failed"),
+        pytest.param(HELD | {"last": LAST | {"outcome": "Done"}}, id="it is done"),
+        pytest.param(STATUS["run"] | {"holder": {"run": "theirs"}}, id="it waits for another one"),
+    ],
+)
+@pytest.mark.parametrize("verdict", ["FenceProven", "LedgerAccepted"])
+def test_resolve_answers_only_what_was_asked(server: Server, run: dict[str, Any], verdict: str):
+    """On a run that goes on the answer would be kept, and vouch for what nobody has asked yet."""
+    with_run(server, run)
+    said = ask(server, "resolve", "shop", "--as", verdict, "--by", "ada", "--reason", "x")
+    assert said.startswith("no run of shop is held, so there is nothing to resolve"), said
+    assert "\n" not in said
+    assert server.patches == []
+
+
 def test_resolve_speaks_of_the_run_that_is_held(server: Server):
+    with_run(server, HELD)
     words = ("--as", "FenceProven", "--by", "ada", "--reason", "node is off")
     ask(server, "resolve", "shop", "-n", "team", *words)
     assert annotations(server).pop("whimbrel.dev/resolve-at")
@@ -138,11 +172,11 @@ def test_resolve_speaks_of_the_run_that_is_held(server: Server):
 
 def test_take_over_speaks_of_the_run_that_holds(server: Server):
     words = ("resolve", "shop", "--as", "TakeOver", "--by", "ada", "--reason", "cluster is gone")
-    assert "no other run holds the database of shop" in ask(server, *words)
+    for run in (STATUS["run"], HELD, None):
+        with_run(server, run)
+        assert "no run of shop waits for another one" in ask(server, *words)
     assert server.patches == []
-    (found,) = (body for path, body in server.objects.items() if path.endswith("/shop"))
-    run = STATUS["run"] | {"holder": {"run": "theirs"}}
-    found["status"] = STATUS | {"run": run}
+    with_run(server, STATUS["run"] | {"holder": {"run": "theirs"}})
     ask(server, *words)
     assert annotations(server)["whimbrel.dev/resolve"] == "TakeOver:theirs"
 
