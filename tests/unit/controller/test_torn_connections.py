@@ -1,6 +1,8 @@
 """Whatever goes wrong on the way to the API server and back is one kind of error."""
 
 import asyncio
+import re
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,18 +21,27 @@ async def answering(said: bytes) -> AsyncIterator[KubeClient]:
     """A client of a server that says the same to everybody, and hangs up."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"Content-Length: (\d+)", head)
+        await reader.readexactly(int(length[1]) if length else 0)  # or the end is a reset
         writer.write(said)
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        connection = ApiClient(Configuration(host=f"http://127.0.0.1:{port}"))
-        try:
-            yield KubeClient(connection, Metrics())
-        finally:
-            await connection.close()
+    async with (
+        await asyncio.start_server(answer, "127.0.0.1", 0) as server,
+        client_of(server.sockets[0].getsockname()[1]) as client,
+    ):
+        yield client
+
+
+@asynccontextmanager
+async def client_of(port: int) -> AsyncIterator[KubeClient]:
+    connection = ApiClient(Configuration(host=f"http://127.0.0.1:{port}"))
+    try:
+        yield KubeClient(connection, Metrics())
+    finally:
+        await connection.close()
 
 
 @pytest.mark.parametrize(
@@ -51,10 +62,11 @@ async def test_a_broken_answer_is_an_error_of_the_api(said: bytes):
 
 
 async def test_nobody_there_is_an_error_of_the_api():
-    async with answering(b"") as client:
-        pass
-    with pytest.raises(ApiError):
-        await client.get("/api/v1/pods/x")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        async with client_of(free.getsockname()[1]) as client:
+            with pytest.raises(ApiError):
+                await client.get("/api/v1/pods/x")
 
 
 async def test_a_body_that_is_too_large_is_rejected():
