@@ -18,19 +18,19 @@ FUNCTION_MEDIAN, FUNCTION_P95, FUNCTION_MOST = 8, 25, 40
 MODULE_P95, MODULE_MOST = 300, 400
 # docs/adr/0008: lines of code, not of explanation, of each layer besides its families.
 LAYERS_MOST = {
-    "model": 1_655,
+    "model": 1_675,
     "planning": 1_645,
     "machine": 1_670,
-    "controller": 1_310,
+    "controller": 1_320,
     "runner": 5_275,
-    "cli": 2_345,
+    "cli": 2_350,
 }
 # docs/adr/0008: what follows a migration, across layers.
 RELEASE_FOLDERS = {"release", "probes"}
 RELEASE_MOST = 2_395
 # docs/adr/0009: a checkpoint, across layers: folders and modules of that name.
 CHECKPOINT = "checkpoint"
-CHECKPOINT_MOST = 4_370
+CHECKPOINT_MOST = 4_375
 # docs/adr/0011: a dump is a backup besides; folders and modules of that name, and its statements.
 DUMP = {"dump", "postgresql_dump", "postgresql_freeze"}
 DUMP_MOST = 1_300
