@@ -107,11 +107,12 @@ def test_the_package_is_measured_without_its_tools(tmp_path: Path):
     write_code(tmp_path / "planning/release/rules.py", 250)
     for number in range(6):
         write_code(tmp_path / f"planning/module{number}.py", 250)
-    write_code(tmp_path / "planning/last.py", 140)
+    most = shape.LAYERS_MOST["planning"]
+    write_code(tmp_path / "planning/last.py", most - 6 * 250)
     assert shape.broken_budgets(tmp_path) == []
     write_code(tmp_path / "planning/one_more.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of planning: 1641 lines, the budget is 1640"
+    assert line == f"code of planning: {most + 1} lines, the budget is {most}"
 
 
 def test_a_release_is_measured_across_layers(tmp_path: Path):
@@ -127,14 +128,15 @@ def test_a_release_is_measured_across_layers(tmp_path: Path):
 
 
 def test_a_checkpoint_is_measured_across_layers(tmp_path: Path):
-    write_code(tmp_path / "model/checkpoint.py", 384)
+    most = shape.CHECKPOINT_MOST
+    write_code(tmp_path / "model/checkpoint.py", most - 8 * (242 + 255))
     for number in range(8):
         write_code(tmp_path / f"planning/checkpoint/rung{number}.py", 242)
         write_code(tmp_path / f"runner/checkpoint/effect{number}.py", 255)
     assert shape.broken_budgets(tmp_path) == []
     write_code(tmp_path / "machine/checkpoint/expiry.py", 1)
     (line,) = shape.broken_budgets(tmp_path)
-    assert line == "code of the checkpoint: 4361 lines, the budget is 4360"
+    assert line == f"code of the checkpoint: {most + 1} lines, the budget is {most}"
 
 
 def test_an_engine_is_measured_with_its_statements(tmp_path: Path):
@@ -162,10 +164,10 @@ def test_a_dump_is_measured_apart_with_its_statements(tmp_path: Path):
 
 def test_a_dialect_is_measured_in_both_its_folders(tmp_path: Path):
     package = tmp_path / "whimbrel"
-    for number in range(8):
-        write_code(package / f"planning/dialects/mariadb_{number}.py", 287)
+    for number in range(9):
+        write_code(package / f"planning/dialects/mariadb_{number}.py", 270)
     most = shape.DIALECT_MOST
-    write_code(package / "runner/mariadb_session.py", most + 1 - 8 * 287)
+    write_code(package / "runner/mariadb_session.py", most + 1 - 9 * 270)
     write_code(package / "runner/postgresql_session.py", 250)
     (line,) = shape.broken_budgets(package)
     assert line == f"code of the dialect mariadb: {most + 1} lines, the budget is {most}"

@@ -292,7 +292,7 @@ class Writer:
         self._run(cursor, [], "INSERT INTO branches VALUES (%s, 'new')", token)
         note = [((table, key), {"branch": token})]
         done = self._run(cursor, note, "UPDATE accounts SET branch = %s WHERE id = %s", token, *key)
-        was = states[0]["branch"]
+        was = states[0].get("branch")  # not known of a row that the migration made
         self.trying = note if done else []
         try:
             cursor.execute("DELETE FROM branches WHERE id = %s AND id > 1", (was,))
