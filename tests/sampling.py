@@ -75,6 +75,8 @@ CLASSES = {
     "Alembic asked and told": Sample(5),
     "TypeORM asked and told": Sample(5),
     "Sequelize asked and told": Sample(6),
+    "a run that is refused midway": Sample(4),
+    "a way back in a newer image": Sample(3),
     "what is new for a tool": Sample(4),
     "what is new for a tool of Node": Sample(3, ("tool",)),
     "a checkpoint of Alembic": Sample(2),

@@ -14,6 +14,7 @@ from tests.processes import ROOT
 from tests.runner_process import Attempt
 from tests.scenarios.tool_runs import first_attempt, to
 
+pytestmark = pytest.mark.sampled("a way back in a newer image")
 NEWER, OLDER = "shop:2", "shop:1"
 FOUR = "0004_new"
 ROWS = "SELECT app || ':' || name FROM django_migrations ORDER BY id"

@@ -10,6 +10,7 @@ import pytest
 from tests.postgres import Postgres
 from tests.runner_process import Answer, Attempt, attempt_on
 
+pytestmark = pytest.mark.sampled("a run that is refused midway")
 ONE = {
     "001_users.up.sql": "CREATE TABLE users (id int PRIMARY KEY);",
     "001_users.down.sql": "DROP TABLE users;",
