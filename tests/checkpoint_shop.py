@@ -32,6 +32,13 @@ WHERE n.nspname = 'whimbrel'
 """
 # Values of the application's rows, which are of use as long as the checkpoint is kept.
 CONFLICTS = "SELECT 'conflict of ' || checkpoint FROM whimbrel.checkpoint_conflict"
+# What a migration may do to the name by which its session is known.
+RENAMINGS = (
+    "",
+    "SET application_name = 'mine';",
+    "RESET ALL;",
+    "SET LOCAL application_name = 'mine';",
+)
 ROLES = "SELECT rolname FROM pg_roles JOIN whimbrel.checkpoint ON rolname = capture_role"
 
 
@@ -153,6 +160,12 @@ def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
             return
         waited.wait(0.01)
     raise AssertionError("it never became true")
+
+
+def asleep(database: Postgres) -> list[int]:
+    """Return the server processes in which a statement sleeps."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
+    return [pid for (pid,) in admin(database).run(asked, database.dbname)]
 
 
 @contextmanager

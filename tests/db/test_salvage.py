@@ -27,6 +27,10 @@ def shop(any_database):
         yield opened
 
 
+def kept(shop) -> list:
+    return [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
+
+
 def test_columns_are_kept_with_their_key_and_tables_whole(shop):
     shop.up(FILES)
     shop.run(
@@ -40,8 +44,7 @@ def test_columns_are_kept_with_their_key_and_tables_whole(shop):
         (1, "ada@x", None)
     ]
     assert shop.run("SELECT id, name FROM users ORDER BY id") == [(1, "Ada"), (2, "Bob")]
-    kept = read_salvage(shop.work.ledger)
-    assert [(each.source, each.rows) for each in kept] == [
+    assert kept(shop) == [
         ("public.orders", 1),
         ('public.users (e "Mail, note)', 1),
     ]
@@ -81,8 +84,7 @@ def test_rows_of_a_partitioned_table_are_kept_once(shop):
     shop.up(files)
     shop.run("INSERT INTO days VALUES (1, 1), (2, 50)", "INSERT INTO alone VALUES (3, 3)")
     shop.down(files)
-    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
-    assert kept == [("public.alone", 1), ("public.days", 2)]
+    assert kept(shop) == [("public.alone", 1), ("public.days", 2)]
 
 
 def test_a_new_partition_of_an_older_table_is_kept(shop):
@@ -92,8 +94,7 @@ def test_a_new_partition_of_an_older_table_is_kept(shop):
     shop.up(files)
     shop.run("INSERT INTO days VALUES (1, 1)")
     shop.down(files)
-    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
-    assert kept == [("public.early", 1)]
+    assert kept(shop) == [("public.early", 1)]
 
 
 def test_a_new_column_of_a_partitioned_table_is_kept_once(shop):
@@ -106,8 +107,7 @@ def test_a_new_column_of_a_partitioned_table_is_kept_once(shop):
     shop.up(files)
     shop.run("INSERT INTO days VALUES (1, 1, 'x')")
     shop.down(files)
-    kept = [(each.source, each.rows) for each in read_salvage(shop.work.ledger)]
-    assert kept == [("public.days (note)", 1)]
+    assert kept(shop) == [("public.days (note)", 1)]
 
 
 def test_column_that_was_renamed_later_is_kept(shop):
@@ -177,8 +177,8 @@ def test_no_write_falls_between_copy_and_way_back(shop):
     shop.down(FILES, to="002")
     stop.set()
     thread.join()
-    kept = shop.run("SELECT id FROM whimbrel.salvage_run1_1 ORDER BY id")
-    assert [number for (number,) in kept] == written
+    copied = shop.run("SELECT id FROM whimbrel.salvage_run1_1 ORDER BY id")
+    assert [number for (number,) in copied] == written
 
 
 def test_policies_hide_nothing_from_the_copy(shop):

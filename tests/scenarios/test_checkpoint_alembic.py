@@ -14,6 +14,7 @@ from tests.checkpoint_runs import Shop
 from tests.checkpoint_shop import (
     USERS,
     admin,
+    asleep,
     left_over,
     migrator,
     shape,
@@ -193,7 +194,7 @@ def test_a_session_of_the_tool_that_ends_after_it_is_nobody_elses(prepared: Shop
 def test_a_runner_that_ends_while_the_tool_works_loses_nothing(shop: Shop, ended: int):
     write(shop, "0002", "0001", SLEEPS)
     running = shop.start(2)
-    until(lambda: _sleeps(shop))
+    until(lambda: asleep(shop.database))
     running.process.send_signal(ended)
     assert running.tool is not None
     assert is_dead_within(running.tool.pid, 20)
@@ -207,11 +208,6 @@ def test_a_runner_that_ends_while_the_tool_works_loses_nothing(shop: Shop, ended
     expect_as_before(shop)
     assert shop.run(2, "Discard")["outcome"] == "Done"
     assert left_over(shop.database) == []
-
-
-def _sleeps(shop: Shop) -> bool:
-    asked = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
-    return bool(admin(shop.database).run(asked, shop.database.dbname))
 
 
 def test_every_login_that_is_made_for_the_run_is_the_migrations(shop: Shop):

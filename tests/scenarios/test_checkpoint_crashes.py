@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.checkpoint_runs import DAMAGED, EACH_FILE, FAILS, Shop, files, opened
-from tests.checkpoint_shop import admin, left_over, until
+from tests.checkpoint_shop import admin, asleep, left_over, until
 from tests.postgres import Postgres
 from tests.runner_process import RunnerProcess
 
@@ -70,8 +70,7 @@ def test_killed_while_it_captures(shop: Shop):
 
 def test_killed_in_a_step_goes_on_with_the_same_checkpoint(shop: Shop):
     running = shop.start(files=files(SLOW), spec=(EACH_FILE,))
-    asleep = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
-    killed_when(running, lambda: admin(shop.database).run(asleep, shop.database.dbname))
+    killed_when(running, lambda: asleep(shop.database))
     shop.writer.wait(50)
     admin(shop.database).run(f"ALTER DATABASE {shop.database.dbname} SET test.awake = 'yes'")
     done = carried_on(shop, files=files(SLOW), spec=(EACH_FILE,))
@@ -84,10 +83,9 @@ def test_killed_in_a_step_goes_on_with_the_same_checkpoint(shop: Shop):
 
 def test_killed_while_a_failed_run_is_restored(shop: Shop):
     running = shop.start(files=files(SLOW), spec=(EACH_FILE,))
-    asleep = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
-    until(lambda: admin(shop.database).run(asleep, shop.database.dbname))
+    until(lambda: asleep(shop.database))
     with in_the_way(shop):
-        ((pid,),) = admin(shop.database).run(asleep, shop.database.dbname)
+        (pid,) = asleep(shop.database)
         admin(shop.database).run("SELECT pg_terminate_backend(%s)", pid)
         running.finish()
         again = shop.start(attempt=2, files=files(FAILS), spec=(EACH_FILE,))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint_shop import USERS, admin, migrator, until
+from tests.checkpoint_shop import RENAMINGS, USERS, asleep, migrator, until
 from tests.postgres import Postgres
 from tests.scenarios.terminal import Terminal
 
@@ -25,8 +25,7 @@ def manifest(shop: Terminal, text: str) -> str:
 def test_what_he_writes_between_two_looks_comes_back(any_database: Postgres, shop: Terminal):
     file = manifest(shop, "UPDATE users SET credits = 0 WHERE id = 1; SELECT pg_sleep(3);")
     running = shop.start(f"whimbrel run {file}")
-    sleeps = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
-    until(lambda: admin(any_database).run(sleeps, any_database.dbname))
+    until(lambda: asleep(any_database))
     migrator(any_database).run("UPDATE users SET name = 'by hand' WHERE id = 2")
     told = running.communicate(timeout=90)
     assert running.returncode == 0, told
@@ -36,15 +35,7 @@ def test_what_he_writes_between_two_looks_comes_back(any_database: Postgres, sho
     assert any_database.run(ROWS) == [("first 1", 1), ("by hand", 2)]
 
 
-@pytest.mark.parametrize(
-    "named",
-    [
-        "",
-        "SET application_name = 'mine';",
-        "RESET ALL;",
-        "SET LOCAL application_name = 'mine';",
-    ],
-)
+@pytest.mark.parametrize("named", RENAMINGS)
 def test_what_he_writes_after_the_run_comes_back(
     any_database: Postgres, shop: Terminal, named: str
 ):

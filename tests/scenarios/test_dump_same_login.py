@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint_shop import admin, migrator, until
+from tests.checkpoint_shop import RENAMINGS, asleep, migrator, until
 from tests.dump_runs import EACH_FILE, FAILS, ON_EACH, Shop, files, opened
 from tests.postgres import Postgres
 from tests.scenarios.test_dump_freeze import LEFT, RELEASE, SMALL, frozen, refused
@@ -13,7 +13,6 @@ from tests.scenarios.test_dump_freeze import LEFT, RELEASE, SMALL, frozen, refus
 pytestmark = pytest.mark.sampled("stopped writes")
 
 INSERT = "INSERT INTO keyless VALUES (77, NULL)"
-SLEEPS = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = %s"
 PRISMA = {
     "20260105090000_a.migration.sql": "UPDATE keyless SET n = 2; CREATE TABLE fresh (n int);",
     "20260105090000_a.down.sql": "SELECT 1/0;",
@@ -33,7 +32,7 @@ def shop(any_database: Postgres, tmp_path: Path) -> Iterator[Shop]:
 def test_who_comes_and_goes_while_a_step_runs_is_refused(shop: Shop):
     slow = {"002_fails.up.sql": "SELECT pg_sleep(3); SELECT 1/0"}
     running = shop.start(files=files(FAILS | slow), spec=(EACH_FILE,))
-    until(lambda: admin(shop.database).run(SLEEPS, shop.database.dbname))
+    until(lambda: asleep(shop.database))
     told = refused(migrator(shop.database), INSERT)
     assert f"writes are stopped while the Whimbrel run {shop.id(1)} changes this database" in told
     failed = running.finish().result
@@ -43,15 +42,7 @@ def test_who_comes_and_goes_while_a_step_runs_is_refused(shop: Shop):
 
 
 @ON_EACH
-@pytest.mark.parametrize(
-    "named",
-    [
-        "",
-        "SET application_name = 'mine';",
-        "RESET ALL;",
-        "SET LOCAL application_name = 'mine';",
-    ],
-)
+@pytest.mark.parametrize("named", RENAMINGS)
 def test_who_comes_after_the_steps_is_refused_and_the_migration_is_not(shop: Shop, named: str):
     steps = files(SMALL | {"001_small.up.sql": f"{named} UPDATE keyless SET n = 2"})
     done = shop.run(files=steps, order=RELEASE)

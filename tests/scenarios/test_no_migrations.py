@@ -68,9 +68,13 @@ def test_nothing_to_apply_is_refused_and_not_called_done(made, database: Postgre
 
 @pytest.mark.parametrize(
     ("tool", "code", "reason"),
-    [("alembic", 0, "DatabaseAhead"), ("sequelize", 0, "DatabaseAhead"), ("django", 0, "NoChange")],
+    [
+        ("alembic", 2, "BookkeepingForeign"),
+        ("sequelize", 2, "BookkeepingForeign"),
+        ("django", 0, "NoChange"),
+    ],
 )
-def test_a_database_with_migrations_is_told_as_before(
+def test_rows_that_nobody_knows_are_not_called_a_newer_state(
     tool: str, code: int, reason: str, database: Postgres, tmp_path: Path
 ):
     """Rows of apps that a project of Django does not have are no newer ones."""

@@ -40,6 +40,13 @@ def waiting(attempt: Attempt, database: Postgres) -> RunnerProcess:
     return running
 
 
+def killed(attempt: Attempt, database: Postgres) -> None:
+    """Kill a runner while the building of its index waits."""
+    running = waiting(attempt, database)
+    running.process.kill()
+    running.finish()
+
+
 def indexes(database: Postgres) -> list:
     return database.run("SELECT indisvalid FROM pg_index WHERE indrelid = 'old'::regclass")
 
@@ -66,9 +73,7 @@ def test_but_not_for_ever(database: Postgres, tmp_path: Path):
 def test_abort_drops_what_a_killed_runner_left(database: Postgres, tmp_path: Path):
     attempt = attempt_on(database, tmp_path, INDEX)
     with old_transaction(database):
-        running = waiting(attempt, database)
-        running.process.kill()
-        running.finish()
+        killed(attempt, database)
         blocked = attempt.next(segment="Abort").run_to_end()
         assert (blocked.code, blocked.result["reason"]) == (75, "Blocked"), blocked
         assert "by_id" in blocked.result["message"]
@@ -81,9 +86,7 @@ def test_abort_drops_what_a_killed_runner_left(database: Postgres, tmp_path: Pat
 def test_abort_leaves_what_somebody_else_built(database: Postgres, tmp_path: Path):
     attempt = attempt_on(database, tmp_path, INDEX)
     with old_transaction(database):
-        running = waiting(attempt, database)
-        running.process.kill()
-        running.finish()
+        killed(attempt, database)
     database.run("DROP INDEX by_id")
     database.run("CREATE INDEX by_id ON old (id)")
     done = attempt.next(segment="Abort").run_to_end()

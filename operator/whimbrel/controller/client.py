@@ -52,10 +52,6 @@ class RejectedError(ApiError):
     """What we sent is not allowed, not valid or too large, now (400, 403, 413, 422)."""
 
 
-# What a request may end with, that it got no answer included.
-FAILURES: Final = (ApiError, aiohttp.ClientError, OSError)
-
-
 class Client(Protocol):
     """What the controller asks of the API server; paths are those of its REST interface."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from whimbrel.controller import paths
-from whimbrel.controller.client import FAILURES, RejectedError
+from whimbrel.controller.client import ApiError, RejectedError
 from whimbrel.controller.release.measured import with_measurements
 from whimbrel.controller.release.raw import check_job_seen
 from whimbrel.controller.release.traffic import with_release
@@ -152,7 +152,7 @@ async def _log_of(world: World, seen: Observed, pod: PodSeen, lines: int = 0) ->
     try:
         path = f"{paths.pods(seen.namespace)}/{pod.name}/log"
         return await world.client.text(path, lines) or ""
-    except FAILURES as error:
+    except (ApiError, TimeoutError) as error:
         log.warning("the log of Pod %s cannot be read now: %r", pod.name, error)
         world.metrics.errors.labels("PodLog").inc()
         return ""

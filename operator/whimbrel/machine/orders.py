@@ -4,7 +4,7 @@ from whimbrel.machine.decisions import CreateJob
 from whimbrel.machine.names import job_name
 from whimbrel.machine.release.window import soak_left
 from whimbrel.machine.requests import resolution, retry_value
-from whimbrel.machine.runs import ended_attempts
+from whimbrel.machine.runs import ended_attempts, image_of
 from whimbrel.machine.segments import PROBES, has_release
 from whimbrel.machine.timestamps import unix
 from whimbrel.model.observed import Observed
@@ -32,7 +32,7 @@ def create_current(seen: Observed, spec: Spec, run: RunStatus) -> CreateJob:
 def _tool_image(spec: Spec, run: RunStatus) -> str:
     if run.segment in PROBES or run.segment in WITHOUT_TOOL:
         return ""
-    return run.image or spec.migrations.image or ""
+    return image_of(spec, run)
 
 
 def order(seen: Observed, spec: Spec, run: RunStatus) -> Order:

@@ -204,11 +204,16 @@ def closed(run: RunStatus) -> RunStatus:
     return run.model_copy(update={"state": RunState.CLOSED, "not_before": ""})
 
 
+def image_of(spec: Spec, run: RunStatus) -> str:
+    """Return the image that a run's migrations come from, or "" where none holds them."""
+    return run.image or spec.migrations.image or ""
+
+
 def answered(seen: Observed, spec: Spec, result: Result) -> RunStatus:
     """Return what follows from the answer of the current Job."""
     assert seen.status.run is not None  # noqa: S101  # only called with a current Job
     run = noted(seen, seen.status.run, result)
-    if result.wants_image_besides(run.image or spec.migrations.image or ""):
+    if result.wants_image_besides(image_of(spec, run)):
         return again(seen, run.model_copy(update={"image": result.image}), run.segment)
     if result.outcome is Outcome.NOT_FINISHED:
         return later(seen, run, run.segment, result.retry_after)

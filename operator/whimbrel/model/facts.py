@@ -78,7 +78,7 @@ class Facts:
         digests: sha256 (hex) by revision of the files that were applied, as far as it is known.
         last_run: Versions that the newest finished run of this object applied, oldest first.
         catalog: Everything the database holds, outside system schemas and the ledger.
-        foreign_keys: Those by which rows go or change with others.
+        foreign_keys: Those by which rows go or change with others (tools whose files we run).
         left_nothing: A newer run of this object that failed and left nothing, or "": a way back
             without a target would take back more than the person has in mind.
         rolled_back: Digests of plans that were rolled back and are not tried again.

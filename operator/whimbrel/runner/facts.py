@@ -44,7 +44,6 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         database,
         version,
         catalog=frozenset(identities),
-        foreign_keys=read_foreign_keys(ledger.session, ledger.schema),
         dialect=ledger.session.dialect.name,
         rolled_back=frozenset(rolled_back),
         started=steps_started(ledger) if has_ledger else frozenset(),
@@ -53,7 +52,9 @@ def read_facts(ledger: Ledger, order: Order, database: str, *, has_ledger: bool)
         rows = read_applied(ledger, history) if has_ledger else ()
         half = half_applied(ledger, history) if has_ledger else ()
         kept = find_kept(ledger.session, spec)
-        known = replace(known, applied=rows, half=half, newest_image=_newest_image(rows))
+        keys = read_foreign_keys(ledger.session, ledger.schema)
+        known = replace(known, applied=rows, half=half, foreign_keys=keys)
+        known = replace(known, newest_image=_newest_image(rows))
         known = with_kept(known, kept, ledger.session, order)
         # A retry lifts what would be held for a part that stays: a person has looked at it.
         known = replace(known, half=() if order.retry else half)

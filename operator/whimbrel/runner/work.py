@@ -27,12 +27,12 @@ from whimbrel.runner.checkpoint.planned import planned
 from whimbrel.runner.checkpoint.restoring import restore_lower
 from whimbrel.runner.checkpoint.settle import drop_checkpoint, give_back
 from whimbrel.runner.checkpoint.shown import kept_for, unprovable
+from whimbrel.runner.clear_alone import clear_started
 from whimbrel.runner.facts import has_moved, read_facts
 from whimbrel.runner.findings import Findings
 from whimbrel.runner.holding import Holding, holding
 from whimbrel.runner.kept_table import find_kept, resolve
 from whimbrel.runner.ledger import Ledger
-from whimbrel.runner.left_started import clear_started
 from whimbrel.runner.look import look
 from whimbrel.runner.midway import end_refused, found_source, note_plan, refused_midway
 from whimbrel.runner.records import forget_half, lift_rolled_back, steps_done

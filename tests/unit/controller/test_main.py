@@ -18,6 +18,7 @@ from tests.fake_api import FakeApi
 from tests.fake_cluster import PATH, manifest, spec
 from tests.fake_http import FakeHttp, serving_api
 from tests.fake_runner import FakeNode, Ledger
+from whimbrel.controller import paths
 
 ROOT = Path(__file__).parents[3]
 
@@ -66,6 +67,11 @@ class Running:
         """When the Lease was renewed, "" where nobody has taken it."""
         leases = [body for path, body in self.api.objects.items() if "/leases/" in path]
         return leases[0]["spec"]["renewTime"] if leases else ""
+
+    def asked(self, path: str, *, since: int) -> int:
+        """How often something was asked for, besides watches."""
+        asked = self.http.asked[since:]
+        return sum(path in each and "watch=" not in each for each in asked)
 
     async def leads(self) -> None:
         """Return when the Lease was renewed: the leader is at work."""
@@ -184,9 +190,10 @@ async def test_stopped_leader_that_wakes_up_has_no_effect(cluster: Running):
 async def test_connections_that_are_torn_for_a_while_end_nothing(cluster: Running):
     process, _ = await cluster.start_operator("one")
     await cluster.leads()
-    cluster.http.torn = True
+    cluster.http.torn, before = True, len(cluster.http.asked)
     cluster.http.cut()
-    await asyncio.sleep(5)  # two renewals, and two looks at everything
+    for each in ("/leases/", paths.migrations()):  # it has tried to renew, and to look, twice
+        await until(lambda path=each: cluster.asked(path, since=before) > 1)
     cluster.http.torn = False
     before = cluster.renewed()
     await until(lambda: cluster.renewed() > before)

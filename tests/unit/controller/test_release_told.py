@@ -3,7 +3,6 @@
 import logging
 from dataclasses import replace
 
-import aiohttp
 import pytest
 
 from tests.blue_green import blue_green
@@ -55,10 +54,12 @@ async def test_without_pod_logs_status_says_that_values_come_at_the_end():
     assert all(check["moment"] != "Soak" for check in cluster.status()["checks"])
 
 
-LOST = [ApiError(502, "", "kubelet"), TimeoutError(), aiohttp.ClientPayloadError("cut off")]
+# As the client gives them: of a torn connection test_torn_connections tells what it makes.
+TORN = ApiError(0, "ClientPayloadError", "cut off")
+LOST = [ApiError(502, "", "kubelet"), TimeoutError(), TORN]
 
 
-@pytest.mark.parametrize("trouble", LOST, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("trouble", LOST, ids=["kubelet", "timeout", "torn"])
 @pytest.mark.parametrize("asked", ["rollback", "deletion"])
 async def test_a_log_that_cannot_be_read_stops_nothing_and_is_said(
     asked: str, trouble: Exception, caplog: pytest.LogCaptureFixture

@@ -61,6 +61,13 @@ async def test_a_broken_answer_is_an_error_of_the_api(said: bytes):
     assert not isinstance(caught.value, RejectedError)
 
 
+@pytest.mark.parametrize("said", [b"", HEAD + b"100\r\n\r\na line"], ids=["at once", "half-way"])
+async def test_a_log_that_is_cut_off_is_one_too(said: bytes):
+    async with answering(said) as client:
+        with pytest.raises(ApiError):
+            await client.text("/api/v1/namespaces/shop/pods/x/log")
+
+
 async def test_nobody_there_is_an_error_of_the_api():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
