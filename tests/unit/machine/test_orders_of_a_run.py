@@ -62,6 +62,17 @@ def test_what_the_next_attempt_knows_of_the_database(told, known):
     assert (order.known.database, order.known.epoch) == known
 
 
+def test_a_way_back_names_the_run_that_it_cut_off():
+    """Else a run that has come to no database would be taken for the release before it."""
+    marks = {names.ROLLBACK: "now"}
+    asked = seen(run(), annotations=marks)
+    began = decide(asked)
+    after = seen(report(asked, began), annotations=marks)
+    order = decide(after).order
+    assert (order.segment, order.unfinished) == ("Rollback", RUN.id)
+    assert decide(seen(run(unfinished="before"))).order.unfinished == ""
+
+
 @pytest.mark.parametrize(
     ("pod_", "kept"),
     [
